@@ -1,0 +1,247 @@
+//! What goes over the topic `credits`: everything that may move money. It is
+//! keyed by campaign, so that one partition sees all of a campaign's budget in
+//! one order; replaying the topic rebuilds the books.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId, hash_uuid};
+use crate::money::Money;
+use crate::rules::Objective;
+
+/// A message on the topic `credits`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    /// Attribution has decided on an action.
+    Credit(Credit),
+    /// A business puts money into a campaign.
+    Fund(Funding),
+}
+
+impl Command {
+    /// The Kafka key: the campaign, or the workspace for an action that
+    /// belongs to none.
+    #[must_use]
+    pub fn key(&self) -> Uuid {
+        match self {
+            Self::Credit(credit) => credit.campaign.map_or(credit.workspace.0, |id| id.0),
+            Self::Fund(funding) => funding.campaign.0,
+        }
+    }
+}
+
+/// A decision of attribution on one leg of an action.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Credit {
+    /// The action's event.
+    pub event: EventId,
+    /// Which share of it, from 0; last touch has one.
+    pub leg: u16,
+    /// What kind of action it is.
+    pub kind: Objective,
+    /// The tenant.
+    pub workspace: WorkspaceId,
+    /// The event's own time.
+    pub at_ms: i64,
+    /// Who acted.
+    pub visitor: VisitorKey,
+    /// The event's payload hash.
+    pub payload_hash: String,
+    /// The campaign it is attributed to.
+    pub campaign: Option<CampaignId>,
+    /// The creator it is attributed to.
+    pub creator: Option<UserId>,
+    /// The link of the deciding click.
+    pub link: Option<LinkId>,
+    /// The deciding click.
+    pub click: Option<EventId>,
+    /// What the action is worth to the business.
+    pub value: Option<Money>,
+    /// Whether it is to be paid.
+    pub decision: Decision,
+    /// How the decision came about.
+    pub basis: Basis,
+}
+
+/// Whether an action is to be paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Decision {
+    /// To be paid, if the budget allows.
+    Payable {
+        /// The gross payout, out of the campaign's escrow.
+        payout: Money,
+        /// The platform's share of it, as in force at the event's time.
+        fee_bps: u16,
+    },
+    /// Counts, but earns nothing.
+    Nonpayable {
+        /// Why.
+        reason: Reason,
+    },
+    /// A rule of the campaign forbids it.
+    Rejected {
+        /// Why.
+        reason: Reason,
+    },
+    /// Its id belongs to another event.
+    Quarantined,
+}
+
+/// Why an action is not paid. This table is the only list of such codes.
+///
+/// | code | meaning |
+/// |---|---|
+/// | `bot` | the click was a robot's |
+/// | `duplicate_click` | the visitor had clicked the link within 24 hours |
+/// | `no_touch` | no click of this visitor is known |
+/// | `objective_mismatch` | the campaign pays for something else |
+/// | `window_expired` | the click is older than the attribution window |
+/// | `campaign_not_active` | draft, paused or completed at that time |
+/// | `before_start` | before the campaign's start |
+/// | `after_end` | at or after the campaign's end |
+/// | `unknown_campaign` | the link's campaign does not exist |
+/// | `currency_mismatch` | the payout is not in the budget's currency |
+/// | `budget_exhausted` | the remaining budget does not cover the payout |
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the table above documents each")]
+pub enum Reason {
+    Bot,
+    DuplicateClick,
+    NoTouch,
+    ObjectiveMismatch,
+    WindowExpired,
+    CampaignNotActive,
+    BeforeStart,
+    AfterEnd,
+    UnknownCampaign,
+    CurrencyMismatch,
+    BudgetExhausted,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 11] = [
+        Self::Bot,
+        Self::DuplicateClick,
+        Self::NoTouch,
+        Self::ObjectiveMismatch,
+        Self::WindowExpired,
+        Self::CampaignNotActive,
+        Self::BeforeStart,
+        Self::AfterEnd,
+        Self::UnknownCampaign,
+        Self::CurrencyMismatch,
+        Self::BudgetExhausted,
+    ];
+
+    /// The code, as in JSON and SQL.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Bot => "bot",
+            Self::DuplicateClick => "duplicate_click",
+            Self::NoTouch => "no_touch",
+            Self::ObjectiveMismatch => "objective_mismatch",
+            Self::WindowExpired => "window_expired",
+            Self::CampaignNotActive => "campaign_not_active",
+            Self::BeforeStart => "before_start",
+            Self::AfterEnd => "after_end",
+            Self::UnknownCampaign => "unknown_campaign",
+            Self::CurrencyMismatch => "currency_mismatch",
+            Self::BudgetExhausted => "budget_exhausted",
+        }
+    }
+
+    /// A sentence for people.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Bot => "The click was a robot's.",
+            Self::DuplicateClick => "The same visitor had clicked the same link within 24 hours.",
+            Self::NoTouch => "No click of this visitor is known.",
+            Self::ObjectiveMismatch => "The campaign pays for another kind of action.",
+            Self::WindowExpired => "The click is older than the campaign's attribution window.",
+            Self::CampaignNotActive => "The campaign was not active at that time.",
+            Self::BeforeStart => "The action came before the campaign's start.",
+            Self::AfterEnd => "The action came after the campaign's end.",
+            Self::UnknownCampaign => "The link's campaign does not exist.",
+            Self::CurrencyMismatch => "The payout is not in the budget's currency.",
+            Self::BudgetExhausted => "The campaign's remaining budget does not cover the payout.",
+        }
+    }
+}
+
+/// How a decision came about; kept with the outcome, for explaining it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Basis {
+    /// The attribution model.
+    pub model: String,
+    /// The version of the campaign's terms in force at the event's time.
+    pub terms_version: Option<u32>,
+    /// The attribution window in force.
+    pub window_ms: Option<i64>,
+    /// The visitor's clicks that were looked at, oldest first.
+    pub touches: Vec<BasisTouch>,
+}
+
+/// A click that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BasisTouch {
+    /// The click.
+    pub click: EventId,
+    /// Its link.
+    pub link: LinkId,
+    /// Its campaign.
+    pub campaign: CampaignId,
+    /// Its creator.
+    pub creator: UserId,
+    /// When.
+    pub at_ms: i64,
+    /// Whether it decided.
+    pub chosen: bool,
+}
+
+/// Money for a campaign.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Funding {
+    /// The payment's own number; the same number funds once.
+    pub external_id: String,
+    /// The tenant.
+    pub workspace: WorkspaceId,
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// How much; more than 0.
+    pub money: Money,
+    /// When it was made.
+    pub at_ms: i64,
+}
+
+impl Funding {
+    /// The funding's id: its workspace and external number.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        hash_uuid("funding", &[self.workspace.0.as_bytes(), self.external_id.as_bytes()])
+    }
+
+    /// What tells a repeat from a clash: all but the time it was asked for.
+    #[must_use]
+    pub fn payload_hash(&self) -> String {
+        crate::event::payload_hash(&(self.campaign, self.money))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reason_codes_are_their_json() {
+        for reason in Reason::ALL {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.code());
+            assert!(reason.sentence().ends_with('.'));
+        }
+    }
+}

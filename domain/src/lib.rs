@@ -1,0 +1,36 @@
+//! Tributary's rules, as pure functions over plain data.
+//!
+//! Nothing here reads a clock, draws a random number or does I/O: time and ids
+//! are arguments. Money is whole minor units; floats do not occur.
+//!
+//! | module | rule |
+//! |---|---|
+//! | [`ids`] | names of things; ids derived from content |
+//! | [`money`] | amounts, currencies, fees, exact splits |
+//! | [`event`] | what comes in, its shape and its limits |
+//! | [`token`] | the signed click id (`tcid`) |
+//! | [`link`] | what stands behind a link's code |
+//! | [`dedupe`] | same id, same payload: ignored; other payload: quarantined |
+//! | [`rules`] | campaign terms, versioned by time |
+//! | [`attribution`] | which click earned a conversion, and why |
+//! | [`command`] | what attribution and the control API ask of settlement |
+//! | [`budget`] | what a campaign can still pay |
+//! | [`ledger`] | balanced postings |
+//! | [`settlement`] | commands to outcomes and postings |
+//! | [`chain`] | the hash chain over batches, the digest of the books |
+#![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic, clippy::cast_possible_truncation)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
+
+pub mod attribution;
+pub mod budget;
+pub mod chain;
+pub mod command;
+pub mod dedupe;
+pub mod event;
+pub mod ids;
+pub mod ledger;
+pub mod link;
+pub mod money;
+pub mod rules;
+pub mod settlement;
+pub mod token;

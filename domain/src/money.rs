@@ -1,0 +1,160 @@
+//! Amounts in whole minor units, fees in basis points, splits without a rest.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// No single amount may be larger (either way): sums of a million of them
+/// still fit an `i64`.
+pub const MAX_AMOUNT_MINOR: i64 = 1_000_000_000_000;
+/// 100 %.
+pub const FULL_BPS: u16 = 10_000;
+
+/// Why an amount or currency is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MoneyError {
+    /// Not three capital letters.
+    #[error("currency {0:?} is not an ISO 4217 code such as \"USD\"")]
+    Currency(String),
+    /// Outside of ±[`MAX_AMOUNT_MINOR`].
+    #[error("amount is beyond the limit of {MAX_AMOUNT_MINOR} minor units")]
+    TooLarge,
+    /// A share above 100 %.
+    #[error("{0} basis points are more than 100 % ({FULL_BPS})")]
+    Bps(u16),
+}
+
+/// An ISO 4217 code.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Currency([u8; 3]);
+
+impl Currency {
+    /// Reads a code such as `USD`.
+    ///
+    /// # Errors
+    /// When it is not three capital ASCII letters.
+    pub fn new(code: &str) -> Result<Self, MoneyError> {
+        match <[u8; 3]>::try_from(code.as_bytes()) {
+            Ok(letters) if letters.iter().all(u8::is_ascii_uppercase) => Ok(Self(letters)),
+            _ => Err(MoneyError::Currency(code.chars().take(16).collect())),
+        }
+    }
+
+    /// The three letters.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("capital ASCII letters")
+    }
+}
+
+impl TryFrom<String> for Currency {
+    type Error = MoneyError;
+
+    fn try_from(code: String) -> Result<Self, MoneyError> {
+        Self::new(&code)
+    }
+}
+
+impl From<Currency> for String {
+    fn from(currency: Currency) -> Self {
+        currency.code().to_owned()
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl fmt::Debug for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+/// An amount of one currency, in its minor unit (cents for USD, yen for JPY).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Money {
+    /// Minor units.
+    pub amount_minor: i64,
+    /// Their currency.
+    pub currency: Currency,
+}
+
+/// Refuses what is beyond ±[`MAX_AMOUNT_MINOR`].
+///
+/// # Errors
+/// [`MoneyError::TooLarge`].
+pub fn check_amount(amount_minor: i64) -> Result<i64, MoneyError> {
+    if (-MAX_AMOUNT_MINOR..=MAX_AMOUNT_MINOR).contains(&amount_minor) {
+        Ok(amount_minor)
+    } else {
+        Err(MoneyError::TooLarge)
+    }
+}
+
+/// `fee_bps` of `gross_minor`, halves rounded up (away from zero for refunds).
+///
+/// # Errors
+/// When the amount or the share is out of range.
+pub fn fee_of(gross_minor: i64, fee_bps: u16) -> Result<i64, MoneyError> {
+    if fee_bps > FULL_BPS {
+        return Err(MoneyError::Bps(fee_bps));
+    }
+    let gross = i128::from(check_amount(gross_minor)?);
+    let full = i128::from(FULL_BPS);
+    let product = gross.checked_mul(i128::from(fee_bps)).ok_or(MoneyError::TooLarge)?;
+    let half = full.checked_div(2).and_then(|half| half.checked_mul(product.signum()));
+    let rounded = half
+        .and_then(|half| product.checked_add(half))
+        .and_then(|sum| sum.checked_div(full))
+        .ok_or(MoneyError::TooLarge)?;
+    i64::try_from(rounded).map_err(|_out_of_range| MoneyError::TooLarge)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn fees_round_halves_up() {
+        for (gross, bps, fee) in [
+            (1_000, 1_000, 100),
+            (5, 1_000, 1),  // 0.5 up
+            (4, 1_000, 0),  // 0.4 down
+            (15, 1_000, 2), // 1.5 up
+            (-5, 1_000, -1),
+            (999, 0, 0),
+            (999, 10_000, 999),
+            (MAX_AMOUNT_MINOR, 10_000, MAX_AMOUNT_MINOR),
+        ] {
+            assert_eq!(fee_of(gross, bps), Ok(fee), "{gross} × {bps}");
+        }
+        assert_eq!(fee_of(1, 10_001), Err(MoneyError::Bps(10_001)));
+        assert_eq!(fee_of(MAX_AMOUNT_MINOR + 1, 1), Err(MoneyError::TooLarge));
+        assert_eq!(fee_of(i64::MIN, 10_000), Err(MoneyError::TooLarge));
+    }
+
+    #[test]
+    fn currencies_are_three_capitals() {
+        assert_eq!(Currency::new("USD").unwrap().code(), "USD");
+        for bad in ["", "usd", "US", "USDT", "U$D", "ÄÄÄ"] {
+            assert!(Currency::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_fee_is_within_its_gross(gross in 0..=MAX_AMOUNT_MINOR, bps in 0..=FULL_BPS) {
+            let fee = fee_of(gross, bps).unwrap();
+            prop_assert!((0..=gross).contains(&fee));
+            // Within half a minor unit of the exact share.
+            let exact = i128::from(gross) * i128::from(bps);
+            prop_assert!((exact - i128::from(fee) * 10_000).abs() <= 5_000);
+        }
+    }
+}

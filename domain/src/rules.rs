@@ -1,0 +1,198 @@
+//! Campaign terms, versioned by time: an event uses the terms in force at its
+//! own time, so a replay decides as the first run did.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{CampaignId, WorkspaceId};
+use crate::money::Currency;
+
+/// New terms take effect this long after they are written.
+pub const TERMS_LEAD_MS: i64 = 4_000;
+/// Rules read at time `t` are good for events up to `t` plus this. What is left
+/// of the lead covers a transaction that was still open at `t`: whatever it
+/// writes comes into force later.
+pub const RULES_GOOD_FOR_MS: i64 = 2_000;
+/// The attribution window of a campaign that sets none: 30 days.
+pub const DEFAULT_WINDOW_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
+
+/// What a campaign pays for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Objective {
+    /// Each first click of a person.
+    Click,
+    /// Each goal reached after a click.
+    Conversion,
+    /// Each order placed after a click.
+    Sale,
+}
+
+impl Objective {
+    /// The name, as in JSON and SQL.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Click => "click",
+            Self::Conversion => "conversion",
+            Self::Sale => "sale",
+        }
+    }
+
+    /// The objective of that name.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        [Self::Click, Self::Conversion, Self::Sale].into_iter().find(|o| o.code() == code)
+    }
+}
+
+/// Whether a campaign takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CampaignStatus {
+    /// Not begun.
+    Draft,
+    /// Pays.
+    Active,
+    /// Stopped for now.
+    Paused,
+    /// Over.
+    Completed,
+}
+
+impl CampaignStatus {
+    /// The name, as in JSON and SQL.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Completed => "completed",
+        }
+    }
+
+    /// The status of that name.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        [Self::Draft, Self::Active, Self::Paused, Self::Completed]
+            .into_iter()
+            .find(|s| s.code() == code)
+    }
+}
+
+/// One version of a campaign's terms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// From 1.
+    pub version: u32,
+    /// In force from here (milliseconds since 1970) until the next version.
+    pub valid_from_ms: i64,
+    /// Whether it takes part.
+    pub status: CampaignStatus,
+    /// What one action pays, in the campaign's currency.
+    pub payout_minor: i64,
+    /// The platform's share of it.
+    pub fee_bps: u16,
+    /// How long after a click an action may come; the end is included.
+    pub window_ms: i64,
+    /// No action before this counts.
+    pub starts_at_ms: Option<i64>,
+    /// No action at or after this counts.
+    pub ends_at_ms: Option<i64>,
+}
+
+/// A campaign, with all its terms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Campaign {
+    /// Its id.
+    pub id: CampaignId,
+    /// Whose it is.
+    pub workspace: WorkspaceId,
+    /// What it pays for; fixed for its life.
+    pub objective: Objective,
+    /// What it pays in; fixed for its life.
+    pub currency: Currency,
+    /// All versions, oldest first; never empty.
+    pub terms: Vec<Terms>,
+}
+
+impl Campaign {
+    /// The terms in force at `at_ms`. The first version also covers what came
+    /// before it: no click can be older than the campaign, but clocks differ.
+    #[must_use]
+    pub fn terms_at(&self, at_ms: i64) -> Option<&Terms> {
+        self.terms
+            .iter()
+            .rev()
+            .find(|terms| terms.valid_from_ms <= at_ms)
+            .or_else(|| self.terms.first())
+    }
+}
+
+/// All campaigns, as read at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    campaigns: BTreeMap<CampaignId, Campaign>,
+    good_until_ms: i64,
+}
+
+impl Rules {
+    /// The rules read at `read_at_ms` by the database's clock.
+    #[must_use]
+    pub fn new(campaigns: impl IntoIterator<Item = Campaign>, read_at_ms: i64) -> Self {
+        let campaigns = campaigns.into_iter().map(|campaign| (campaign.id, campaign)).collect();
+        Self { campaigns, good_until_ms: read_at_ms.saturating_add(RULES_GOOD_FOR_MS) }
+    }
+
+    /// A campaign by its id.
+    #[must_use]
+    pub fn campaign(&self, id: CampaignId) -> Option<&Campaign> {
+        self.campaigns.get(&id)
+    }
+
+    /// Whether the terms of every campaign at `at_ms` are known.
+    #[must_use]
+    pub fn cover(&self, at_ms: i64) -> bool {
+        at_ms <= self.good_until_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn terms(version: u32, valid_from_ms: i64) -> Terms {
+        Terms {
+            version,
+            valid_from_ms,
+            status: CampaignStatus::Active,
+            payout_minor: 100,
+            fee_bps: 1_000,
+            window_ms: DEFAULT_WINDOW_MS,
+            starts_at_ms: None,
+            ends_at_ms: None,
+        }
+    }
+
+    #[test]
+    fn terms_follow_the_events_own_time() {
+        let campaign = Campaign {
+            id: CampaignId(Uuid::from_u128(1)),
+            workspace: WorkspaceId(Uuid::from_u128(2)),
+            objective: Objective::Sale,
+            currency: Currency::new("USD").unwrap(),
+            terms: vec![terms(1, 1_000), terms(2, 2_000)],
+        };
+        for (at_ms, version) in [(0, 1), (1_000, 1), (1_999, 1), (2_000, 2), (9_999, 2)] {
+            assert_eq!(campaign.terms_at(at_ms).unwrap().version, version, "{at_ms}");
+        }
+        let rules = Rules::new([campaign], 5_000);
+        assert!(rules.cover(7_000));
+        assert!(!rules.cover(7_001));
+        const { assert!(RULES_GOOD_FOR_MS < TERMS_LEAD_MS) };
+    }
+}

@@ -1,0 +1,250 @@
+//! `/v1/events`, `/v1/conversions`, `/v1/sales`: one event, an array or lines
+//! of them; one result per event.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::event::{Event, Intake, NativeEvent, Refusal};
+use domain::ids::{EventId, WorkspaceId};
+use runtime::clock::now_ms;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::caller::{authenticate, client, text_header};
+use crate::error::ApiError;
+use crate::server::App;
+
+/// Events in one request.
+const MAX_BATCH: usize = 1_000;
+/// One event, as JSON.
+const MAX_EVENT_BYTES: usize = 65_536;
+
+pub(crate) async fn events(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    take(&app, peer, &headers, body, None).await
+}
+
+pub(crate) async fn conversions(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    take(&app, peer, &headers, body, Some("conversion")).await
+}
+
+pub(crate) async fn sales(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    take(&app, peer, &headers, body, Some("sale")).await
+}
+
+/// What became of one event of a request.
+#[derive(Serialize)]
+struct EventResult {
+    index: usize,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<EventId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Results {
+    accepted: usize,
+    results: Vec<EventResult>,
+}
+
+async fn take(
+    app: &App,
+    peer: SocketAddr,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+    kind: Option<&'static str>,
+) -> Result<Response, ApiError> {
+    let workspace = authenticate(&app.links, headers).await?;
+    let body = body.map_err(|rejection| unreadable(&rejection, app.settings.max_body_bytes))?;
+    let (pieces, is_batch) = split(&body)?;
+    if pieces.len() > MAX_BATCH {
+        let message = format!("{} events in one request; at most {MAX_BATCH}", pieces.len());
+        return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "batch_too_large", message));
+    }
+    let idempotency_key = headers.get("idempotency-key").and_then(|value| value.to_str().ok());
+    if idempotency_key.is_some() && is_batch {
+        let message = "Idempotency-Key names one event; give each event of a batch its own id";
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "idempotency_key_on_batch", message));
+    }
+    let caller = Caller { workspace, peer, headers, kind, idempotency_key };
+    let read: Vec<Result<Event, Refusal>> = pieces.iter().map(|piece| caller.read(app, piece)).collect();
+    if let ([Err(refusal)], false) = (&read[..], is_batch) {
+        return Err(refusal.clone().into());
+    }
+    Ok(publish(app, read).await)
+}
+
+/// Publishes what can be, and answers for each.
+async fn publish(app: &App, read: Vec<Result<Event, Refusal>>) -> Response {
+    let accepted: Vec<&Event> = read.iter().filter_map(|event| event.as_ref().ok()).collect();
+    let mut published = app.publish_all(&accepted).await.into_iter();
+    let mut unavailable = false;
+    let mut results = Vec::with_capacity(read.len());
+    for (index, event) in read.iter().enumerate() {
+        let result = |status, reason, message| EventResult {
+            index,
+            status,
+            event_id: event.as_ref().ok().map(|event| event.id),
+            reason,
+            message,
+        };
+        let result = match event {
+            Err(refusal) => result("invalid", Some(refusal.code()), Some(refusal.to_string())),
+            Ok(_) => match published.next() {
+                Some(Ok(())) => result("accepted", None, None),
+                Some(Err(_)) | None => {
+                    unavailable = true;
+                    let message = "not recorded; send it again, with the same id".to_owned();
+                    result("unavailable", Some("kafka_unavailable"), Some(message))
+                }
+            },
+        };
+        let reason = result.reason.unwrap_or("none");
+        metrics::counter!("tributary_ingest_events_total", "status" => result.status, "reason" => reason)
+            .increment(1);
+        results.push(result);
+    }
+    let accepted = results.iter().filter(|result| result.status == "accepted").count();
+    let none_accepted = accepted == 0 && !results.is_empty();
+    let body = Json(Results { accepted, results });
+    match (unavailable, none_accepted) {
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], body).into_response(),
+        (false, true) => (StatusCode::BAD_REQUEST, body).into_response(),
+        (false, false) => body.into_response(),
+    }
+}
+
+fn unreadable(rejection: &BytesRejection, max_body_bytes: usize) -> ApiError {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let message = format!("the body is larger than {max_body_bytes} bytes");
+        return ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message);
+    }
+    ApiError::new(StatusCode::BAD_REQUEST, "unreadable_body", rejection.body_text())
+}
+
+/// The events of a body: one object, an array of them, or one on each line.
+/// The flag says whether it is a batch.
+fn split(body: &[u8]) -> Result<(Vec<&RawValue>, bool), ApiError> {
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    match first {
+        None => Err(ApiError::new(StatusCode::BAD_REQUEST, "empty_body", "the body is empty; send JSON")),
+        Some(b'[') => {
+            let events = serde_json::from_slice(body).map_err(Refusal::from)?;
+            Ok((events, true))
+        }
+        Some(_) => {
+            let mut events = Vec::new();
+            for event in serde_json::Deserializer::from_slice(body).into_iter::<&RawValue>() {
+                events.push(event.map_err(Refusal::from)?);
+            }
+            let is_batch = events.len() > 1;
+            Ok((events, is_batch))
+        }
+    }
+}
+
+/// What the events of a request have in common.
+struct Caller<'a> {
+    workspace: WorkspaceId,
+    peer: SocketAddr,
+    headers: &'a HeaderMap,
+    kind: Option<&'static str>,
+    idempotency_key: Option<&'a str>,
+}
+
+impl Caller<'_> {
+    fn read(&self, app: &App, json: &RawValue) -> Result<Event, Refusal> {
+        if json.get().len() > MAX_EVENT_BYTES {
+            return Err(Refusal::TooLarge { field: "the event", limit: MAX_EVENT_BYTES });
+        }
+        let mut native = NativeEvent::read(json.get().as_bytes())?;
+        if let Some(kind) = self.kind {
+            if native.kind.is_empty() {
+                kind.clone_into(&mut native.kind);
+            } else if native.kind != kind {
+                let message = format!("is {:?}, but this address takes only {kind}", native.kind);
+                return Err(Refusal::Invalid { field: "type", message });
+            }
+        }
+        if native.id.is_none() {
+            native.id = self.idempotency_key.map(ToOwned::to_owned);
+        }
+        // A server speaks for a client; the client may also speak for itself.
+        let stated = native.user_agent.take();
+        let user_agent = stated.or_else(|| text_header(self.headers, header::USER_AGENT));
+        let address = match native.ip.take() {
+            Some(ip) => Some(ip.parse::<IpAddr>().map_err(|_unreadable| Refusal::Invalid {
+                field: "ip",
+                message: "is no IP address".to_owned(),
+            })?),
+            None => Some(self.peer.ip()),
+        };
+        let referrer = native.referrer.take();
+        // What a server reports was done by somebody; only what a browser
+        // sends is judged by its user agent.
+        let judged = matches!(native.kind.as_str(), "page" | "track");
+        let bot = judged.then(|| app.bots.judge_user_agent(user_agent.as_deref())).flatten();
+        let intake = Intake {
+            workspace: self.workspace,
+            now_ms: now_ms(),
+            fresh_id: EventId(Uuid::now_v7()),
+            keys: &app.signing_keys,
+        };
+        let mut event = native.accept(&intake)?;
+        event.client = client(address, user_agent, referrer, app.geo.as_ref());
+        event.bot = bot;
+        Ok(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(body: &str) -> Result<(usize, bool), &'static str> {
+        split(body.as_bytes()).map(|(events, batch)| (events.len(), batch)).map_err(|error| error.reason)
+    }
+
+    #[test]
+    fn bodies_are_split() {
+        for (body, expected) in [
+            (r#"{"a":1}"#, Ok((1, false))),
+            (r#"[{"a":1},{"b":2}]"#, Ok((2, true))),
+            (r#" [{"a":1}]"#, Ok((1, true))),
+            ("[]", Ok((0, true))),
+            ("{\"a\":1}\n{\"b\":2}\n\n{\"c\":3}\n", Ok((3, true))),
+            ("", Err("empty_body")),
+            (" \n", Err("empty_body")),
+            ("{", Err("malformed_json")),
+            ("[{]", Err("malformed_json")),
+            ("{\"a\":1}\n{", Err("malformed_json")),
+        ] {
+            assert_eq!(shape(body), expected, "{body}");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Consuming by partition, from positions that the consumer's owner keeps.
+//!
+//! Offsets are not committed to Kafka: each processor keeps its position
+//! beside what it derives (in Postgres, in its local store), where both change
+//! in one write. Kafka's consumer group only says who has which partition.
+//!
+//! The consumer is synchronous and lives on a thread of its own. Partitions
+//! come and go only inside [`Consumer::poll`], never while a batch is worked
+//! on.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rdkafka::bindings::rd_kafka_resp_err_t;
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
+use rdkafka::message::Message as _;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::util::Timeout;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use crate::KafkaError;
+
+/// Whoever keeps positions.
+pub trait PartitionOwner: Send + Sync {
+    /// The partition is now this consumer's: where to begin. May block.
+    fn assigned(&self, partition: i32) -> i64;
+    /// The partition is no longer this consumer's. May block.
+    fn revoked(&self, partition: i32);
+}
+
+struct Context {
+    topic: String,
+    owner: Arc<dyn PartitionOwner>,
+    /// The next offset expected from each assigned partition.
+    expected: Mutex<BTreeMap<i32, i64>>,
+}
+
+impl ClientContext for Context {}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        let partitions: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
+        let result = if err == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            tracing::info!(topic = self.topic, ?partitions, "partitions assigned");
+            for partition in partitions {
+                let offset = self.owner.assigned(partition);
+                self.expected.lock().expect("no panic while held").insert(partition, offset);
+                let set = list.set_partition_offset(&self.topic, partition, Offset::Offset(offset));
+                if let Err(error) = set {
+                    tracing::error!(topic = self.topic, partition, %error, "cannot set the start offset");
+                }
+            }
+            if cooperative { consumer.incremental_assign(list) } else { consumer.assign(list) }
+        } else {
+            tracing::info!(topic = self.topic, ?partitions, "partitions revoked");
+            for partition in partitions {
+                self.expected.lock().expect("no panic while held").remove(&partition);
+                self.owner.revoked(partition);
+            }
+            if cooperative { consumer.incremental_unassign(list) } else { consumer.unassign() }
+        };
+        if let Err(error) = result {
+            tracing::error!(topic = self.topic, %error, "rebalance failed");
+        }
+    }
+}
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its offset.
+    pub offset: i64,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Its payload.
+    pub payload: Vec<u8>,
+}
+
+/// Messages of one partition, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The partition.
+    pub partition: i32,
+    /// Where the last batch ended; the first message may come later where the
+    /// log has a gap.
+    pub first_offset: i64,
+    /// The offset of the last message.
+    pub last_offset: i64,
+    /// The messages; never empty.
+    pub messages: Vec<Message>,
+}
+
+/// How much to gather.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// At most this many messages a poll.
+    pub max_messages: usize,
+    /// After the first message, at most this long.
+    pub max_wait: Duration,
+}
+
+/// Consumes one topic within a group.
+pub struct Consumer {
+    inner: BaseConsumer<Context>,
+    topic: String,
+    brokers: String,
+}
+
+impl Consumer {
+    /// Joins `group` on `topic`.
+    ///
+    /// # Errors
+    /// When the settings are not valid.
+    pub fn new(brokers: &str, group: &str, topic: &str, owner: Arc<dyn PartitionOwner>) -> Result<Self, KafkaError> {
+        let client = |source| KafkaError::Client { brokers: brokers.to_owned(), source };
+        let context = Context { topic: topic.to_owned(), owner, expected: Mutex::default() };
+        let inner: BaseConsumer<Context> = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            // A position that the log no longer has is an error to be seen, not
+            // a reason to begin somewhere else.
+            .set("auto.offset.reset", "error")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", "10000")
+            .set("heartbeat.interval.ms", "1000")
+            .set("max.poll.interval.ms", "300000")
+            .set("fetch.wait.max.ms", "100")
+            .set("fetch.message.max.bytes", "4194304")
+            .set("queued.max.messages.kbytes", "65536")
+            .create_with_context(context)
+            .map_err(client)?;
+        inner.subscribe(&[topic]).map_err(client)?;
+        Ok(Self { inner, topic: topic.to_owned(), brokers: brokers.to_owned() })
+    }
+
+    /// Gathers messages; waits up to `wait` for the first. Gives one batch per
+    /// partition, none if nothing came.
+    ///
+    /// # Errors
+    /// When a partition's position is not in the log (retention was too short,
+    /// or the topic was made anew), or the broker refuses this consumer.
+    /// Passing troubles of the connection are not errors; the client retries.
+    pub fn poll(&self, wait: Duration, limits: BatchLimits) -> Result<Vec<Batch>, KafkaError> {
+        let mut batches: BTreeMap<i32, Batch> = BTreeMap::new();
+        let mut count = 0;
+        let mut wait = wait;
+        let mut until = None;
+        while count < limits.max_messages {
+            let Some(polled) = self.inner.poll(Timeout::After(wait)) else { break };
+            match polled {
+                Ok(message) => {
+                    let partition = message.partition();
+                    if self.take(&mut batches, partition, &message) {
+                        count += 1;
+                    }
+                }
+                Err(error) if is_fatal(&error) => {
+                    return Err(KafkaError::Client { brokers: self.brokers.clone(), source: error });
+                }
+                Err(error) => tracing::warn!(topic = self.topic, %error, "Kafka"),
+            }
+            let until = *until.get_or_insert_with(|| Instant::now() + limits.max_wait);
+            wait = until.saturating_duration_since(Instant::now());
+        }
+        // A rebalance while gathering may have taken partitions away.
+        let mut expected = self.inner.context().expected.lock().expect("no panic while held");
+        batches.retain(|partition, _| expected.contains_key(partition));
+        for batch in batches.values() {
+            expected.insert(batch.partition, batch.last_offset + 1);
+        }
+        Ok(batches.into_values().collect())
+    }
+
+    /// Adds a message to its partition's batch, unless it is not the next one
+    /// (left over from before a seek or a rebalance).
+    fn take(
+        &self,
+        batches: &mut BTreeMap<i32, Batch>,
+        partition: i32,
+        message: &rdkafka::message::BorrowedMessage<'_>,
+    ) -> bool {
+        let expected = self.inner.context().expected.lock().expect("no panic while held");
+        let Some(first_offset) = expected.get(&partition).copied() else { return false };
+        let offset = message.offset();
+        let next = batches.get(&partition).map_or(first_offset, |batch| batch.last_offset + 1);
+        if offset < next {
+            return false;
+        }
+        let batch = batches.entry(partition).or_insert_with(|| Batch {
+            partition,
+            first_offset,
+            last_offset: offset,
+            messages: Vec::new(),
+        });
+        batch.last_offset = offset;
+        batch.messages.push(Message {
+            offset,
+            key: message.key().unwrap_or_default().to_vec(),
+            payload: message.payload().unwrap_or_default().to_vec(),
+        });
+        true
+    }
+
+    /// Goes to `offset` in a partition, if it is still assigned.
+    ///
+    /// # Errors
+    /// When the client cannot.
+    pub fn seek(&self, partition: i32, offset: i64) -> Result<(), KafkaError> {
+        {
+            let mut expected = self.inner.context().expected.lock().expect("no panic while held");
+            match expected.get_mut(&partition) {
+                Some(next) => *next = offset,
+                None => return Ok(()),
+            }
+        }
+        self.inner
+            .seek(&self.topic, partition, Offset::Offset(offset), Timeout::After(Duration::from_secs(10)))
+            .map_err(|source| KafkaError::Client { brokers: self.brokers.clone(), source })
+    }
+
+    /// The offset after the last message of a partition.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub fn end_offset(&self, partition: i32) -> Result<i64, KafkaError> {
+        let (_low, high) = self
+            .inner
+            .fetch_watermarks(&self.topic, partition, Timeout::After(Duration::from_secs(5)))
+            .map_err(|source| KafkaError::Client { brokers: self.brokers.clone(), source })?;
+        Ok(high)
+    }
+}
+
+fn is_fatal(error: &rdkafka::error::KafkaError) -> bool {
+    use rdkafka::types::RDKafkaErrorCode as Code;
+    match error.rdkafka_error_code() {
+        Some(
+            Code::Fatal
+            | Code::AutoOffsetReset
+            | Code::OffsetOutOfRange
+            | Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed,
+        ) => true,
+        _ => matches!(error, rdkafka::error::KafkaError::MessageConsumptionFatal(_)),
+    }
+}

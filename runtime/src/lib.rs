@@ -1,0 +1,39 @@
+//! What every Tributary service needs to run, and no business rule: Kafka,
+//! telemetry, shutdown, the clock.
+
+pub mod clock;
+pub mod consumer;
+pub mod producer;
+pub mod retry;
+pub mod shutdown;
+pub mod telemetry;
+pub mod topics;
+
+/// What went wrong with Kafka.
+#[derive(Debug, thiserror::Error)]
+pub enum KafkaError {
+    /// A client could not be made, or a call failed.
+    #[error("Kafka at {brokers}: {source}")]
+    Client {
+        /// The bootstrap servers.
+        brokers: String,
+        /// What the client says.
+        source: rdkafka::error::KafkaError,
+    },
+    /// A topic could not be made.
+    #[error("Kafka topic {topic}: {message}")]
+    Topic {
+        /// The topic.
+        topic: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A message was not taken.
+    #[error("Kafka did not take a message for {topic}: {message}")]
+    Publish {
+        /// The topic.
+        topic: String,
+        /// Why.
+        message: String,
+    },
+}

@@ -1,0 +1,5 @@
+SELECT hash
+FROM batches
+WHERE topic = $1 AND partition = $2
+ORDER BY last_offset DESC
+LIMIT 1

@@ -1,0 +1,3 @@
+SELECT topic, partition, next_offset
+FROM consumer_offsets
+ORDER BY topic, partition

@@ -1,0 +1,7 @@
+-- In one order for everybody, the fee accounts last: every payout of a
+-- workspace meets there.
+SELECT id
+FROM ledger_accounts
+WHERE id = ANY ($1)
+ORDER BY kind = 'platform_fee', id
+FOR UPDATE

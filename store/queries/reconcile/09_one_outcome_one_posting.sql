@@ -1,0 +1,19 @@
+-- Posted if, and only if, there is exactly one campaign transaction, which the
+-- outcome names and which moves what the outcome says.
+WITH posting AS (
+    SELECT t.id, t.source_id, t.leg, -min(e.amount_minor) AS gross_minor
+    FROM ledger_transactions t
+    JOIN ledger_entries e ON e.transaction_id = t.id
+    WHERE t.kind = 'campaign'
+    GROUP BY t.id
+)
+SELECT coalesce(o.event_id, p.source_id)::text AS id,
+    format('outcome %s of %s, transaction %s of %s', coalesce(o.status, 'missing'), o.gross_minor,
+        p.id, p.gross_minor) AS detail
+FROM outcomes o
+FULL JOIN posting p ON p.source_id = o.event_id AND p.leg = o.leg
+WHERE o.event_id IS NULL
+    OR (o.status = 'posted') <> (p.id IS NOT NULL)
+    OR o.transaction_id IS DISTINCT FROM p.id
+    OR o.gross_minor IS DISTINCT FROM p.gross_minor
+LIMIT 20

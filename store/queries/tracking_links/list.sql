@@ -1,0 +1,11 @@
+SELECT
+    id,
+    campaign_id,
+    creator_id,
+    code,
+    destination_url,
+    fallback_url,
+    (extract(epoch FROM expires_at) * 1000)::bigint AS expires_at_ms
+FROM tracking_links
+WHERE workspace_id = $1
+ORDER BY code

@@ -1,0 +1,227 @@
+//! The batch log: what was settled when, chained by hashes.
+
+use domain::chain::{GENESIS, Hash, LineRecord, OutcomeRecord, Records};
+use uuid::Uuid;
+
+use crate::{Connection, Pool, StoreError, narrow, sql};
+
+/// A batch that is being settled.
+#[derive(Clone, Debug)]
+pub struct NewBatch<'a> {
+    /// The topic, `credits`.
+    pub topic: &'a str,
+    /// The partition.
+    pub partition: i32,
+    /// Its first offset.
+    pub first_offset: i64,
+    /// Its last offset.
+    pub last_offset: i64,
+    /// Outcomes in it.
+    pub outcome_count: usize,
+    /// Ledger transactions in it.
+    pub transaction_count: usize,
+    /// Ledger lines in it.
+    pub line_count: usize,
+    /// The hash of the batch before it.
+    pub previous_hash: Hash,
+    /// Its own hash.
+    pub hash: Hash,
+}
+
+/// A settled batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Its id.
+    pub id: i64,
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// Its first offset.
+    pub first_offset: i64,
+    /// Its last offset.
+    pub last_offset: i64,
+    /// Outcomes in it.
+    pub outcome_count: i32,
+    /// Ledger transactions in it.
+    pub transaction_count: i32,
+    /// Ledger lines in it.
+    pub line_count: i32,
+    /// The hash of the batch before it.
+    pub previous_hash: Hash,
+    /// Its own hash.
+    pub hash: Hash,
+}
+
+fn hash(bytes: &[u8]) -> Result<Hash, StoreError> {
+    Hash::try_from(bytes)
+        .map_err(|_| StoreError::Row { table: "batches", message: "a hash is not 32 bytes".into() })
+}
+
+/// The hash of a partition's last batch.
+///
+/// # Errors
+/// When the database fails.
+pub async fn last_hash(connection: &mut Connection, topic: &str, partition: i32) -> Result<Hash, StoreError> {
+    let bytes: Option<Vec<u8>> = sqlx::query_scalar(sql!("batches/last_hash"))
+        .bind(topic)
+        .bind(partition)
+        .fetch_optional(connection)
+        .await?;
+    bytes.map_or(Ok(GENESIS), |bytes| hash(&bytes))
+}
+
+/// Writes a batch down; gives its id.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(connection: &mut Connection, batch: &NewBatch<'_>) -> Result<i64, StoreError> {
+    let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+    let id = sqlx::query_scalar(sql!("batches/insert"))
+        .bind(batch.topic)
+        .bind(batch.partition)
+        .bind(batch.first_offset)
+        .bind(batch.last_offset)
+        .bind(count(batch.outcome_count))
+        .bind(count(batch.transaction_count))
+        .bind(count(batch.line_count))
+        .bind(&batch.previous_hash[..])
+        .bind(&batch.hash[..])
+        .fetch_one(connection)
+        .await?;
+    Ok(id)
+}
+
+/// Id, first and last offset and outcome count of a settled batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct BatchRange {
+    /// The batch.
+    pub id: i64,
+    /// Its first offset.
+    pub first_offset: i64,
+    /// Its last offset.
+    pub last_offset: i64,
+    /// Outcomes in it.
+    pub outcome_count: i32,
+}
+
+/// Up to `limit` batches of a partition from `offset` on.
+///
+/// # Errors
+/// When the database fails.
+pub async fn after(
+    pool: &Pool,
+    topic: &str,
+    partition: i32,
+    offset: i64,
+    limit: i64,
+) -> Result<Vec<BatchRange>, StoreError> {
+    let batches = sqlx::query_as(sql!("batches/after"))
+        .bind(topic)
+        .bind(partition)
+        .bind(offset)
+        .bind(limit)
+        .fetch_all(pool)
+        .await?;
+    Ok(batches)
+}
+
+/// The partitions of `topic` with batches.
+///
+/// # Errors
+/// When the database fails.
+pub async fn partitions(pool: &Pool, topic: &str) -> Result<Vec<i32>, StoreError> {
+    Ok(sqlx::query_scalar(sql!("batches/partitions")).bind(topic).fetch_all(pool).await?)
+}
+
+#[derive(sqlx::FromRow)]
+struct BatchRow {
+    id: i64,
+    topic: String,
+    partition: i32,
+    first_offset: i64,
+    last_offset: i64,
+    outcome_count: i32,
+    transaction_count: i32,
+    line_count: i32,
+    previous_hash: Vec<u8>,
+    hash: Vec<u8>,
+}
+
+/// All batches, by partition, in the order of the log.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(pool: &Pool) -> Result<Vec<Batch>, StoreError> {
+    let rows: Vec<BatchRow> = sqlx::query_as(sql!("batches/list")).fetch_all(pool).await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Batch {
+                id: row.id,
+                topic: row.topic,
+                partition: row.partition,
+                first_offset: row.first_offset,
+                last_offset: row.last_offset,
+                outcome_count: row.outcome_count,
+                transaction_count: row.transaction_count,
+                line_count: row.line_count,
+                previous_hash: hash(&row.previous_hash)?,
+                hash: hash(&row.hash)?,
+            })
+        })
+        .collect()
+}
+
+#[derive(sqlx::FromRow)]
+struct OutcomeRecordRow {
+    event_id: Uuid,
+    leg: i16,
+    status: String,
+    reason: Option<String>,
+    campaign_id: Option<Uuid>,
+    creator_id: Option<Uuid>,
+    gross_minor: Option<i64>,
+    creator_minor: Option<i64>,
+    fee_minor: Option<i64>,
+    currency: Option<String>,
+    payload_hash: String,
+}
+
+/// What the hash of one batch covers, or of all (`None`).
+///
+/// # Errors
+/// When the database fails.
+pub async fn records(pool: &Pool, batch: Option<i64>) -> Result<Records, StoreError> {
+    let outcomes: Vec<OutcomeRecordRow> =
+        sqlx::query_as(sql!("outcomes/records")).bind(batch).fetch_all(pool).await?;
+    let lines: Vec<(Uuid, i16, Uuid, i64, String)> =
+        sqlx::query_as(sql!("ledger_entries/records")).bind(batch).fetch_all(pool).await?;
+    let outcomes = outcomes
+        .into_iter()
+        .map(|row| {
+            let amount = |minor: Option<i64>| minor.unwrap_or_default();
+            Ok(OutcomeRecord {
+                event: row.event_id,
+                leg: narrow("outcomes", row.leg.into())?,
+                status: row.status,
+                reason: row.reason.unwrap_or_default(),
+                campaign: row.campaign_id.unwrap_or_default(),
+                creator: row.creator_id.unwrap_or_default(),
+                amounts_minor: [amount(row.gross_minor), amount(row.creator_minor), amount(row.fee_minor)],
+                currency: row.currency.unwrap_or_default(),
+                payload_hash: row.payload_hash,
+            })
+        })
+        .collect::<Result<_, StoreError>>()?;
+    let lines = lines
+        .into_iter()
+        .map(|(transaction, line, account, amount_minor, currency)| LineRecord {
+            transaction,
+            line,
+            account,
+            amount_minor,
+            currency,
+        })
+        .collect();
+    Ok(Records { outcomes, lines })
+}

@@ -1,0 +1,224 @@
+//! Campaigns, their terms, and the rules that attribution reads.
+
+use domain::ids::{CampaignId, WorkspaceId};
+use domain::rules::{Campaign, CampaignStatus, Objective, Rules, TERMS_LEAD_MS, Terms};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::{Connection, Pool, StoreError, currency, narrow, sql};
+
+/// A campaign to be created.
+#[derive(Clone, Debug)]
+pub struct NewCampaign {
+    /// Its id.
+    pub id: CampaignId,
+    /// The tenant.
+    pub workspace: WorkspaceId,
+    /// The business that pays; a user of the workspace.
+    pub business: Uuid,
+    /// Its title.
+    pub title: String,
+    /// What it is about.
+    pub description: Option<String>,
+    /// Its hashtags.
+    pub hashtags: Vec<String>,
+    /// What it pays for.
+    pub objective: Objective,
+}
+
+/// Terms to be added.
+#[derive(Clone, Debug)]
+pub struct NewTerms {
+    /// Whether the campaign takes part.
+    pub status: CampaignStatus,
+    /// What one action pays, minor units.
+    pub payout_minor: i64,
+    /// The platform's share.
+    pub fee_bps: u16,
+    /// The attribution window.
+    pub window_ms: i64,
+    /// No action before this counts.
+    pub starts_at_ms: Option<i64>,
+    /// No action at or after this counts.
+    pub ends_at_ms: Option<i64>,
+}
+
+/// Creates a campaign without terms; `false` if the business is none of the
+/// workspace's.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(connection: &mut Connection, campaign: &NewCampaign) -> Result<bool, StoreError> {
+    let inserted = sqlx::query(sql!("campaigns/insert"))
+        .bind(campaign.id.0)
+        .bind(campaign.workspace.0)
+        .bind(campaign.business)
+        .bind(&campaign.title)
+        .bind(&campaign.description)
+        .bind(&campaign.hashtags)
+        .bind(campaign.objective.code())
+        .execute(connection)
+        .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+/// Adds terms; gives their version. The first hold from now, later ones from
+/// [`TERMS_LEAD_MS`] ahead.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert_terms(
+    connection: &mut Connection,
+    campaign: CampaignId,
+    terms: &NewTerms,
+) -> Result<i32, StoreError> {
+    let version = sqlx::query_scalar(sql!("campaigns/insert_terms"))
+        .bind(campaign.0)
+        .bind(terms.status.code())
+        .bind(terms.payout_minor)
+        .bind(i32::from(terms.fee_bps))
+        .bind(terms.window_ms)
+        .bind(terms.starts_at_ms)
+        .bind(terms.ends_at_ms)
+        .bind(TERMS_LEAD_MS)
+        .fetch_one(connection)
+        .await?;
+    Ok(version)
+}
+
+#[derive(sqlx::FromRow)]
+struct RulesRow {
+    id: Uuid,
+    workspace_id: Uuid,
+    objective: String,
+    currency: String,
+    version: i32,
+    valid_from_ms: i64,
+    status: String,
+    payout_minor: i64,
+    fee_bps: i32,
+    window_ms: i64,
+    starts_at_ms: Option<i64>,
+    ends_at_ms: Option<i64>,
+}
+
+/// Reads all campaigns with all their terms.
+///
+/// # Errors
+/// When the database fails or holds what this version does not know.
+pub async fn load_rules(pool: &Pool) -> Result<Rules, StoreError> {
+    const TABLE: &str = "campaign_terms";
+    // The clock first: what is written after it comes into force later still.
+    let clock_ms: i64 = sqlx::query_scalar(sql!("campaigns/rules_clock")).fetch_one(pool).await?;
+    let rows: Vec<RulesRow> = sqlx::query_as(sql!("campaigns/load_rules")).fetch_all(pool).await?;
+    let mut campaigns: Vec<Campaign> = Vec::new();
+    for row in rows {
+        let unknown = |what: &str| StoreError::Row {
+            table: TABLE,
+            message: format!("unknown {what} of campaign {}", row.id),
+        };
+        let terms = Terms {
+            version: narrow(TABLE, row.version.into())?,
+            valid_from_ms: row.valid_from_ms,
+            status: CampaignStatus::from_code(&row.status).ok_or_else(|| unknown("status"))?,
+            payout_minor: row.payout_minor,
+            fee_bps: narrow(TABLE, row.fee_bps.into())?,
+            window_ms: row.window_ms,
+            starts_at_ms: row.starts_at_ms,
+            ends_at_ms: row.ends_at_ms,
+        };
+        match campaigns.last_mut() {
+            Some(campaign) if campaign.id.0 == row.id => campaign.terms.push(terms),
+            _ => campaigns.push(Campaign {
+                id: CampaignId(row.id),
+                workspace: WorkspaceId(row.workspace_id),
+                objective: Objective::from_code(&row.objective).ok_or_else(|| unknown("objective"))?,
+                currency: currency(TABLE, &row.currency)?,
+                terms: vec![terms],
+            }),
+        }
+    }
+    Ok(Rules::new(campaigns, clock_ms))
+}
+
+/// A campaign as it is shown.
+#[derive(Clone, Debug, PartialEq, Serialize, sqlx::FromRow)]
+pub struct CampaignRow {
+    /// Its id.
+    pub id: Uuid,
+    /// Its title.
+    pub title: String,
+    /// `click`, `conversion` or `sale`.
+    pub objective: String,
+    /// Its currency.
+    pub currency: String,
+    /// Its hashtags.
+    pub hashtags: Vec<String>,
+    /// `draft`, `active`, `paused` or `completed`.
+    pub status: String,
+    /// The version of the terms in force.
+    pub terms_version: i32,
+    /// What one action pays, minor units.
+    pub payout_minor: i64,
+    /// The platform's share.
+    pub fee_bps: i32,
+    /// The attribution window.
+    pub window_ms: i64,
+    /// All that was put in.
+    pub total_budget_minor: i64,
+    /// What is left.
+    pub remaining_budget_minor: i64,
+    /// What was paid out.
+    pub spent_minor: i64,
+    /// When it ran out of money.
+    pub exhausted_at_ms: Option<i64>,
+}
+
+/// The campaigns of a workspace, or one of them.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(pool: &Pool, workspace: Uuid, campaign: Option<Uuid>) -> Result<Vec<CampaignRow>, StoreError> {
+    let campaigns =
+        sqlx::query_as(sql!("campaigns/list")).bind(workspace).bind(campaign).fetch_all(pool).await?;
+    Ok(campaigns)
+}
+
+/// How many outcomes a campaign has, by status and reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct OutcomeCount {
+    /// The status.
+    pub status: String,
+    /// The reason, unless posted.
+    pub reason: Option<String>,
+    /// How many.
+    pub count: i64,
+}
+
+/// Counts a campaign's outcomes.
+///
+/// # Errors
+/// When the database fails.
+pub async fn outcome_counts(pool: &Pool, campaign: Uuid) -> Result<Vec<OutcomeCount>, StoreError> {
+    Ok(sqlx::query_as(sql!("campaigns/outcome_counts")).bind(campaign).fetch_all(pool).await?)
+}
+
+/// Sets a creator's part in a campaign (`pending`, `accepted`, …); `false` if
+/// campaign and creator are not of one workspace.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_creator(
+    connection: &mut Connection,
+    campaign: Uuid,
+    creator: Uuid,
+    status: &str,
+) -> Result<bool, StoreError> {
+    let set = sqlx::query(sql!("campaign_creators/upsert"))
+        .bind(campaign)
+        .bind(creator)
+        .bind(status)
+        .execute(connection)
+        .await?;
+    Ok(set.rows_affected() == 1)
+}

@@ -1,0 +1,208 @@
+//! Workspaces, keys, users and the audit log.
+
+use domain::ids::WorkspaceId;
+use domain::money::Currency;
+use serde::Serialize;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::{Connection, Pool, StoreError, sql};
+
+/// A workspace to be created.
+#[derive(Clone, Debug)]
+pub struct NewWorkspace {
+    /// Its id.
+    pub id: WorkspaceId,
+    /// Its short name, for addresses.
+    pub slug: String,
+    /// Its name.
+    pub name: String,
+    /// What its campaigns pay in.
+    pub currency: Currency,
+    /// The platform's share of payouts.
+    pub platform_fee_bps: u16,
+    /// Its IANA time zone.
+    pub time_zone: String,
+}
+
+/// Creates a workspace.
+///
+/// # Errors
+/// When the database fails, or the slug is taken.
+pub async fn insert_workspace(connection: &mut Connection, workspace: &NewWorkspace) -> Result<(), StoreError> {
+    sqlx::query(sql!("workspaces/insert"))
+        .bind(workspace.id.0)
+        .bind(&workspace.slug)
+        .bind(&workspace.name)
+        .bind(workspace.currency.code())
+        .bind(i32::from(workspace.platform_fee_bps))
+        .bind(&workspace.time_zone)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// A workspace as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct WorkspaceRow {
+    /// Its id.
+    pub id: Uuid,
+    /// Its short name.
+    pub slug: String,
+    /// Its name.
+    pub name: String,
+    /// What its campaigns pay in.
+    pub currency: String,
+    /// The platform's share of payouts.
+    pub platform_fee_bps: i32,
+    /// Its IANA time zone.
+    pub time_zone: String,
+}
+
+/// All workspaces.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_workspaces(pool: &Pool) -> Result<Vec<WorkspaceRow>, StoreError> {
+    Ok(sqlx::query_as(sql!("workspaces/list")).fetch_all(pool).await?)
+}
+
+/// One workspace.
+///
+/// # Errors
+/// When the database fails.
+pub async fn workspace(pool: &Pool, id: Uuid) -> Result<Option<WorkspaceRow>, StoreError> {
+    Ok(sqlx::query_as(sql!("workspaces/get")).bind(id).fetch_optional(pool).await?)
+}
+
+/// Adds a key to a workspace, by its SHA-256.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert_key(
+    connection: &mut Connection,
+    workspace: WorkspaceId,
+    id: Uuid,
+    name: &str,
+    key_hash: &[u8],
+) -> Result<(), StoreError> {
+    sqlx::query(sql!("api_keys/insert"))
+        .bind(id)
+        .bind(workspace.0)
+        .bind(name)
+        .bind(key_hash)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// A user to be created; a wallet comes with it.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    /// The user's id.
+    pub id: Uuid,
+    /// The tenant.
+    pub workspace: WorkspaceId,
+    /// Unique within the workspace.
+    pub email: String,
+    /// Unique within the workspace.
+    pub username: String,
+    /// The name to show.
+    pub display_name: String,
+}
+
+async fn insert_user(connection: &mut Connection, user: &NewUser) -> Result<(), StoreError> {
+    sqlx::query(sql!("users/insert"))
+        .bind(user.id)
+        .bind(user.workspace.0)
+        .bind(&user.email)
+        .bind(&user.username)
+        .bind(&user.display_name)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Creates a creator.
+///
+/// # Errors
+/// When the database fails, or the e-mail or user name is taken.
+pub async fn insert_creator(
+    connection: &mut Connection,
+    user: &NewUser,
+    hashtags: &[String],
+) -> Result<(), StoreError> {
+    insert_user(connection, user).await?;
+    sqlx::query(sql!("users/insert_creator")).bind(user.id).bind(hashtags).execute(connection).await?;
+    Ok(())
+}
+
+/// Creates a business.
+///
+/// # Errors
+/// When the database fails, or the e-mail or user name is taken.
+pub async fn insert_business(
+    connection: &mut Connection,
+    user: &NewUser,
+    company_name: &str,
+    website: Option<&str>,
+) -> Result<(), StoreError> {
+    insert_user(connection, user).await?;
+    sqlx::query(sql!("users/insert_business"))
+        .bind(user.id)
+        .bind(company_name)
+        .bind(website)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// A creator as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct CreatorRow {
+    /// The user's id.
+    pub id: Uuid,
+    /// The e-mail address.
+    pub email: String,
+    /// The user name.
+    pub username: String,
+    /// The name to show.
+    pub display_name: String,
+    /// Hashtags.
+    pub hashtags: Vec<String>,
+}
+
+/// The creators of a workspace.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_creators(pool: &Pool, workspace: Uuid) -> Result<Vec<CreatorRow>, StoreError> {
+    Ok(sqlx::query_as(sql!("users/list_creators")).bind(workspace).fetch_all(pool).await?)
+}
+
+/// Writes down who did what.
+///
+/// # Errors
+/// When the database fails.
+pub async fn audit(
+    connection: &mut Connection,
+    actor: &str,
+    action: &str,
+    entity_kind: &str,
+    entity_id: Uuid,
+    after: &impl Serialize,
+) -> Result<(), StoreError> {
+    let after = serde_json::to_value(after).map_err(|error| StoreError::Row {
+        table: "audit_log",
+        message: error.to_string(),
+    })?;
+    sqlx::query(sql!("audit_log/insert"))
+        .bind(actor)
+        .bind(action)
+        .bind(entity_kind)
+        .bind(entity_id)
+        .bind(Json(after))
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,268 @@
+//! Budgets, accounts, transactions and entries.
+
+use std::collections::BTreeMap;
+
+use domain::budget::Budget;
+use domain::command::Funding;
+use domain::ids::{CampaignId, WorkspaceId};
+use domain::ledger::{AccountKey, Transaction};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::{Connection, Pool, StoreError, currency, sql};
+
+#[derive(sqlx::FromRow)]
+struct BudgetRow {
+    campaign_id: Uuid,
+    workspace_id: Uuid,
+    currency: String,
+    funded_minor: i64,
+    available_minor: i64,
+    spent_minor: i64,
+    returned_minor: i64,
+    exhausted_at_ms: Option<i64>,
+}
+
+/// The budgets of `campaigns` that exist, locked in the order of their ids.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock_budgets(
+    connection: &mut Connection,
+    campaigns: &[CampaignId],
+) -> Result<BTreeMap<CampaignId, Budget>, StoreError> {
+    if campaigns.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let ids: Vec<Uuid> = campaigns.iter().map(|id| id.0).collect();
+    let rows: Vec<BudgetRow> =
+        sqlx::query_as(sql!("campaign_budgets/lock")).bind(ids).fetch_all(connection).await?;
+    rows.into_iter()
+        .map(|row| {
+            let campaign = CampaignId(row.campaign_id);
+            let budget = Budget {
+                campaign,
+                workspace: WorkspaceId(row.workspace_id),
+                currency: currency("campaign_budgets", &row.currency)?,
+                funded_minor: row.funded_minor,
+                available_minor: row.available_minor,
+                spent_minor: row.spent_minor,
+                returned_minor: row.returned_minor,
+                exhausted_at_ms: row.exhausted_at_ms,
+            };
+            Ok((campaign, budget))
+        })
+        .collect()
+}
+
+/// Writes budgets back; those that exist are locked by the caller.
+///
+/// # Errors
+/// When the database fails.
+pub async fn save_budgets<'a>(
+    connection: &mut Connection,
+    budgets: impl Iterator<Item = &'a Budget> + Clone,
+) -> Result<(), StoreError> {
+    if budgets.clone().next().is_none() {
+        return Ok(());
+    }
+    macro_rules! column {
+        ($budget:ident => $value:expr) => {
+            budgets.clone().map(|$budget| $value).collect::<Vec<_>>()
+        };
+    }
+    sqlx::query(sql!("campaign_budgets/save"))
+        .bind(column!(b => b.campaign.0))
+        .bind(column!(b => b.workspace.0))
+        .bind(column!(b => b.currency.to_string()))
+        .bind(column!(b => b.funded_minor))
+        .bind(column!(b => b.available_minor))
+        .bind(column!(b => b.spent_minor))
+        .bind(column!(b => b.returned_minor))
+        .bind(column!(b => b.exhausted_at_ms))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Writes fundings down.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert_fundings(
+    connection: &mut Connection,
+    batch: i64,
+    fundings: &[Funding],
+) -> Result<(), StoreError> {
+    if fundings.is_empty() {
+        return Ok(());
+    }
+    macro_rules! column {
+        ($funding:ident => $value:expr) => {
+            fundings.iter().map(|$funding| $value).collect::<Vec<_>>()
+        };
+    }
+    sqlx::query(sql!("fundings/insert"))
+        .bind(batch)
+        .bind(column!(f => f.id()))
+        .bind(column!(f => f.workspace.0))
+        .bind(column!(f => f.campaign.0))
+        .bind(column!(f => f.external_id.as_str()))
+        .bind(column!(f => f.money.amount_minor))
+        .bind(column!(f => f.money.currency.to_string()))
+        .bind(column!(f => f.payload_hash()))
+        .bind(column!(f => f.at_ms))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// What became of a funding that was sent to settlement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FundingState {
+    /// Not settled yet.
+    Waiting,
+    /// In the books.
+    Posted,
+    /// Refused.
+    Quarantined {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What became of a funding.
+///
+/// # Errors
+/// When the database fails.
+pub async fn funding_state(pool: &Pool, funding: &Funding) -> Result<FundingState, StoreError> {
+    let row: Option<(String, String)> = sqlx::query_as(sql!("fundings/state"))
+        .bind(funding.id())
+        .bind(funding.payload_hash())
+        .fetch_optional(pool)
+        .await?;
+    Ok(match row {
+        None => FundingState::Waiting,
+        Some((state, _)) if state == "posted" => FundingState::Posted,
+        Some((_, reason)) => FundingState::Quarantined { reason },
+    })
+}
+
+/// Writes transactions and their entries down, and moves the balances of
+/// `changes`, in lock order.
+///
+/// # Errors
+/// When the database fails, or a balance would go on the wrong side of zero.
+pub async fn post(
+    connection: &mut Connection,
+    batch: i64,
+    transactions: &[Transaction],
+    changes: &BTreeMap<AccountKey, i64>,
+) -> Result<(), StoreError> {
+    if transactions.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = changes.keys().map(|key| key.id().0).collect();
+    sqlx::query(sql!("ledger_accounts/ensure"))
+        .bind(&ids)
+        .bind(changes.keys().map(|key| key.workspace.0).collect::<Vec<_>>())
+        .bind(changes.keys().map(|key| key.kind.code()).collect::<Vec<_>>())
+        .bind(changes.keys().map(|key| key.owner).collect::<Vec<_>>())
+        .bind(changes.keys().map(|key| key.currency.to_string()).collect::<Vec<_>>())
+        .execute(&mut *connection)
+        .await?;
+    insert_transactions(connection, batch, transactions).await?;
+    insert_entries(connection, transactions).await?;
+    sqlx::query(sql!("ledger_accounts/lock")).bind(&ids).execute(&mut *connection).await?;
+    sqlx::query(sql!("ledger_accounts/add"))
+        .bind(&ids)
+        .bind(changes.values().copied().collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn insert_transactions(
+    connection: &mut Connection,
+    batch: i64,
+    transactions: &[Transaction],
+) -> Result<(), StoreError> {
+    macro_rules! column {
+        ($transaction:ident => $value:expr) => {
+            transactions.iter().map(|$transaction| $value).collect::<Vec<_>>()
+        };
+    }
+    sqlx::query(sql!("ledger_transactions/insert"))
+        .bind(batch)
+        .bind(column!(t => t.id().0))
+        .bind(column!(t => t.workspace().0))
+        .bind(column!(t => t.kind().code()))
+        .bind(column!(t => t.source()))
+        .bind(column!(t => i16::try_from(t.leg()).unwrap_or(i16::MAX)))
+        .bind(column!(t => t.at_ms()))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn insert_entries(connection: &mut Connection, transactions: &[Transaction]) -> Result<(), StoreError> {
+    let lines: Vec<_> = transactions.iter().flat_map(domain::chain::line_records).collect();
+    sqlx::query(sql!("ledger_entries/insert"))
+        .bind(lines.iter().map(|l| l.transaction).collect::<Vec<_>>())
+        .bind(lines.iter().map(|l| l.line).collect::<Vec<_>>())
+        .bind(lines.iter().map(|l| l.account).collect::<Vec<_>>())
+        .bind(lines.iter().map(|l| l.amount_minor).collect::<Vec<_>>())
+        .bind(lines.iter().map(|l| l.currency.as_str()).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// An account's balance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct Balance {
+    /// The account's kind.
+    pub kind: String,
+    /// Its currency.
+    pub currency: String,
+    /// Minor units.
+    pub balance_minor: i64,
+}
+
+/// The accounts of an owner within a workspace.
+///
+/// # Errors
+/// When the database fails.
+pub async fn balances(pool: &Pool, workspace: Uuid, owner: Uuid) -> Result<Vec<Balance>, StoreError> {
+    let balances = sqlx::query_as(sql!("ledger_accounts/of_owner"))
+        .bind(workspace)
+        .bind(owner)
+        .fetch_all(pool)
+        .await?;
+    Ok(balances)
+}
+
+/// A line of a transaction, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct EntryRow {
+    /// Its number, from 0.
+    pub line: i16,
+    /// The account's kind.
+    pub account_kind: String,
+    /// The account's owner.
+    pub owner_id: Uuid,
+    /// Credit above zero, debit below.
+    pub amount_minor: i64,
+    /// Its currency.
+    pub currency: String,
+}
+
+/// The lines of a transaction.
+///
+/// # Errors
+/// When the database fails.
+pub async fn entries(pool: &Pool, transaction: Uuid) -> Result<Vec<EntryRow>, StoreError> {
+    let entries =
+        sqlx::query_as(sql!("ledger_entries/of_transaction")).bind(transaction).fetch_all(pool).await?;
+    Ok(entries)
+}

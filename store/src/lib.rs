@@ -1,0 +1,151 @@
+//! All of Tributary's SQL on Postgres: one function, one file under
+//! `queries/<table>/<verb>.sql`.
+//!
+//! Functions that are part of a larger transaction take a connection; the
+//! caller begins and commits. Lock order, for everybody: offsets, budgets,
+//! accounts, fee accounts.
+
+pub mod batches;
+pub mod campaigns;
+pub mod control;
+pub mod ledger;
+pub mod links;
+pub mod migrate;
+pub mod offsets;
+pub mod outcomes;
+pub mod reconcile;
+pub mod sinks;
+
+use std::time::Duration;
+
+pub use sqlx::postgres::PgPool as Pool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+pub use sqlx::{PgConnection as Connection, Postgres};
+
+/// The statement in `queries/$name.sql`.
+macro_rules! sql {
+    ($name:literal) => {
+        include_str!(concat!("../queries/", $name, ".sql"))
+    };
+}
+pub(crate) use sql;
+
+/// A transaction in progress; dropped, it rolls back.
+pub type Transaction = sqlx::Transaction<'static, Postgres>;
+
+/// What went wrong in the database.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The address is not one of a database.
+    #[error("database URL: {0}")]
+    Url(#[source] sqlx::Error),
+    /// No connection.
+    #[error("Postgres does not answer: {0}")]
+    Unreachable(#[source] sqlx::Error),
+    /// A statement failed.
+    #[error("Postgres: {0}")]
+    Query(#[source] sqlx::Error),
+    /// A migration failed.
+    #[error("migrating the database: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A row that this version cannot understand.
+    #[error("row in {table}: {message}")]
+    Row {
+        /// The table.
+        table: &'static str,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
+                Self::Unreachable(error)
+            }
+            error => Self::Query(error),
+        }
+    }
+}
+
+impl StoreError {
+    /// The constraint that a statement broke, if that was it.
+    #[must_use]
+    pub fn broken_constraint(&self) -> Option<&str> {
+        match self {
+            Self::Query(sqlx::Error::Database(error)) => error.constraint(),
+            _ => None,
+        }
+    }
+
+    /// Whether trying again later may help: the server is away, or two
+    /// transactions met.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable(_) => true,
+            // Classes 08 (connection), 40 (serialisation, deadlock), 53
+            // (resources), 57 (shutdown).
+            Self::Query(sqlx::Error::Database(error)) => error
+                .code()
+                .is_some_and(|code| ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class))),
+            _ => false,
+        }
+    }
+}
+
+/// Opens a pool of at most `max_connections`.
+///
+/// # Errors
+/// When the URL is not one, or the server does not answer within ten seconds.
+pub async fn connect(url: &str, max_connections: u32) -> Result<Pool, StoreError> {
+    let options: PgConnectOptions = url.parse().map_err(StoreError::Url)?;
+    PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_with(options.application_name("tributary"))
+        .await
+        .map_err(StoreError::Unreachable)
+}
+
+/// Opens a pool without connecting yet.
+///
+/// # Errors
+/// When the URL is not one.
+pub fn connect_lazy(url: &str, max_connections: u32) -> Result<Pool, StoreError> {
+    let options: PgConnectOptions = url.parse().map_err(StoreError::Url)?;
+    Ok(PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(Duration::from_secs(2))
+        .connect_lazy_with(options.application_name("tributary")))
+}
+
+/// Begins a transaction.
+///
+/// # Errors
+/// When the server does not answer.
+pub async fn begin(pool: &Pool) -> Result<Transaction, StoreError> {
+    Ok(pool.begin().await?)
+}
+
+/// Commits a transaction.
+///
+/// # Errors
+/// When the server refuses, or the answer is lost: then it may have happened.
+pub async fn commit(transaction: Transaction) -> Result<(), StoreError> {
+    Ok(transaction.commit().await?)
+}
+
+/// Unsigned and small numbers that Postgres keeps as signed ones.
+pub(crate) fn narrow<T: TryFrom<i64>>(table: &'static str, value: i64) -> Result<T, StoreError> {
+    T::try_from(value).map_err(|_out_of_range| StoreError::Row {
+        table,
+        message: format!("{value} is out of range"),
+    })
+}
+
+pub(crate) fn currency(table: &'static str, code: &str) -> Result<domain::money::Currency, StoreError> {
+    domain::money::Currency::new(code)
+        .map_err(|error| StoreError::Row { table, message: error.to_string() })
+}

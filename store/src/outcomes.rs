@@ -1,0 +1,159 @@
+//! Outcomes: the one final answer to each leg of each action.
+
+use domain::command::Basis;
+use domain::settlement::{Known, Outcome, Quarantined};
+use serde::Serialize;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::{Connection, Pool, StoreError, narrow, sql};
+
+/// What the database already holds of `ids` (event or funding, leg).
+///
+/// # Errors
+/// When the database fails.
+pub async fn known(connection: &mut Connection, ids: &[(Uuid, u16)]) -> Result<Known, StoreError> {
+    let (ids, legs): (Vec<Uuid>, Vec<i16>) =
+        ids.iter().map(|(id, leg)| (*id, i16::try_from(*leg).unwrap_or(i16::MAX))).unzip();
+    let rows: Vec<(Uuid, i16, String)> =
+        sqlx::query_as(sql!("outcomes/known")).bind(ids).bind(legs).fetch_all(connection).await?;
+    rows.into_iter()
+        .map(|(id, leg, hash)| Ok(((id, narrow("outcomes", leg.into())?), hash)))
+        .collect()
+}
+
+/// Writes outcomes down; gives how many were new. Fewer than given means that
+/// another settler came between, and the caller rolls back.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(connection: &mut Connection, batch: i64, outcomes: &[Outcome]) -> Result<u64, StoreError> {
+    if outcomes.is_empty() {
+        return Ok(0);
+    }
+    macro_rules! column {
+        ($outcome:ident => $value:expr) => {
+            outcomes.iter().map(|$outcome| $value).collect::<Vec<_>>()
+        };
+    }
+    let inserted = sqlx::query(sql!("outcomes/insert"))
+        .bind(batch)
+        .bind(column!(o => o.event.0))
+        .bind(column!(o => i16::try_from(o.leg).unwrap_or(i16::MAX)))
+        .bind(column!(o => o.workspace.0))
+        .bind(column!(o => o.kind.code()))
+        .bind(column!(o => o.status.code()))
+        .bind(column!(o => o.reason.map(|reason| reason.code())))
+        .bind(column!(o => o.campaign.map(|id| id.0)))
+        .bind(column!(o => o.creator.map(|id| id.0)))
+        .bind(column!(o => o.link.map(|id| id.0)))
+        .bind(column!(o => o.click.map(|id| id.0)))
+        .bind(column!(o => &o.visitor.0[..]))
+        .bind(column!(o => o.at_ms))
+        .bind(column!(o => o.value.map(|value| value.amount_minor)))
+        .bind(column!(o => o.value.map(|value| value.currency.to_string())))
+        .bind(column!(o => o.payout.map(|payout| payout.split.gross_minor)))
+        .bind(column!(o => o.payout.map(|payout| payout.split.creator_minor)))
+        .bind(column!(o => o.payout.map(|payout| payout.split.fee_minor)))
+        .bind(column!(o => o.payout.map(|payout| i32::from(payout.fee_bps))))
+        .bind(column!(o => o.payout.map(|payout| payout.gross.currency.to_string())))
+        .bind(column!(o => o.payout.map(|payout| payout.transaction.0)))
+        .bind(column!(o => o.payload_hash.as_str()))
+        .bind(column!(o => Json(&o.basis)))
+        .execute(connection)
+        .await?;
+    Ok(inserted.rows_affected())
+}
+
+/// Writes clashing messages down; a repeat of one is ignored.
+///
+/// # Errors
+/// When the database fails.
+pub async fn quarantine(
+    connection: &mut Connection,
+    batch: i64,
+    quarantined: &[Quarantined],
+) -> Result<(), StoreError> {
+    if quarantined.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(sql!("quarantined_commands/insert"))
+        .bind(batch)
+        .bind(quarantined.iter().map(|q| q.id).collect::<Vec<_>>())
+        .bind(quarantined.iter().map(|q| i16::try_from(q.leg).unwrap_or(i16::MAX)).collect::<Vec<_>>())
+        .bind(quarantined.iter().map(|q| q.payload_hash.as_str()).collect::<Vec<_>>())
+        .bind(quarantined.iter().map(|q| q.workspace.0).collect::<Vec<_>>())
+        .bind(quarantined.iter().map(|q| q.reason).collect::<Vec<_>>())
+        .bind(quarantined.iter().map(|q| Json(&q.command)).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// An outcome as it is stored.
+#[derive(Clone, Debug, PartialEq, Serialize, sqlx::FromRow)]
+pub struct OutcomeRow {
+    /// The action's event.
+    pub event_id: Uuid,
+    /// Its leg.
+    pub leg: i16,
+    /// The batch that settled it.
+    pub batch_id: i64,
+    /// The tenant.
+    pub workspace_id: Uuid,
+    /// `click`, `conversion` or `sale`.
+    pub kind: String,
+    /// `posted`, `rejected_budget`, `rejected_rule` or `nonpayable`.
+    pub status: String,
+    /// Why it was not paid.
+    pub reason: Option<String>,
+    /// The campaign it is attributed to.
+    pub campaign_id: Option<Uuid>,
+    /// The creator it is attributed to.
+    pub creator_id: Option<Uuid>,
+    /// The link of the deciding click.
+    pub link_id: Option<Uuid>,
+    /// The deciding click.
+    pub click_id: Option<Uuid>,
+    /// Who acted: 16 bytes.
+    pub visitor: Vec<u8>,
+    /// The event's own time, milliseconds since 1970.
+    pub at_ms: i64,
+    /// What it is worth to the business, minor units.
+    pub value_minor: Option<i64>,
+    /// Their currency.
+    pub value_currency: Option<String>,
+    /// Paid out of escrow, minor units.
+    pub gross_minor: Option<i64>,
+    /// To the creator.
+    pub creator_minor: Option<i64>,
+    /// To the platform.
+    pub fee_minor: Option<i64>,
+    /// The platform's share in force.
+    pub fee_bps: Option<i32>,
+    /// The payout's currency.
+    pub currency: Option<String>,
+    /// The ledger transaction.
+    pub transaction_id: Option<Uuid>,
+    /// The event's payload hash.
+    pub payload_hash: String,
+    /// How attribution came to its decision.
+    #[sqlx(json)]
+    pub basis: Basis,
+}
+
+/// The outcomes of any of `events` in a workspace.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_events(pool: &Pool, workspace: Uuid, events: &[Uuid]) -> Result<Vec<OutcomeRow>, StoreError> {
+    Ok(sqlx::query_as(sql!("outcomes/get")).bind(workspace).bind(events).fetch_all(pool).await?)
+}
+
+/// The outcomes of `batches`, in one order for every reading.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_batches(pool: &Pool, batches: &[i64]) -> Result<Vec<OutcomeRow>, StoreError> {
+    Ok(sqlx::query_as(sql!("outcomes/of_batch")).bind(batches).fetch_all(pool).await?)
+}

@@ -1,0 +1,87 @@
+//! How far each sink has loaded each partition into ClickHouse.
+
+use crate::{Pool, StoreError, sql};
+
+/// One sink on one partition.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SinkPartition {
+    /// The sink's name.
+    pub sink: &'static str,
+    /// The topic it loads.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+}
+
+/// How far it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Position {
+    /// The first offset that is not surely loaded.
+    pub next_offset: i64,
+    /// The last offset of a range whose insert may or may not have happened.
+    pub open_last_offset: Option<i64>,
+}
+
+/// Where the sink stands.
+///
+/// # Errors
+/// When the database fails.
+pub async fn position(pool: &Pool, at: &SinkPartition) -> Result<Position, StoreError> {
+    sqlx::query(sql!("sink_positions/ensure"))
+        .bind(at.sink)
+        .bind(&at.topic)
+        .bind(at.partition)
+        .execute(pool)
+        .await?;
+    let position = sqlx::query_as(sql!("sink_positions/get"))
+        .bind(at.sink)
+        .bind(&at.topic)
+        .bind(at.partition)
+        .fetch_one(pool)
+        .await?;
+    Ok(position)
+}
+
+/// Says that `first..=last` is about to be loaded; `false` if another loader
+/// has moved on or has opened another range.
+///
+/// # Errors
+/// When the database fails.
+pub async fn open(pool: &Pool, at: &SinkPartition, first: i64, last: i64) -> Result<bool, StoreError> {
+    move_position(pool, sql!("sink_positions/open"), at, first, last).await
+}
+
+/// Says that `first..=last` has been loaded; `false` if another loader has
+/// said so.
+///
+/// # Errors
+/// When the database fails.
+pub async fn close(pool: &Pool, at: &SinkPartition, first: i64, last: i64) -> Result<bool, StoreError> {
+    move_position(pool, sql!("sink_positions/close"), at, first, last).await
+}
+
+async fn move_position(
+    pool: &Pool,
+    statement: &'static str,
+    at: &SinkPartition,
+    first: i64,
+    last: i64,
+) -> Result<bool, StoreError> {
+    let moved = sqlx::query(statement)
+        .bind(at.sink)
+        .bind(&at.topic)
+        .bind(at.partition)
+        .bind(first)
+        .bind(last)
+        .execute(pool)
+        .await?;
+    Ok(moved.rows_affected() == 1)
+}
+
+/// All (sink, topic, partition, next offset, open last offset).
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(pool: &Pool) -> Result<Vec<(String, String, i32, i64, Option<i64>)>, StoreError> {
+    Ok(sqlx::query_as(sql!("sink_positions/list")).fetch_all(pool).await?)
+}
