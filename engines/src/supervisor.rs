@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -129,6 +129,14 @@ impl Kind {
     }
 }
 
+/// A started engine.
+struct Running {
+    child: Child,
+    /// The pipe whose end tells the child that this program is gone. Kept apart
+    /// because waiting for a child closes the input it holds.
+    _lifeline: Option<ChildStdin>,
+}
+
 /// One engine: how it is started and asked.
 struct Engine {
     kind: Kind,
@@ -173,16 +181,16 @@ impl Engines {
         let mut starting = JoinSet::new();
         for engine in engines {
             starting.spawn(async move {
-                let child = engine.start().await?;
-                Ok::<_, EngineError>((engine, child))
+                let running = engine.start().await?;
+                Ok::<_, EngineError>((engine, running))
             });
         }
         // One failure ends the start; dropping the set then ends the others,
         // whose children are killed on drop.
         let mut watchers = JoinSet::new();
         while let Some(started) = starting.join_next().await {
-            let (engine, child) = started.expect("starting an engine does not panic")?;
-            watchers.spawn(engine.watch(child, stopped.clone()));
+            let (engine, running) = started.expect("starting an engine does not panic")?;
+            watchers.spawn(engine.watch(running, stopped.clone()));
         }
         tokio::task::spawn_blocking(move || postgres.create_database())
             .await
@@ -253,7 +261,7 @@ impl Engine {
         command
     }
 
-    async fn start(&self) -> Result<Child, EngineError> {
+    async fn start(&self) -> Result<Running, EngineError> {
         if let Some(postgres) = self.postgres.clone() {
             tokio::task::spawn_blocking(move || postgres.prepare())
                 .await
@@ -272,6 +280,7 @@ impl Engine {
             path: PathBuf::from(command.as_std().get_program()),
             source,
         })?;
+        let lifeline = child.stdin.take();
         let started = Instant::now();
         loop {
             if let Ok(Some(status)) = child.try_wait() {
@@ -279,7 +288,7 @@ impl Engine {
             }
             if self.answers().await {
                 tracing::info!(engine = self.kind.name(), port = self.port, "engine is up");
-                return Ok(child);
+                return Ok(Running { child, _lifeline: lifeline });
             }
             if started.elapsed() > READY_WITHIN {
                 return Err(self.not_ready(format!("no answer within {READY_WITHIN:?}")));
@@ -322,13 +331,13 @@ impl Engine {
     }
 
     /// Keeps the engine running until told to stop.
-    async fn watch(self, mut child: Child, mut stopped: watch::Receiver<bool>) -> Result<(), EngineError> {
+    async fn watch(self, mut running: Running, mut stopped: watch::Receiver<bool>) -> Result<(), EngineError> {
         let mut crashes = 0;
         loop {
             let started = Instant::now();
             let status = tokio::select! {
-                status = child.wait() => status,
-                () = told_to_stop(&mut stopped) => return self.stop(child).await,
+                status = running.child.wait() => status,
+                () = told_to_stop(&mut stopped) => return self.stop(running).await,
             };
             let status = status.map_or_else(|error| error.to_string(), describe);
             crashes = if started.elapsed() < CRASH_LOOP_WINDOW { crashes + 1 } else { 1 };
@@ -341,11 +350,12 @@ impl Engine {
             if *stopped.borrow() {
                 return Ok(());
             }
-            child = self.start().await?;
+            running = self.start().await?;
         }
     }
 
-    async fn stop(&self, mut child: Child) -> Result<(), EngineError> {
+    async fn stop(&self, mut running: Running) -> Result<(), EngineError> {
+        let child = &mut running.child;
         let pid = child.id().and_then(|id| i32::try_from(id).ok());
         if let Some(pid) = pid
             && let Err(error) = kill(Pid::from_raw(pid), self.kind.stop_signal())

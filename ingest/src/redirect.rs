@@ -10,6 +10,7 @@ use domain::event::{Body, Event, payload_hash};
 use domain::ids::{EventId, VisitorKey};
 use domain::token::{ClickToken, sign};
 use runtime::clock::now_ms;
+use runtime::random::hex_id;
 use uuid::Uuid;
 
 use crate::caller::{VISITOR_COOKIE, client, text_header, visitor_cookie};
@@ -47,7 +48,7 @@ pub(crate) async fn follow(
     }
     let (visitor_id, is_new) = match visitor_cookie(&headers) {
         Some(id) => (id.to_owned(), false),
-        None => (Uuid::now_v7().simple().to_string(), true),
+        None => (hex_id(), true),
     };
     let event = click(&app, &target, &visitor_id, now_ms, peer, &method, &headers);
     let token = ClickToken { click: event.id, link: target.link.id, visitor: event.visitor };

@@ -1,1 +1,67 @@
+//! Loads events and outcomes into ClickHouse, each offset range exactly once.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`schema`] | the tables, and bringing them up to date |
+//! | [`events`] | topic `events` → table `events` |
+//! | [`outcomes`] | settled batches → table `outcomes` |
+//! | [`reconcile`] | compares ClickHouse with the books |
+//! | `rows` | what a row is made of |
 
+pub mod events;
+pub mod outcomes;
+pub mod reconcile;
+mod rows;
+pub mod schema;
+
+pub use clickhouse::Client;
+pub use rows::{EventRow, OutcomeRow};
+
+/// What went wrong with ClickHouse or beside it.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// ClickHouse failed or does not answer.
+    #[error("ClickHouse: {0}")]
+    ClickHouse(#[from] clickhouse::error::Error),
+    /// Kafka refuses for good.
+    #[error(transparent)]
+    Kafka(#[from] runtime::KafkaError),
+    /// Postgres failed.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    /// Another loader works on the same partition.
+    #[error("another loader has moved {0} on")]
+    Fenced(String),
+}
+
+/// A client for the database `database` at `url`.
+#[must_use]
+pub fn client(url: &str, database: &str) -> Client {
+    Client::default().with_url(url).with_database(database)
+}
+
+/// The token under which a range is inserted, the same on every try.
+fn token(at: &store::sinks::SinkPartition, first: i64, last: i64) -> String {
+    format!("{}/{}/{}/{first}-{last}", at.sink, at.topic, at.partition)
+}
+
+/// Inserts `rows` as one block; a second insert under the same token is
+/// dropped by the server.
+async fn insert<T>(client: &Client, table: &str, token: &str, rows: &[T]) -> Result<(), SinkError>
+where
+    T: clickhouse::RowOwned + clickhouse::RowWrite,
+{
+    let mut insert = client
+        .insert::<T>(table)
+        .await?
+        .with_setting("insert_deduplication_token", token)
+        // One block whatever its size, so that a repeat splits the same way.
+        .with_setting("max_insert_block_size", "10000000")
+        .with_setting("min_insert_block_size_rows", "0")
+        .with_setting("min_insert_block_size_bytes", "0");
+    for row in rows {
+        insert.write(row).await?;
+    }
+    insert.end().await?;
+    Ok(())
+}

@@ -157,3 +157,43 @@ pub async fn of_events(pool: &Pool, workspace: Uuid, events: &[Uuid]) -> Result<
 pub async fn of_batches(pool: &Pool, batches: &[i64]) -> Result<Vec<OutcomeRow>, StoreError> {
     Ok(sqlx::query_as(sql!("outcomes/of_batch")).bind(batches).fetch_all(pool).await?)
 }
+
+/// An outcome, for comparing.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct SettledOutcome {
+    /// The action's event.
+    pub event_id: Uuid,
+    /// Its leg.
+    pub leg: i16,
+    /// Its status.
+    pub status: String,
+    /// Paid out of escrow, 0 unless posted.
+    pub gross_minor: i64,
+    /// Whether the sink says that it has loaded it.
+    pub is_loaded: bool,
+}
+
+/// Every outcome, and whether `sink` says that it has loaded it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn settled(pool: &Pool, sink: &str) -> Result<Vec<SettledOutcome>, StoreError> {
+    Ok(sqlx::query_as(sql!("outcomes/settled")).bind(sink).fetch_all(pool).await?)
+}
+
+/// How many outcomes there are.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count(pool: &Pool) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar(sql!("outcomes/count")).fetch_one(pool).await?)
+}
+
+/// A posted sale of the workspace with this slug, the one with the most
+/// clicks before it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn some_posted_sale(pool: &Pool, slug: &str) -> Result<Option<Uuid>, StoreError> {
+    Ok(sqlx::query_scalar(sql!("outcomes/some_posted_sale")).bind(slug).fetch_optional(pool).await?)
+}

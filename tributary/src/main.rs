@@ -1,1 +1,169 @@
-fn main() {}
+//! The program: reads its settings, starts what it is asked for.
+#![allow(clippy::print_stdout, reason = "this crate is the program: standard output is for its user")]
+
+mod demo;
+mod directory;
+mod http_client;
+mod ledger;
+mod reconcile;
+mod replay;
+mod services;
+mod settings;
+mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use engines::kafka::Storage;
+use runtime::shutdown;
+
+use crate::settings::Settings;
+
+/// Turns clicks into credits: collects clicks and sales, decides which campaign
+/// and creator earned them, keeps exact double-entry books, and loads
+/// everything into ClickHouse.
+///
+/// Start with `tributary up --demo`: it runs the whole pipeline on this machine,
+/// with real Kafka, Postgres and ClickHouse engines, and sends a realistic
+/// stream of clicks through it.
+#[derive(Parser)]
+#[command(name = "tributary", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything on this machine: engines, collector, processors, sinks, API
+    Up(up::UpArgs),
+    /// Run the collector
+    Ingest,
+    /// Run attribution and settlement
+    Process,
+    /// Run the loaders into ClickHouse
+    Sink,
+    /// Run the control and report API
+    Api,
+    /// Bring Postgres, ClickHouse and the topics up to date; safe to run again
+    Migrate,
+    /// Send a web server's access log through the collector and measure it
+    Replay(replay::ReplayArgs),
+    /// Check the books and ClickHouse; exit 1 with the offending ids if something is wrong
+    Reconcile(reconcile::ReconcileArgs),
+    /// Look into the ledger
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
+    /// Run one engine in this process (what `up` starts its children with)
+    #[command(subcommand, hide = true)]
+    Engine(EngineCommand),
+}
+
+#[derive(Subcommand)]
+enum EngineCommand {
+    /// A Kafka broker
+    Kafka {
+        #[arg(long)]
+        port: u16,
+        #[arg(long)]
+        data: PathBuf,
+        /// Keep topics in memory only
+        #[arg(long)]
+        in_memory: bool,
+    },
+    /// A ClickHouse server
+    Clickhouse {
+        #[arg(long)]
+        port: u16,
+        #[arg(long)]
+        data: PathBuf,
+        #[arg(long)]
+        libchdb: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = parse().and_then(run);
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            print_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "the program's last word to its user")]
+fn print_error(error: &anyhow::Error) {
+    eprintln!("tributary: {error:#}");
+}
+
+/// Reads the command line, with the settings file's values as defaults.
+fn parse() -> anyhow::Result<Cli> {
+    let matches = Cli::command().get_matches();
+    let matches = match matches.get_one::<PathBuf>("config") {
+        None => matches,
+        Some(path) => settings::with_file(Cli::command(), path)?.get_matches(),
+    };
+    Ok(Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let settings = cli.settings;
+    settings.check()?;
+    runtime::telemetry::init_logs(&settings.log, settings.log_format()).map_err(anyhow::Error::msg)?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(dispatch(settings, cli.command))
+}
+
+async fn dispatch(settings: Settings, command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        // The broker handles its signals itself.
+        Command::Engine(EngineCommand::Kafka { port, data, in_memory }) => {
+            let storage = if in_memory { Storage::Memory } else { Storage::Sqlite(data) };
+            engines::kafka::run(&storage, port).await?;
+        }
+        Command::Engine(EngineCommand::Clickhouse { port, data, libchdb }) => {
+            engines::clickhouse::run(&libchdb, &data, port).await?;
+        }
+        Command::Up(args) => up::run(settings, args).await?,
+        Command::Migrate => services::migrate(&settings).await?,
+        Command::Replay(args) => replay::run(&settings, args).await?,
+        Command::Reconcile(args) => return reconcile::run(&settings, &args).await,
+        Command::Ledger(command) => return ledger::run(&settings, command).await,
+        Command::Ingest => {
+            let stop = begin_service();
+            let ingest = services::ingest(&settings, stop.clone()).await?;
+            services::run_all(vec![("collector", ingest)], stop).await?;
+        }
+        Command::Process => {
+            let stop = begin_service();
+            let services = vec![
+                ("attribution", services::attribution(&settings, stop.clone())?),
+                ("settlement", services::settlement(&settings, stop.clone())?),
+            ];
+            services::run_all(services, stop).await?;
+        }
+        Command::Sink => {
+            let stop = begin_service();
+            let services = vec![
+                ("event sink", services::event_sink(&settings, stop.clone())?),
+                ("outcome sink", services::outcome_sink(&settings, stop.clone())?),
+            ];
+            services::run_all(services, stop).await?;
+        }
+        Command::Api => {
+            let stop = begin_service();
+            let api = services::api(&settings, stop.clone()).await?;
+            services::run_all(vec![("API", api)], stop).await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn begin_service() -> shutdown::CancellationToken {
+    runtime::telemetry::init_metrics();
+    shutdown::on_signals()
+}

@@ -64,11 +64,12 @@ async fn handle(State(sessions): State<Arc<Sessions>>, http: Request) -> Respons
     if parts.method == Method::GET && request.query.is_empty() {
         return "Ok.\n".into_response();
     }
-    let (outcome, format) = if let Err(error) = authenticate(&request) {
-        (Err(error), String::new())
-    } else {
-        let read_only = parts.method == Method::GET;
-        run(&sessions, &mut request, body, read_only).await
+    let (outcome, format) = match authenticate(&request) {
+        Err(error) => (Err(error), String::new()),
+        Ok(()) => match read_form(&parts.headers, body, &mut request).await {
+            Err(error) => (Err(error), String::new()),
+            Ok(body) => run(&sessions, &mut request, body, parts.method == Method::GET).await,
+        },
     };
     let mut response = match outcome {
         Ok(output) => success(output, &request, &format, started),
@@ -91,6 +92,31 @@ fn authenticate(request: &QueryRequest) -> Result<(), EngineError> {
         "Code: 516. DB::Exception: {user}: Authentication failed: the embedded engine has only \
          the user default, without a password. (AUTHENTICATION_FAILED)"
     )))
+}
+
+/// Takes the fields of a form (`multipart/form-data`), which is how clients
+/// send long parameters; any other body is left as it is.
+async fn read_form(headers: &HeaderMap, body: Body, request: &mut QueryRequest) -> Result<Body, EngineError> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let Some(boundary) = content_type.and_then(|text| multer::parse_boundary(text).ok()) else {
+        return Ok(body);
+    };
+    let bad = |error: multer::Error| EngineError(format!("Code: 210. DB::Exception: form: {error}. (NETWORK_ERROR)"));
+    let mut form = multer::Multipart::new(body.into_data_stream(), boundary);
+    while let Some(field) = form.next_field().await.map_err(bad)? {
+        let name = field.name().unwrap_or_default().to_owned();
+        if field.file_name().is_some() {
+            let message = "Code: 48. DB::Exception: external tables are not supported. (NOT_IMPLEMENTED)";
+            return Err(EngineError(message.to_owned()));
+        }
+        let value = field.text().await.map_err(bad)?;
+        if request.query.is_empty() || name != "query" {
+            request.set(&name, value);
+        } else {
+            request.query.push_str(&value);
+        }
+    }
+    Ok(Body::empty())
 }
 
 /// Runs what the request asks for; the second part is the format answered in.
@@ -141,9 +167,15 @@ async fn run(
     };
     let format = explicit_format(&sql).unwrap_or(&default_format).to_owned();
     let (sessions, request) = (Arc::clone(sessions), request_for_worker(request));
-    let result =
-        blocking(move || sessions.query(&request, sql.trim(), &default_format, read_only)).await;
-    (result, format)
+    let run = move || {
+        let sql = sql.trim();
+        let result = sessions.query(&request, sql, &default_format, read_only);
+        if let Err(error) = &result {
+            tracing::info!(%error, sql, "query failed");
+        }
+        result
+    };
+    (blocking(run).await, format)
 }
 
 async fn insert_rows(

@@ -41,8 +41,6 @@ pub(super) struct Library {
     bytes_written: unsafe extern "C" fn(Handle) -> u64,
     destroy_result: unsafe extern "C" fn(Handle),
     shutdown: unsafe extern "C" fn() -> c_int,
-    // Last, so that it is dropped after every pointer into it.
-    _file: libloading::Library,
 }
 
 /// What a finished statement printed and counted.
@@ -70,7 +68,7 @@ impl Library {
                 *file.get(b"chdb_set_signal_handlers_enabled\0")?;
             // The host owns its signals: SIGTERM must stop the HTTP server first.
             set_signal_handlers(0);
-            Ok(Arc::new(Self {
+            let library = Self {
                 connect: *file.get(b"chdb_connect\0")?,
                 close: *file.get(b"chdb_close_conn\0")?,
                 query: *file.get(b"chdb_query_with_params_n\0")?,
@@ -89,8 +87,11 @@ impl Library {
                 bytes_written: *file.get(b"chdb_result_bytes_written\0")?,
                 destroy_result: *file.get(b"chdb_destroy_query_result\0")?,
                 shutdown: *file.get(b"chdb_shutdown\0")?,
-                _file: file,
-            }))
+            };
+            // Never unloaded: the engine's threads outlive any moment at which
+            // that could be done.
+            std::mem::forget(file);
+            Ok(Arc::new(library))
         }
     }
 
@@ -99,7 +100,9 @@ impl Library {
         // SAFETY: no argument; the header allows it at any time.
         let left_open = unsafe { (self.shutdown)() };
         if left_open != 0 {
-            tracing::warn!(left_open, "chdb_shutdown reports unfinished work");
+            // Some of its threads live until the process ends. Inserts are on
+            // disk when they are answered, so nothing is lost by that.
+            tracing::debug!(left_open, "libchdb leaves threads to the end of the process");
         }
     }
 

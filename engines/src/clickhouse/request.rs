@@ -67,24 +67,7 @@ pub(super) fn read(query_string: &str, headers: &HeaderMap) -> QueryRequest {
         request.password = Some(password);
     }
     for (name, value) in form_urlencoded::parse(query_string.as_bytes()) {
-        let value = value.into_owned();
-        match name.as_ref() {
-            "query" => request.query = value,
-            "database" => request.database = Some(value),
-            "default_format" => request.default_format = Some(value),
-            "query_id" => request.query_id = Some(value),
-            "session_id" => request.session_id = Some(value),
-            "user" => request.user = Some(value),
-            "password" => request.password = Some(value),
-            "compress" => request.compress = is_true(&value),
-            "decompress" => request.decompress = is_true(&value),
-            "enable_http_compression" => request.http_compression = is_true(&value),
-            name if EXCHANGE_PARAMETERS.contains(&name) => {}
-            name => match name.strip_prefix("param_") {
-                Some(parameter) => request.parameters.push((parameter.to_owned(), value)),
-                None => request.settings.push((name.to_owned(), value)),
-            },
-        }
+        request.set(&name, value.into_owned());
     }
     request.database = request.database.filter(|name| !name.is_empty());
     request
@@ -104,6 +87,27 @@ fn basic_credentials(headers: &HeaderMap) -> Option<(String, String)> {
 }
 
 impl QueryRequest {
+    /// Takes a parameter of the query string, or a field of a form.
+    pub(super) fn set(&mut self, name: &str, value: String) {
+        match name {
+            "query" => self.query = value,
+            "database" => self.database = Some(value),
+            "default_format" => self.default_format = Some(value),
+            "query_id" => self.query_id = Some(value),
+            "session_id" => self.session_id = Some(value),
+            "user" => self.user = Some(value),
+            "password" => self.password = Some(value),
+            "compress" => self.compress = is_true(&value),
+            "decompress" => self.decompress = is_true(&value),
+            "enable_http_compression" => self.http_compression = is_true(&value),
+            name if EXCHANGE_PARAMETERS.contains(&name) => {}
+            name => match name.strip_prefix("param_") {
+                Some(parameter) => self.parameters.push((parameter.to_owned(), value)),
+                None => self.settings.push((name.to_owned(), value)),
+            },
+        }
+    }
+
     /// The statements that put a session into this request's state, or what
     /// is wrong with a setting's name.
     pub(super) fn prelude(&self, read_only: bool) -> Result<Option<String>, String> {

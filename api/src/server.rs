@@ -1,0 +1,70 @@
+//! Routes, start and stop.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use clickhouse::Client;
+use runtime::producer::Publisher;
+use runtime::shutdown::CancellationToken;
+use store::Pool;
+
+use crate::error::ApiError;
+use crate::{control, reports};
+
+/// How the API behaves.
+#[derive(Clone, Debug)]
+pub struct ApiSettings {
+    /// SHA-256 of the admin key; see [`crate::hash_key`].
+    pub admin_key_hash: [u8; 32],
+    /// The topic that fundings go to.
+    pub credits_topic: String,
+}
+
+/// What every request may use.
+pub(crate) struct App {
+    pub(crate) settings: ApiSettings,
+    pub(crate) pool: Pool,
+    pub(crate) clickhouse: Client,
+    pub(crate) publisher: Publisher,
+}
+
+/// Serves until `stop` is cancelled.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    settings: ApiSettings,
+    pool: Pool,
+    clickhouse: Client,
+    publisher: Publisher,
+    listener: tokio::net::TcpListener,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let app = Arc::new(App { settings, pool, clickhouse, publisher });
+    axum::serve(listener, router(app)).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/v1/workspaces", post(control::create_workspace).get(control::list_workspaces))
+        .route("/v1/keys", post(control::create_key))
+        .route("/v1/creators", post(control::create_creator).get(control::list_creators))
+        .route("/v1/businesses", post(control::create_business))
+        .route("/v1/campaigns", post(control::create_campaign).get(control::list_campaigns))
+        .route("/v1/campaigns/{id}", get(control::get_campaign))
+        .route("/v1/campaigns/{id}/terms", post(control::add_terms))
+        .route("/v1/campaigns/{id}/fundings", post(control::fund))
+        .route("/v1/campaigns/{id}/creators", post(control::set_member))
+        .route("/v1/links", post(control::create_link).get(control::list_links))
+        .route("/v1/wallets/{user}", get(reports::wallet))
+        .route("/v1/leaderboards", get(reports::leaderboard))
+        .route("/v1/conversions/{id}/explain", get(reports::explain))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/metrics", get(|| async { runtime::telemetry::render_metrics() }))
+        .fallback(|| async {
+            ApiError::new(StatusCode::NOT_FOUND, "unknown_path", "there is nothing at this path")
+        })
+        .with_state(app)
+}

@@ -1,0 +1,284 @@
+//! Topic `events` → table `events`.
+//!
+//! The range about to be inserted is written to Postgres first and closed
+//! after the insert. A loader that finds an open range does not know whether
+//! the insert happened; it reads exactly that range again and inserts it under
+//! the same token, which the server drops if it already has it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use clickhouse::Client;
+use domain::event::Event;
+use runtime::consumer::{BatchLimits, Consumer, Message, PartitionOwner};
+use runtime::retry::Backoff;
+use runtime::shutdown::CancellationToken;
+use store::Pool;
+use store::sinks::{Position, SinkPartition};
+use tokio::runtime::Handle;
+
+use crate::rows::EventRow;
+use crate::{SinkError, insert, token};
+
+const SINK: &str = "events";
+
+/// How the loader runs.
+#[derive(Clone, Debug)]
+pub struct EventSinkSettings {
+    /// Kafka's bootstrap servers.
+    pub brokers: String,
+    /// The consumer group; its members share the partitions.
+    pub group: String,
+    /// The topic.
+    pub topic: String,
+    /// Rows in one insert, at most.
+    pub max_rows: usize,
+    /// A row waits at most this long for others.
+    pub max_age: Duration,
+}
+
+/// What is to be inserted next, given where the sink stands and what it has
+/// read: the last offset of the range, or nothing yet.
+fn next_range(
+    position: Position,
+    read_up_to: Option<i64>,
+    rows: usize,
+    age: Duration,
+    settings: &EventSinkSettings,
+) -> Option<i64> {
+    let read_up_to = read_up_to?;
+    match position.open_last_offset {
+        // Exactly the open range, neither more nor less.
+        Some(last) => (read_up_to >= last).then_some(last),
+        None if rows >= settings.max_rows || age >= settings.max_age => Some(read_up_to),
+        None => None,
+    }
+}
+
+/// Messages of one partition that are not inserted yet.
+struct Loader {
+    position: Position,
+    waiting: VecDeque<Message>,
+    read_up_to: Option<i64>,
+    since: Instant,
+}
+
+/// Positions, from Postgres.
+struct Positions {
+    pool: Pool,
+    topic: String,
+    handle: Handle,
+    stop: CancellationToken,
+    loaders: Mutex<BTreeMap<i32, Loader>>,
+}
+
+impl Positions {
+    fn at(&self, partition: i32) -> SinkPartition {
+        SinkPartition { sink: SINK, topic: self.topic.clone(), partition }
+    }
+
+    /// Begins a partition where Postgres says; waits for it, unless told to
+    /// stop.
+    fn begin(&self, partition: i32) -> i64 {
+        let mut backoff = Backoff::default();
+        let position = loop {
+            match self.handle.block_on(store::sinks::position(&self.pool, &self.at(partition))) {
+                Ok(position) => break position,
+                Err(error) => tracing::warn!(partition, %error, "cannot read where the sink stands"),
+            }
+            if self.stop.is_cancelled() {
+                return 0;
+            }
+            std::thread::sleep(backoff.next_wait());
+        };
+        let loader =
+            Loader { position, waiting: VecDeque::new(), read_up_to: None, since: Instant::now() };
+        self.loaders.lock().expect("no panic while held").insert(partition, loader);
+        position.next_offset
+    }
+}
+
+impl PartitionOwner for Positions {
+    fn assigned(&self, partition: i32) -> i64 {
+        self.begin(partition)
+    }
+
+    fn revoked(&self, partition: i32) {
+        self.loaders.lock().expect("no panic while held").remove(&partition);
+    }
+}
+
+struct EventSink {
+    settings: EventSinkSettings,
+    client: Client,
+    pool: Pool,
+    positions: Arc<Positions>,
+    handle: Handle,
+    stop: CancellationToken,
+}
+
+/// Runs until `stop` is cancelled. Blocks; call it on a thread that may.
+/// `handle` is the runtime that the connections live on.
+///
+/// # Errors
+/// When Kafka refuses for good. Passing troubles are waited out.
+pub fn run(
+    settings: EventSinkSettings,
+    client: Client,
+    pool: Pool,
+    handle: Handle,
+    stop: CancellationToken,
+) -> Result<(), SinkError> {
+    let positions = Arc::new(Positions {
+        pool: pool.clone(),
+        topic: settings.topic.clone(),
+        handle: handle.clone(),
+        stop: stop.clone(),
+        loaders: Mutex::default(),
+    });
+    let owner = Arc::clone(&positions) as Arc<dyn PartitionOwner>;
+    let consumer = Consumer::new(&settings.brokers, &settings.group, &settings.topic, owner)?;
+    let sink = EventSink { settings, client, pool, positions, handle, stop };
+    sink.run(&consumer)
+}
+
+impl EventSink {
+    fn run(&self, consumer: &Consumer) -> Result<(), SinkError> {
+        let limits = BatchLimits { max_messages: self.settings.max_rows, max_wait: self.settings.max_age / 4 };
+        while !self.stop.is_cancelled() {
+            let batches = consumer.poll(self.settings.max_age / 4, limits)?;
+            let mut loaders = self.positions.loaders.lock().expect("no panic while held");
+            for batch in batches {
+                let Some(loader) = loaders.get_mut(&batch.partition) else { continue };
+                if loader.waiting.is_empty() {
+                    loader.since = Instant::now();
+                }
+                loader.read_up_to = Some(batch.last_offset);
+                loader.waiting.extend(batch.messages);
+            }
+            let mut fenced = Vec::new();
+            for (partition, loader) in loaders.iter_mut() {
+                if !self.load(*partition, loader) {
+                    fenced.push(*partition);
+                }
+            }
+            drop(loaders);
+            for partition in fenced {
+                tracing::warn!(partition, "another loader has moved on; following");
+                let next = self.positions.begin(partition);
+                consumer.seek(partition, next)?;
+            }
+        }
+        tracing::info!("event sink stopped");
+        Ok(())
+    }
+
+    /// Inserts what is due of a partition; `false` if another loader is at it.
+    fn load(&self, partition: i32, loader: &mut Loader) -> bool {
+        loop {
+            let due = next_range(
+                loader.position,
+                loader.read_up_to.filter(|read| *read >= loader.position.next_offset),
+                loader.waiting.len(),
+                loader.since.elapsed(),
+                &self.settings,
+            );
+            let Some(last) = due else { return true };
+            let first = loader.position.next_offset;
+            let until = loader.waiting.partition_point(|message| message.offset <= last);
+            let rows = self.rows(partition, loader.waiting.drain(..until));
+            match self.insert_range(partition, first, last, &rows) {
+                Some(true) => {
+                    loader.position = Position { next_offset: last + 1, open_last_offset: None };
+                    loader.since = Instant::now();
+                }
+                Some(false) => return false,
+                // Stopping in the middle: the range stays open for the next start.
+                None => return true,
+            }
+        }
+    }
+
+    fn rows(&self, partition: i32, messages: impl Iterator<Item = Message>) -> Vec<EventRow> {
+        let mut rows = Vec::new();
+        for message in messages {
+            match serde_json::from_slice::<Event>(&message.payload) {
+                Ok(event) => rows.push(EventRow::new(event, partition, message.offset)),
+                // Attribution reads the same message and keeps it on the
+                // dead-letter topic.
+                Err(error) => {
+                    tracing::warn!(partition, offset = message.offset, %error, "unreadable event not loaded");
+                    metrics::counter!("tributary_sink_unreadable_total").increment(1);
+                }
+            }
+        }
+        rows
+    }
+
+    /// Opens, inserts and closes a range, trying until it is done; `None` when
+    /// told to stop before, `Some(false)` if another loader is at it.
+    fn insert_range(&self, partition: i32, first: i64, last: i64, rows: &[EventRow]) -> Option<bool> {
+        let mut backoff = Backoff::default();
+        let started = Instant::now();
+        while !self.stop.is_cancelled() {
+            match self.handle.block_on(self.try_range(partition, first, last, rows)) {
+                Ok(()) => {
+                    metrics::counter!("tributary_sink_rows_total", "table" => "events")
+                        .increment(rows.len() as u64);
+                    metrics::histogram!("tributary_sink_insert_seconds", "table" => "events")
+                        .record(started.elapsed().as_secs_f64());
+                    return Some(true);
+                }
+                Err(SinkError::Fenced(_)) => return Some(false),
+                Err(error) => tracing::warn!(partition, first, last, %error, "range not loaded; trying again"),
+            }
+            std::thread::sleep(backoff.next_wait());
+        }
+        None
+    }
+
+    async fn try_range(&self, partition: i32, first: i64, last: i64, rows: &[EventRow]) -> Result<(), SinkError> {
+        let at = self.positions.at(partition);
+        let fenced = || SinkError::Fenced(format!("{}/{partition}", at.topic));
+        if !store::sinks::open(&self.pool, &at, first, last).await? {
+            return Err(fenced());
+        }
+        if !rows.is_empty() {
+            insert(&self.client, "events", &token(&at, first, last), rows).await?;
+        }
+        if !store::sinks::close(&self.pool, &at, first, last).await? {
+            return Err(fenced());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_range_is_loaded_as_it_was() {
+        let settings = EventSinkSettings {
+            brokers: String::new(),
+            group: String::new(),
+            topic: String::new(),
+            max_rows: 100,
+            max_age: Duration::from_secs(1),
+        };
+        let (young, old) = (Duration::ZERO, Duration::from_secs(1));
+        for (open, read_up_to, rows, age, expected) in [
+            (None, None, 0, old, None),
+            (None, Some(9), 10, young, None),
+            (None, Some(9), 10, old, Some(9)),
+            (None, Some(99), 100, young, Some(99)),
+            (Some(50), Some(49), 50, old, None),
+            (Some(50), Some(50), 51, young, Some(50)),
+            (Some(50), Some(99), 100, old, Some(50)),
+        ] {
+            let position = Position { next_offset: 0, open_last_offset: open };
+            assert_eq!(next_range(position, read_up_to, rows, age, &settings), expected);
+        }
+    }
+}

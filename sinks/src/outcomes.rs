@@ -1,0 +1,135 @@
+//! Settled batches → table `outcomes`. The batch log in Postgres is the
+//! outbox: whatever is committed there is loaded, and nothing else.
+
+use std::time::{Duration, Instant};
+
+use clickhouse::Client;
+use runtime::retry::Backoff;
+use runtime::shutdown::CancellationToken;
+use store::Pool;
+use store::batches::BatchRange;
+use store::sinks::{Position, SinkPartition};
+
+use crate::rows::OutcomeRow;
+use crate::{SinkError, insert, token};
+
+const SINK: &str = "outcomes";
+/// Batches looked at together.
+const MAX_BATCHES: i64 = 500;
+
+/// How the loader runs.
+#[derive(Clone, Debug)]
+pub struct OutcomeSinkSettings {
+    /// The topic whose batches are followed, `credits`.
+    pub topic: String,
+    /// Rows in one insert, at most (but always a whole batch).
+    pub max_rows: usize,
+    /// How often the batch log is looked at.
+    pub every: Duration,
+}
+
+/// Which of `batches` (contiguous, from the sink's position on) to load next.
+fn take(batches: &[BatchRange], open_last_offset: Option<i64>, max_rows: usize) -> &[BatchRange] {
+    let count = match open_last_offset {
+        Some(last) => batches.iter().take_while(|batch| batch.last_offset <= last).count(),
+        None => {
+            let mut rows = 0;
+            let fits = |batch: &&BatchRange| {
+                rows += usize::try_from(batch.outcome_count).unwrap_or_default();
+                rows <= max_rows
+            };
+            batches.iter().take_while(fits).count().max(1).min(batches.len())
+        }
+    };
+    &batches[..count]
+}
+
+/// Runs until `stop` is cancelled. Passing troubles are waited out.
+pub async fn run(settings: OutcomeSinkSettings, client: Client, pool: Pool, stop: CancellationToken) {
+    let mut backoff = Backoff::default();
+    while !stop.is_cancelled() {
+        let wait = match load_all(&settings, &client, &pool).await {
+            Ok(0) => settings.every,
+            Ok(_) => {
+                backoff.reset();
+                Duration::ZERO
+            }
+            Err(SinkError::Fenced(partition)) => {
+                tracing::warn!(partition, "another loader of outcomes is at work");
+                settings.every
+            }
+            Err(error) => {
+                tracing::warn!(%error, "outcomes not loaded; trying again");
+                backoff.next_wait()
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    tracing::info!("outcome sink stopped");
+}
+
+/// Loads the next range of every partition; gives how many batches that were.
+async fn load_all(settings: &OutcomeSinkSettings, client: &Client, pool: &Pool) -> Result<usize, SinkError> {
+    let mut loaded = 0;
+    for partition in store::batches::partitions(pool, &settings.topic).await? {
+        let at = SinkPartition { sink: SINK, topic: settings.topic.clone(), partition };
+        loaded += load(settings, client, pool, &at).await?;
+    }
+    Ok(loaded)
+}
+
+async fn load(
+    settings: &OutcomeSinkSettings,
+    client: &Client,
+    pool: &Pool,
+    at: &SinkPartition,
+) -> Result<usize, SinkError> {
+    let Position { next_offset, open_last_offset } = store::sinks::position(pool, at).await?;
+    let batches =
+        store::batches::after(pool, &settings.topic, at.partition, next_offset, MAX_BATCHES).await?;
+    let batches = take(&batches, open_last_offset, settings.max_rows);
+    let Some(last) = batches.last().map(|batch| batch.last_offset) else { return Ok(0) };
+    let fenced = || SinkError::Fenced(format!("{}/{}", at.topic, at.partition));
+    if !store::sinks::open(pool, at, next_offset, last).await? {
+        return Err(fenced());
+    }
+    let ids: Vec<i64> = batches.iter().map(|batch| batch.id).collect();
+    let outcomes = store::outcomes::of_batches(pool, &ids).await?;
+    let rows: Vec<OutcomeRow> = outcomes.into_iter().map(OutcomeRow::from).collect();
+    let started = Instant::now();
+    if !rows.is_empty() {
+        insert(client, "outcomes", &token(at, next_offset, last), &rows).await?;
+    }
+    metrics::counter!("tributary_sink_rows_total", "table" => "outcomes").increment(rows.len() as u64);
+    metrics::histogram!("tributary_sink_insert_seconds", "table" => "outcomes")
+        .record(started.elapsed().as_secs_f64());
+    if !store::sinks::close(pool, at, next_offset, last).await? {
+        return Err(fenced());
+    }
+    Ok(batches.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_batches_are_taken() {
+        let batch = |id: i64, rows: i32| BatchRange {
+            id,
+            first_offset: id * 10,
+            last_offset: id * 10 + 9,
+            outcome_count: rows,
+        };
+        let batches = [batch(0, 5), batch(1, 5), batch(2, 50), batch(3, 1)];
+        for (open, max_rows, expected) in
+            [(None, 10, 2), (None, 1, 1), (None, 1_000, 4), (Some(29), 1, 3), (Some(9), 1_000, 1)]
+        {
+            assert_eq!(take(&batches, open, max_rows).len(), expected, "{open:?} {max_rows}");
+        }
+        assert!(take(&[], None, 10).is_empty());
+    }
+}

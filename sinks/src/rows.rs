@@ -1,0 +1,177 @@
+//! What a row of each table is made of.
+
+use clickhouse::Row;
+use domain::event::{Body, Event, Properties};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A row of `events`. Absent ids are nil, absent texts empty, absent amounts 0.
+#[derive(Clone, Debug, Default, PartialEq, Row, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the table's comments document each column")]
+pub struct EventRow {
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub event_id: Uuid,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub workspace_id: Uuid,
+    pub kind: String,
+    pub at: i64,
+    pub received_at: i64,
+    pub visitor: [u8; 16],
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub link_id: Uuid,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub campaign_id: Uuid,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub creator_id: Uuid,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub supporter_id: Uuid,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub click_id: Uuid,
+    pub name: String,
+    pub url: String,
+    pub title: String,
+    pub user_id: String,
+    pub order_id: String,
+    pub value_minor: i64,
+    pub currency: String,
+    pub referrer: String,
+    pub user_agent: String,
+    pub network: String,
+    pub country: String,
+    pub city: String,
+    pub bot: String,
+    pub properties: String,
+    pub payload_hash: String,
+    pub partition: u16,
+    pub offset: u64,
+}
+
+impl EventRow {
+    /// The row of an event that stands at this place in Kafka.
+    pub(crate) fn new(event: Event, partition: i32, offset: i64) -> Self {
+        let mut row = Self {
+            event_id: event.id.0,
+            workspace_id: event.workspace.0,
+            kind: event.body.kind().to_owned(),
+            at: event.at_ms,
+            received_at: event.received_at_ms,
+            visitor: event.visitor.0,
+            referrer: event.client.referrer.unwrap_or_default(),
+            user_agent: event.client.user_agent.unwrap_or_default(),
+            network: event.client.network.unwrap_or_default(),
+            country: event.client.country.unwrap_or_default(),
+            city: event.client.city.unwrap_or_default(),
+            bot: event.bot.map_or("", |bot| bot.code()).to_owned(),
+            payload_hash: event.payload_hash,
+            partition: u16::try_from(partition).unwrap_or(u16::MAX),
+            offset: u64::try_from(offset).unwrap_or_default(),
+            ..Self::default()
+        };
+        row.set_body(event.body);
+        row
+    }
+
+    fn set_body(&mut self, body: Body) {
+        match body {
+            Body::Click { link, campaign, creator, supporter } => {
+                self.link_id = link.0;
+                self.campaign_id = campaign.0;
+                self.creator_id = creator.0;
+                self.supporter_id = supporter.map_or(Uuid::nil(), |id| id.0);
+            }
+            Body::Page { url, title, properties } => {
+                self.url = url;
+                self.title = title.unwrap_or_default();
+                self.properties = json(&properties);
+            }
+            Body::Track { name, properties } => {
+                self.name = name;
+                self.properties = json(&properties);
+            }
+            Body::Identify { user_id, properties } => {
+                self.user_id = user_id;
+                self.properties = json(&properties);
+            }
+            Body::Conversion { goal, value, order_id, click } => {
+                self.name = goal;
+                self.order_id = order_id.unwrap_or_default();
+                self.click_id = click.map_or(Uuid::nil(), |id| id.0);
+                if let Some(value) = value {
+                    self.value_minor = value.amount_minor;
+                    self.currency = value.currency.to_string();
+                }
+            }
+            Body::Sale { order_id, value, click } => {
+                self.order_id = order_id;
+                self.click_id = click.map_or(Uuid::nil(), |id| id.0);
+                self.value_minor = value.amount_minor;
+                self.currency = value.currency.to_string();
+            }
+        }
+    }
+}
+
+fn json(properties: &Properties) -> String {
+    if properties.is_empty() {
+        return String::new();
+    }
+    serde_json::to_string(properties).expect("properties are JSON")
+}
+
+/// A row of `outcomes`. Absent ids are nil, absent texts empty, absent amounts
+/// 0.
+#[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the table's comments document each column")]
+pub struct OutcomeRow {
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub event_id: Uuid,
+    pub leg: u16,
+    pub batch_id: i64,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub workspace_id: Uuid,
+    pub kind: String,
+    pub status: String,
+    pub reason: String,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub campaign_id: Uuid,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub creator_id: Uuid,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub link_id: Uuid,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub click_id: Uuid,
+    pub visitor: [u8; 16],
+    pub at: i64,
+    pub value_minor: i64,
+    pub value_currency: String,
+    pub gross_minor: i64,
+    pub creator_minor: i64,
+    pub fee_minor: i64,
+    pub currency: String,
+}
+
+impl From<store::outcomes::OutcomeRow> for OutcomeRow {
+    fn from(row: store::outcomes::OutcomeRow) -> Self {
+        Self {
+            event_id: row.event_id,
+            leg: u16::try_from(row.leg).unwrap_or_default(),
+            batch_id: row.batch_id,
+            workspace_id: row.workspace_id,
+            kind: row.kind,
+            status: row.status,
+            reason: row.reason.unwrap_or_default(),
+            campaign_id: row.campaign_id.unwrap_or_default(),
+            creator_id: row.creator_id.unwrap_or_default(),
+            link_id: row.link_id.unwrap_or_default(),
+            click_id: row.click_id.unwrap_or_default(),
+            visitor: <[u8; 16]>::try_from(row.visitor).unwrap_or_default(),
+            at: row.at_ms,
+            value_minor: row.value_minor.unwrap_or_default(),
+            value_currency: row.value_currency.unwrap_or_default(),
+            gross_minor: row.gross_minor.unwrap_or_default(),
+            creator_minor: row.creator_minor.unwrap_or_default(),
+            fee_minor: row.fee_minor.unwrap_or_default(),
+            currency: row.currency.unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The tables in ClickHouse, in the order of their migrations.
+
+use clickhouse::{Client, Row};
+use serde::{Deserialize, Serialize};
+
+use crate::SinkError;
+
+/// Version, name and statements of each migration. Every statement must be
+/// harmless to repeat: ClickHouse has no transactions over DDL, and two
+/// migrators may meet.
+const MIGRATIONS: [(u32, &str, &str); 2] = [
+    (1, "events", include_str!("../../clickhouse/0001_events.sql")),
+    (2, "outcomes", include_str!("../../clickhouse/0002_outcomes.sql")),
+];
+
+#[derive(Row, Serialize, Deserialize)]
+struct Applied {
+    version: u32,
+    name: String,
+}
+
+/// Brings the tables up to date. Safe to run again, and from two processes at
+/// once.
+///
+/// # Errors
+/// When ClickHouse fails.
+pub async fn migrate(url: &str, database: &str) -> Result<(), SinkError> {
+    let server = Client::default().with_url(url);
+    server
+        .query("CREATE DATABASE IF NOT EXISTS {name:Identifier}")
+        .param("name", database)
+        .execute()
+        .await?;
+    let client = crate::client(url, database);
+    client
+        .query(
+            "CREATE TABLE IF NOT EXISTS schema_migrations
+             (version UInt32, name String, applied_at DateTime DEFAULT now())
+             ENGINE = ReplacingMergeTree ORDER BY version
+             COMMENT 'Which migrations of the tables here have been applied.'",
+        )
+        .execute()
+        .await?;
+    let applied: Vec<u32> =
+        client.query("SELECT DISTINCT version FROM schema_migrations").fetch_all().await?;
+    for (version, name, statements) in MIGRATIONS {
+        if applied.contains(&version) {
+            continue;
+        }
+        for statement in split(statements) {
+            client.query_raw(statement).execute().await?;
+        }
+        let mut insert = client.insert::<Applied>("schema_migrations").await?;
+        insert.write(&Applied { version, name: name.to_owned() }).await?;
+        insert.end().await?;
+        tracing::info!(version, name, "ClickHouse migration applied");
+    }
+    Ok(())
+}
+
+/// The statements of a file: each ends with `;` at the end of a line.
+fn split(file: &'static str) -> impl Iterator<Item = &'static str> {
+    file.split(";\n").map(str::trim).filter(|statement| !statement.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_count_up_and_files_have_statements() {
+        for (index, (version, name, statements)) in (1..).zip(MIGRATIONS) {
+            assert_eq!(index, version);
+            assert!(split(statements).count() >= 1, "{name}");
+        }
+        assert_eq!(split("a;\nb ';' c;\n").collect::<Vec<_>>(), ["a", "b ';' c"]);
+    }
+}

@@ -1,0 +1,118 @@
+//! Prints what the API and the books say of the demo.
+
+use serde_json::Value;
+
+use super::SLUG;
+use super::world::World;
+use crate::http_client::ApiClient;
+use crate::reconcile;
+use crate::settings::Settings;
+
+/// US dollars, for people.
+fn usd(value: &Value) -> String {
+    let minor = value.as_i64().unwrap_or_default();
+    format!("{}.{:02} USD", minor / 100, minor % 100)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or("-")
+}
+
+fn number(value: &Value) -> String {
+    value.as_i64().map_or_else(|| "-".to_owned(), |number| number.to_string())
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Prints everything.
+pub async fn print(settings: &Settings, api: &ApiClient, world: &World) -> anyhow::Result<()> {
+    let board = api.get(&format!("/v1/leaderboards?workspace={SLUG}&metric=earnings&limit=12")).await?;
+    leaderboard(&board);
+    wallets(api, &board).await?;
+    exhausted(api, world).await?;
+    explained(settings, api).await?;
+    let verdicts = reconcile::check(settings).await?;
+    println!("\n{}", reconcile::summary(&verdicts));
+    for verdict in verdicts.iter().filter(|verdict| !verdict.offences.is_empty()) {
+        println!("  {} {}: {:?}", verdict.number, verdict.title, verdict.offences);
+    }
+    try_by_hand(settings, world);
+    Ok(())
+}
+
+fn leaderboard(board: &Value) {
+    println!("\nLeaderboard by earnings");
+    println!("  {:>4}  {:<16} {:>7} {:>7} {:>12} {:>14} {:>12}",
+        "rank", "creator", "clicks", "unique", "conversions", "revenue", "earnings");
+    for row in list(&board["rows"]) {
+        println!("  {:>4}  {:<16} {:>7} {:>7} {:>12} {:>14} {:>12}",
+            number(&row["rank"]), text(&row["display_name"]), number(&row["clicks"]),
+            number(&row["unique_clicks"]), number(&row["conversions"]), usd(&row["revenue_minor"]),
+            usd(&row["earnings_minor"]));
+    }
+}
+
+async fn wallets(api: &ApiClient, board: &Value) -> anyhow::Result<()> {
+    println!("\nWallets of the first three");
+    for row in list(&board["rows"]).iter().take(3) {
+        let wallet = api.get(&format!("/v1/wallets/{}?workspace={SLUG}", text(&row["creator_id"]))).await?;
+        println!("  {:<16} pending {:>12}   available {:>10}",
+            text(&wallet["display_name"]), usd(&wallet["pending_minor"]), usd(&wallet["available_minor"]));
+    }
+    Ok(())
+}
+
+async fn exhausted(api: &ApiClient, world: &World) -> anyhow::Result<()> {
+    for id in &world.campaigns {
+        let answer = api.get(&format!("/v1/campaigns/{id}?workspace={SLUG}")).await?;
+        let campaign = &answer["campaign"];
+        if text(&campaign["status"]) != "completed" {
+            continue;
+        }
+        println!("\nThe campaign that ran out of money: {} ({})", text(&campaign["title"]), text(&campaign["status"]));
+        println!("  budget {}, spent {}, remaining {}", usd(&campaign["total_budget_minor"]),
+            usd(&campaign["spent_minor"]), usd(&campaign["remaining_budget_minor"]));
+        for count in list(&answer["outcomes"]) {
+            println!("  {:>6} {} {}", number(&count["count"]), text(&count["status"]),
+                count["reason"].as_str().map(|reason| format!("({reason})")).unwrap_or_default());
+        }
+    }
+    Ok(())
+}
+
+async fn explained(settings: &Settings, api: &ApiClient) -> anyhow::Result<()> {
+    let pool = store::connect(&settings.database_url, 1).await?;
+    let Some(event) = store::outcomes::some_posted_sale(&pool, SLUG).await? else { return Ok(()) };
+    let answer = api.get(&format!("/v1/conversions/{event}/explain?workspace={SLUG}")).await?;
+    println!("\nOne sale explained: {event}");
+    for leg in list(&answer["legs"]) {
+        let attribution = &leg["attribution"];
+        println!("  decision  {}: {} of an order of {} (fee {} bps, terms version {})",
+            text(&leg["status"]), usd(&leg["payout"]["gross_minor"]), usd(&leg["value_minor"]),
+            number(&leg["payout"]["fee_bps"]), number(&attribution["terms_version"]));
+        let sale_at = leg["at_ms"].as_i64().unwrap_or_default();
+        for touch in list(&attribution["touches"]) {
+            let before_ms = sale_at - touch["at_ms"].as_i64().unwrap_or_default();
+            println!("  touch     click {} {:.1} s before{}", text(&touch["click"]),
+                std::time::Duration::from_millis(u64::try_from(before_ms).unwrap_or_default()).as_secs_f64(),
+                if touch["chosen"] == true { "  ← last touch in the window" } else { "" });
+        }
+        for entry in list(&leg["entries"]) {
+            println!("  entry     {:<18} {:>8} {}", text(&entry["account_kind"]),
+                number(&entry["amount_minor"]), text(&entry["currency"]));
+        }
+    }
+    Ok(())
+}
+
+fn try_by_hand(settings: &Settings, world: &World) {
+    let key = settings.admin_key_file();
+    println!("\nTry by hand:");
+    println!("  curl -i http://{}/{}", settings.listen, world.links[0].code);
+    println!("  curl -s '{}/?database={}' -d 'SELECT kind, count() FROM events GROUP BY kind'",
+        settings.clickhouse_url, settings.clickhouse_database);
+    println!("  curl -s -H \"Authorization: Bearer $(cat {})\" 'http://{}/v1/leaderboards?workspace={SLUG}&metric=clicks'",
+        key.display(), settings.api_listen);
+}

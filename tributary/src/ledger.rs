@@ -1,0 +1,35 @@
+//! `tributary ledger …`.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::settings::Settings;
+
+#[derive(Subcommand)]
+pub enum LedgerCommand {
+    /// Print one hash over all outcomes and ledger lines: the same books have the same digest
+    Digest,
+    /// Recompute every batch's hash and its link to the one before; exit 1 if one is wrong
+    VerifyChain,
+}
+
+pub async fn run(settings: &Settings, command: LedgerCommand) -> anyhow::Result<ExitCode> {
+    let pool = store::connect(&settings.database_url, 2).await?;
+    match command {
+        LedgerCommand::Digest => {
+            let digest = store::batches::records(&pool, None).await?.digest();
+            println!("{}", hex::encode(digest));
+            Ok(ExitCode::SUCCESS)
+        }
+        LedgerCommand::VerifyChain => {
+            let offences = processors::reconcile::verify_chain(&pool).await?;
+            for offence in &offences {
+                println!("{}: {}", offence.id, offence.detail);
+            }
+            let batches = store::batches::list(&pool).await?.len();
+            println!("{batches} batches, {} broken", offences.len());
+            Ok(if offences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+    }
+}

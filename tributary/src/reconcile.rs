@@ -1,0 +1,69 @@
+//! `tributary reconcile`: every invariant, over the books and ClickHouse.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use processors::reconcile::{Verdict, check_books};
+use serde_json::json;
+use store::Pool;
+
+use crate::settings::Settings;
+
+#[derive(Args)]
+pub struct ReconcileArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Checks everything.
+pub async fn check(settings: &Settings) -> anyhow::Result<Vec<Verdict>> {
+    let pool = store::connect(&settings.database_url, 2).await?;
+    let mut verdicts = check_books(&pool).await?;
+    verdicts.extend(check_clickhouse(settings, &pool).await?);
+    verdicts.sort_by_key(|verdict| verdict.number);
+    Ok(verdicts)
+}
+
+async fn check_clickhouse(settings: &Settings, pool: &Pool) -> anyhow::Result<Vec<Verdict>> {
+    let client = sinks::client(&settings.clickhouse_url, &settings.clickhouse_database);
+    Ok(vec![
+        Verdict {
+            number: 27,
+            title: "outcomes in ClickHouse are those of the books, below the watermark".to_owned(),
+            offences: sinks::reconcile::outcomes_match(&client, pool).await?,
+        },
+        Verdict {
+            number: 28,
+            title: "every event is in ClickHouse once".to_owned(),
+            offences: sinks::reconcile::events_once(&client).await?,
+        },
+    ])
+}
+
+/// One line for people.
+pub fn summary(verdicts: &[Verdict]) -> String {
+    let broken = verdicts.iter().filter(|verdict| !verdict.offences.is_empty()).count();
+    match broken {
+        0 => format!("reconcile: {} checks passed", verdicts.len()),
+        _ => format!("reconcile: {broken} of {} checks FAILED", verdicts.len()),
+    }
+}
+
+pub async fn run(settings: &Settings, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
+    let verdicts = check(settings).await?;
+    let passed = verdicts.iter().all(|verdict| verdict.offences.is_empty());
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&json!({ "passed": passed, "checks": verdicts }))?);
+    } else {
+        for verdict in &verdicts {
+            let word = if verdict.offences.is_empty() { "ok" } else { "FAILED" };
+            println!("{word:>6}  {:>2} {}", verdict.number, verdict.title);
+            for offence in &verdict.offences {
+                println!("           {}: {}", offence.id, offence.detail);
+            }
+        }
+        println!("{}", summary(&verdicts));
+    }
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,185 @@
+//! Starts each service with its settings. A service is a future that ends when
+//! it is told to stop, or with what stopped it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use ingest::GeoReader;
+use ingest::server::{Collector, IngestSettings};
+use processors::attribution::AttributionSettings;
+use processors::settlement::SettlementSettings;
+use runtime::consumer::BatchLimits;
+use runtime::producer::{ProducerSettings, Publisher};
+use runtime::shutdown::CancellationToken;
+use sinks::events::EventSinkSettings;
+use sinks::outcomes::OutcomeSinkSettings;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+
+use crate::directory::PostgresDirectory;
+use crate::settings::Settings;
+
+/// A running service.
+pub type Service = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+
+/// Connections of one service to Postgres.
+const POOL: u32 = 8;
+
+fn limits(settings: &Settings) -> BatchLimits {
+    BatchLimits { max_messages: settings.batch, max_wait: Duration::from_millis(settings.batch_ms) }
+}
+
+fn publisher(settings: &Settings) -> anyhow::Result<Publisher> {
+    Ok(Publisher::new(&settings.brokers, ProducerSettings::default())?)
+}
+
+/// A message handed over after `message_timeout` is not lost but refused, and
+/// the caller told; so the collector waits a little less than the client tries.
+fn collector_publisher(settings: &Settings) -> anyhow::Result<Publisher> {
+    let message_timeout = Duration::from_millis(settings.ack_timeout_ms + 1_000);
+    let settings_ = ProducerSettings { message_timeout, ..ProducerSettings::default() };
+    Ok(Publisher::new(&settings.brokers, settings_)?)
+}
+
+async fn listen(address: std::net::SocketAddr, what: &str, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{what} cannot listen on {address}; choose another with {flag}"))
+}
+
+/// The collector.
+pub async fn ingest(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
+    let pool = store::connect_lazy(&settings.database_url, POOL)?;
+    let geo = settings.geoip.as_deref().map(GeoReader::open).transpose()?;
+    let ingest_settings = IngestSettings {
+        events_topic: settings.topics().events,
+        max_body_bytes: settings.max_body_bytes,
+        ack_timeout: Duration::from_millis(settings.ack_timeout_ms),
+        drain_within: Duration::from_secs(10),
+    };
+    let directory = Arc::new(PostgresDirectory(pool));
+    let publisher = collector_publisher(settings)?;
+    let collector = Collector::new(ingest_settings, publisher, directory, geo)
+        .await
+        .context("the collector cannot start: are Postgres up and its tables migrated?")?;
+    let listener = listen(settings.listen, "the collector", "--listen").await?;
+    tracing::info!(address = %settings.listen, "collector listens");
+    Ok(Box::pin(async move { Ok(collector.serve(listener, stop).await?) }))
+}
+
+/// Attribution.
+pub fn attribution(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
+    let pool = store::connect_lazy(&settings.database_url, POOL)?;
+    let publisher = publisher(settings)?;
+    let settings = AttributionSettings {
+        brokers: settings.brokers.clone(),
+        group: settings.group("attribution"),
+        topics: settings.topics(),
+        state_dir: settings.data_dir.join("attribution"),
+        batch: limits(settings),
+    };
+    let handle = Handle::current();
+    Ok(on_thread(move || Ok(processors::attribution::run(settings, pool, publisher, handle, stop)?)))
+}
+
+/// Settlement.
+pub fn settlement(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
+    let pool = store::connect_lazy(&settings.database_url, POOL)?;
+    let publisher = publisher(settings)?;
+    let settings = SettlementSettings {
+        brokers: settings.brokers.clone(),
+        group: settings.group("settlement"),
+        topics: settings.topics(),
+        batch: limits(settings),
+    };
+    let handle = Handle::current();
+    Ok(on_thread(move || Ok(processors::settlement::run(settings, pool, publisher, handle, stop)?)))
+}
+
+/// The loader of events.
+pub fn event_sink(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
+    let pool = store::connect_lazy(&settings.database_url, POOL)?;
+    let client = sinks::client(&settings.clickhouse_url, &settings.clickhouse_database);
+    let settings = EventSinkSettings {
+        brokers: settings.brokers.clone(),
+        group: settings.group("sink-events"),
+        topic: settings.topics().events,
+        max_rows: settings.batch.max(20_000),
+        max_age: Duration::from_millis(settings.batch_ms * 2),
+    };
+    let handle = Handle::current();
+    Ok(on_thread(move || Ok(sinks::events::run(settings, client, pool, handle, stop)?)))
+}
+
+/// The loader of outcomes.
+pub fn outcome_sink(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
+    let pool = store::connect_lazy(&settings.database_url, POOL)?;
+    let client = sinks::client(&settings.clickhouse_url, &settings.clickhouse_database);
+    let settings = OutcomeSinkSettings {
+        topic: settings.topics().credits,
+        max_rows: settings.batch.max(20_000),
+        every: Duration::from_millis(settings.batch_ms * 2),
+    };
+    Ok(Box::pin(async move {
+        sinks::outcomes::run(settings, client, pool, stop).await;
+        Ok(())
+    }))
+}
+
+/// The control and report API.
+pub async fn api(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
+    let pool = store::connect_lazy(&settings.database_url, POOL)?;
+    let client = sinks::client(&settings.clickhouse_url, &settings.clickhouse_database);
+    let publisher = publisher(settings)?;
+    let api_settings = api::server::ApiSettings {
+        admin_key_hash: api::hash_key(&settings.admin_key()?),
+        credits_topic: settings.topics().credits,
+    };
+    let listener = listen(settings.api_listen, "the API", "--api-listen").await?;
+    tracing::info!(address = %settings.api_listen, "API listens");
+    Ok(Box::pin(async move {
+        Ok(api::server::serve(api_settings, pool, client, publisher, listener, stop).await?)
+    }))
+}
+
+/// Work that blocks, as a future.
+fn on_thread(work: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> Service {
+    let running = tokio::task::spawn_blocking(work);
+    Box::pin(async move { running.await.context("a service panicked")? })
+}
+
+/// Runs services until one fails or all have ended. On a failure the others
+/// are told to stop, and waited for.
+pub async fn run_all(services: Vec<(&'static str, Service)>, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut running = tokio::task::JoinSet::new();
+    for (name, service) in services {
+        running.spawn(async move { (name, service.await) });
+    }
+    let mut first_failure = Ok(());
+    while let Some(ended) = running.join_next().await {
+        let (name, result) = ended.context("a service panicked")?;
+        let result = result.with_context(|| format!("{name} failed"));
+        if result.is_err() {
+            stop.cancel();
+        }
+        first_failure = first_failure.and(result);
+    }
+    first_failure
+}
+
+/// Makes Postgres, ClickHouse and Kafka ready for the services.
+pub async fn migrate(settings: &Settings) -> anyhow::Result<()> {
+    let owner = store::connect(&settings.owner_database_url, 2)
+        .await
+        .context("with --owner-database-url")?;
+    store::migrate::migrate(&owner).await?;
+    store::links::ensure_signing_key(&owner, &runtime::random::bytes::<32>()).await?;
+    sinks::schema::migrate(&settings.clickhouse_url, &settings.clickhouse_database)
+        .await
+        .with_context(|| format!("ClickHouse at {}", settings.clickhouse_url))?;
+    runtime::topics::ensure(&settings.brokers, &settings.topics(), settings.topic_settings()).await?;
+    Ok(())
+}

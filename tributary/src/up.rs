@@ -1,0 +1,161 @@
+//! `tributary up`: everything on one machine.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Context as _;
+use clap::Args;
+use engines::postgres::{DATABASE, SUPERUSER};
+use engines::supervisor::{EngineConfig, Engines};
+use runtime::shutdown::{self, CancellationToken};
+
+use crate::settings::Settings;
+use crate::{demo, services};
+
+#[derive(Args)]
+pub struct UpArgs {
+    /// Also create the demo workspace, send a stream of clicks through it and print what came of it
+    #[arg(long)]
+    demo: bool,
+
+    /// Loopback port of the embedded Kafka
+    #[arg(long, env = "TRIBUTARY_KAFKA_PORT", default_value_t = 9092, value_name = "PORT")]
+    kafka_port: u16,
+
+    /// Loopback port of the embedded Postgres
+    #[arg(long, env = "TRIBUTARY_POSTGRES_PORT", default_value_t = 5433, value_name = "PORT")]
+    postgres_port: u16,
+
+    /// Loopback port of the embedded ClickHouse
+    #[arg(long, env = "TRIBUTARY_CLICKHOUSE_PORT", default_value_t = 8123, value_name = "PORT")]
+    clickhouse_port: u16,
+
+    /// Use the Kafka at --brokers instead of the embedded one
+    #[arg(long)]
+    no_kafka: bool,
+
+    /// Keep Kafka's topics in memory only (for benchmarks: nothing survives the process)
+    #[arg(long)]
+    kafka_in_memory: bool,
+
+    /// Directory of Postgres's programs (default: the newest below /usr/lib/postgresql, then PATH)
+    #[arg(long, env = "TRIBUTARY_POSTGRES_BIN", value_name = "DIR")]
+    postgres_bin: Option<PathBuf>,
+
+    /// The ClickHouse library (default: where `make engines` puts it)
+    #[arg(long, env = "TRIBUTARY_LIBCHDB", value_name = "FILE")]
+    libchdb: Option<PathBuf>,
+}
+
+pub async fn run(mut settings: Settings, args: UpArgs) -> anyhow::Result<()> {
+    runtime::telemetry::init_metrics();
+    let started = Instant::now();
+    std::fs::create_dir_all(&settings.data_dir)
+        .with_context(|| format!("data directory {}", settings.data_dir.display()))?;
+    settings.data_dir = settings.data_dir.canonicalize()?;
+    let config = engine_config(&settings, &args)?;
+    println!("Starting Postgres, ClickHouse{} in {} …",
+        if args.no_kafka { "" } else { " and Kafka" }, settings.data_dir.display());
+    let stop = shutdown::on_signals();
+    let mut engines = tokio::select! {
+        engines = Engines::start(&config) => engines?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    point_at_engines(&mut settings, &args);
+    let outcome = run_services(&mut settings, &args, &mut engines, &stop, started).await;
+    stop.cancel();
+    engines.stop().await;
+    outcome
+}
+
+fn engine_config(settings: &Settings, args: &UpArgs) -> anyhow::Result<EngineConfig> {
+    let libchdb = args.libchdb.clone().unwrap_or_else(Settings::libchdb_default);
+    if !libchdb.exists() {
+        anyhow::bail!("the ClickHouse library is not at {}: run `make engines`, or name it with --libchdb",
+            libchdb.display());
+    }
+    Ok(EngineConfig {
+        data_dir: settings.data_dir.clone(),
+        program: std::env::current_exe().context("this program's own path")?,
+        libchdb,
+        postgres_bin: args.postgres_bin.clone(),
+        kafka_port: (!args.no_kafka).then_some(args.kafka_port),
+        clickhouse_port: args.clickhouse_port,
+        postgres_port: args.postgres_port,
+        kafka_in_memory: args.kafka_in_memory,
+    })
+}
+
+fn point_at_engines(settings: &mut Settings, args: &UpArgs) {
+    if !args.no_kafka {
+        settings.brokers = format!("127.0.0.1:{}", args.kafka_port);
+    }
+    settings.clickhouse_url = format!("http://127.0.0.1:{}", args.clickhouse_port);
+    let role = store::migrate::APP_ROLE;
+    settings.database_url = format!("postgres://{role}@127.0.0.1:{}/{DATABASE}", args.postgres_port);
+    settings.owner_database_url =
+        format!("postgres://{SUPERUSER}@127.0.0.1:{}/{DATABASE}", args.postgres_port);
+}
+
+async fn run_services(
+    settings: &mut Settings,
+    args: &UpArgs,
+    engines: &mut Engines,
+    stop: &CancellationToken,
+    started: Instant,
+) -> anyhow::Result<()> {
+    services::migrate(settings).await?;
+    settings.admin_key = Some(admin_key(&settings.admin_key_file(), settings.admin_key.as_deref())?);
+    // Not a child of `stop`: the demo winds up before its services are told.
+    let services_stop = CancellationToken::new();
+    let services = vec![
+        ("collector", services::ingest(settings, services_stop.clone()).await?),
+        ("attribution", services::attribution(settings, services_stop.clone())?),
+        ("settlement", services::settlement(settings, services_stop.clone())?),
+        ("event sink", services::event_sink(settings, services_stop.clone())?),
+        ("outcome sink", services::outcome_sink(settings, services_stop.clone())?),
+        ("API", services::api(settings, services_stop.clone()).await?),
+    ];
+    println!("Ready after {:.1} s: collector http://{}, API http://{}, ClickHouse {}",
+        started.elapsed().as_secs_f64(), settings.listen, settings.api_listen, settings.clickhouse_url);
+    let services = services::run_all(services, services_stop.clone());
+    tokio::pin!(services);
+    let work = async {
+        if args.demo {
+            demo::run(settings, stop).await?;
+        }
+        if !stop.is_cancelled() {
+            println!("\nServing until stopped (Ctrl-C).");
+        }
+        stop.cancelled().await;
+        println!("Stopping …");
+        Ok(())
+    };
+    // Whatever ends first, the services are stopped before the engines are.
+    let outcome = tokio::select! {
+        outcome = work => outcome,
+        failure = engines.failure() => Err(failure.into()),
+        ended = &mut services => return ended,
+    };
+    services_stop.cancel();
+    outcome.and(services.await)
+}
+
+/// The admin key: the setting, or the one in the file, which is made if it is
+/// missing.
+fn admin_key(path: &Path, setting: Option<&str>) -> anyhow::Result<String> {
+    let at = || format!("admin key file {}", path.display());
+    if let Some(key) = setting {
+        return Ok(key.to_owned());
+    }
+    if path.exists() {
+        return Ok(std::fs::read_to_string(path).with_context(at)?.trim().to_owned());
+    }
+    let key = format!("admin_{}", runtime::random::hex_id());
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).with_context(at)?;
+    writeln!(file, "{key}").with_context(at)?;
+    Ok(key)
+}
