@@ -26,14 +26,15 @@ CREATE TABLE IF NOT EXISTS events
     city          LowCardinality(String)   COMMENT 'By the GeoIP file',
     bot           LowCardinality(String)   COMMENT 'Why it does not count as human; empty for people',
     properties    String                   COMMENT 'Anything else, as JSON' CODEC(ZSTD(3)),
-    payload_hash  String                   COMMENT 'SHA-256 of what the client said, in hex' CODEC(ZSTD(1)),
+    payload_hash  UInt64                   COMMENT 'First 8 bytes of the SHA-256 of what the client said',
     partition     UInt16                   COMMENT 'Kafka partition it was loaded from',
     `offset`      UInt64                   COMMENT 'Kafka offset it was loaded from' CODEC(Delta, ZSTD(1))
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(at)
-ORDER BY (workspace_id, kind, at, event_id)
--- A range that is inserted again under the same token is dropped; the
--- replacing engine is the backstop for a client's own repeats.
+-- The identity, and nothing but: a client that repeats an event without saying
+-- when it happened repeats it at another time. FINAL then gives one row for it.
+ORDER BY (workspace_id, event_id, payload_hash)
+-- A range that is inserted again under the same token is dropped.
 SETTINGS non_replicated_deduplication_window = 10000
 COMMENT 'Every event the collector took. Billed or ranked figures count distinct event_id.';

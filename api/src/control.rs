@@ -185,6 +185,14 @@ pub(crate) async fn create_business(
     Ok(created(shown))
 }
 
+pub(crate) async fn list_businesses(
+    State(app): State<Arc<App>>,
+    InWorkspace(workspace): InWorkspace,
+) -> Result<Response, ApiError> {
+    let businesses = store::control::list_businesses(&app.pool, workspace.id).await?;
+    Ok(Json(json!({ "businesses": businesses })).into_response())
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TermsInput {

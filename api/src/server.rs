@@ -51,7 +51,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/workspaces", post(control::create_workspace).get(control::list_workspaces))
         .route("/v1/keys", post(control::create_key))
         .route("/v1/creators", post(control::create_creator).get(control::list_creators))
-        .route("/v1/businesses", post(control::create_business))
+        .route("/v1/businesses", post(control::create_business).get(control::list_businesses))
         .route("/v1/campaigns", post(control::create_campaign).get(control::list_campaigns))
         .route("/v1/campaigns/{id}", get(control::get_campaign))
         .route("/v1/campaigns/{id}/terms", post(control::add_terms))

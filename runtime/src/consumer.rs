@@ -1,8 +1,9 @@
 //! Consuming by partition, from positions that the consumer's owner keeps.
 //!
-//! Offsets are not committed to Kafka: each processor keeps its position
+//! Offsets committed to Kafka are never read: each processor keeps its position
 //! beside what it derives (in Postgres, in its local store), where both change
-//! in one write. Kafka's consumer group only says who has which partition.
+//! in one write. Kafka's consumer group only says who has which partition; it
+//! is told the position for whoever wants to see the lag.
 //!
 //! The consumer is synchronous and lives on a thread of its own. Partitions
 //! come and go only inside [`Consumer::poll`], never while a batch is worked
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::bindings::rd_kafka_resp_err_t;
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::message::Message as _;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::util::Timeout;
@@ -107,14 +108,34 @@ pub struct Consumer {
     inner: BaseConsumer<Context>,
     topic: String,
     brokers: String,
+    idle: Mutex<Idle>,
+    reported: Mutex<BTreeMap<i32, i64>>,
 }
 
+/// Since when a consumer has had no partition, and how long it bears it.
+struct Idle {
+    since: Instant,
+    patience: Duration,
+}
+
+/// A consumer without partitions joins its group anew after this, and then
+/// after twice as long each time. It may be one too many; but a broker that
+/// lost track of a killed member (the embedded one does, when that member led
+/// the group) gives its partitions to nobody until somebody joins.
+const FIRST_PATIENCE: Duration = Duration::from_secs(12);
+const LAST_PATIENCE: Duration = Duration::from_secs(600);
+
 impl Consumer {
-    /// Joins `group` on `topic`.
+    /// Joins a group on `topic`.
     ///
     /// # Errors
     /// When the settings are not valid.
-    pub fn new(brokers: &str, group: &str, topic: &str, owner: Arc<dyn PartitionOwner>) -> Result<Self, KafkaError> {
+    pub fn new(
+        brokers: &str,
+        group: &str,
+        topic: &str,
+        owner: Arc<dyn PartitionOwner>,
+    ) -> Result<Self, KafkaError> {
         let client = |source| KafkaError::Client { brokers: brokers.to_owned(), source };
         let context = Context { topic: topic.to_owned(), owner, expected: Mutex::default() };
         let inner: BaseConsumer<Context> = ClientConfig::new()
@@ -135,7 +156,8 @@ impl Consumer {
             .create_with_context(context)
             .map_err(client)?;
         inner.subscribe(&[topic]).map_err(client)?;
-        Ok(Self { inner, topic: topic.to_owned(), brokers: brokers.to_owned() })
+        let idle = Mutex::new(Idle { since: Instant::now(), patience: FIRST_PATIENCE });
+        Ok(Self { inner, topic: topic.to_owned(), brokers: brokers.to_owned(), idle, reported: Mutex::default() })
     }
 
     /// Gathers messages; waits up to `wait` for the first. Gives one batch per
@@ -146,6 +168,8 @@ impl Consumer {
     /// or the topic was made anew), or the broker refuses this consumer.
     /// Passing troubles of the connection are not errors; the client retries.
     pub fn poll(&self, wait: Duration, limits: BatchLimits) -> Result<Vec<Batch>, KafkaError> {
+        self.rejoin_if_idle()?;
+        self.report();
         let mut batches: BTreeMap<i32, Batch> = BTreeMap::new();
         let mut count = 0;
         let mut wait = wait;
@@ -174,6 +198,40 @@ impl Consumer {
             expected.insert(batch.partition, batch.last_offset + 1);
         }
         Ok(batches.into_values().collect())
+    }
+
+    /// Tells the group how far this consumer has come. Nothing depends on it.
+    fn report(&self) {
+        let expected = self.inner.context().expected.lock().expect("no panic while held").clone();
+        let mut reported = self.reported.lock().expect("no panic while held");
+        if *reported == expected {
+            return;
+        }
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in &expected {
+            if list.add_partition_offset(&self.topic, *partition, Offset::Offset(*offset)).is_err() {
+                return;
+            }
+        }
+        if expected.is_empty() || self.inner.commit(&list, CommitMode::Async).is_ok() {
+            *reported = expected;
+        }
+    }
+
+    fn rejoin_if_idle(&self) -> Result<(), KafkaError> {
+        let mut idle = self.idle.lock().expect("no panic while held");
+        let has_partitions = !self.inner.context().expected.lock().expect("no panic while held").is_empty();
+        if has_partitions {
+            *idle = Idle { since: Instant::now(), patience: FIRST_PATIENCE };
+        } else if idle.since.elapsed() > idle.patience {
+            *idle = Idle { since: Instant::now(), patience: (idle.patience * 2).min(LAST_PATIENCE) };
+            tracing::info!(topic = self.topic, "no partition so far; joining the group anew");
+            self.inner.unsubscribe();
+            self.inner
+                .subscribe(&[&self.topic])
+                .map_err(|source| KafkaError::Client { brokers: self.brokers.clone(), source })?;
+        }
+        Ok(())
     }
 
     /// Adds a message to its partition's batch, unless it is not the next one
@@ -221,18 +279,6 @@ impl Consumer {
         self.inner
             .seek(&self.topic, partition, Offset::Offset(offset), Timeout::After(Duration::from_secs(10)))
             .map_err(|source| KafkaError::Client { brokers: self.brokers.clone(), source })
-    }
-
-    /// The offset after the last message of a partition.
-    ///
-    /// # Errors
-    /// When the broker does not answer.
-    pub fn end_offset(&self, partition: i32) -> Result<i64, KafkaError> {
-        let (_low, high) = self
-            .inner
-            .fetch_watermarks(&self.topic, partition, Timeout::After(Duration::from_secs(5)))
-            .map_err(|source| KafkaError::Client { brokers: self.brokers.clone(), source })?;
-        Ok(high)
     }
 }
 

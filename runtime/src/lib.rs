@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod consumer;
 pub mod producer;
+pub mod progress;
 pub mod random;
 pub mod retry;
 pub mod shutdown;

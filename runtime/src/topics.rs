@@ -78,6 +78,25 @@ pub async fn ensure(brokers: &str, topics: &Topics, settings: TopicSettings) -> 
     check_partitions(&admin, brokers, &wanted).await
 }
 
+/// Makes the broker forget consumer groups that nobody is in. Positions are not
+/// kept there, so nothing is lost; a member that was killed is not waited for.
+///
+/// # Errors
+/// When the client cannot be made. A group that cannot be forgotten is left.
+pub async fn forget_groups(brokers: &str, groups: &[String]) -> Result<(), KafkaError> {
+    let client = |source| KafkaError::Client { brokers: brokers.to_owned(), source };
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().map_err(client)?;
+    let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(5)));
+    for result in admin.delete_groups(&groups, &options).await.map_err(client)? {
+        if let Err((group, code)) = result {
+            tracing::debug!(group, %code, "group not forgotten");
+        }
+    }
+    Ok(())
+}
+
 async fn check_partitions(
     admin: &AdminClient<DefaultClientContext>,
     brokers: &str,

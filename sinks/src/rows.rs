@@ -41,7 +41,7 @@ pub struct EventRow {
     pub city: String,
     pub bot: String,
     pub properties: String,
-    pub payload_hash: String,
+    pub payload_hash: u64,
     pub partition: u16,
     pub offset: u64,
 }
@@ -62,7 +62,7 @@ impl EventRow {
             country: event.client.country.unwrap_or_default(),
             city: event.client.city.unwrap_or_default(),
             bot: event.bot.map_or("", |bot| bot.code()).to_owned(),
-            payload_hash: event.payload_hash,
+            payload_hash: short_hash(&event.payload_hash),
             partition: u16::try_from(partition).unwrap_or(u16::MAX),
             offset: u64::try_from(offset).unwrap_or_default(),
             ..Self::default()
@@ -109,6 +109,12 @@ impl EventRow {
             }
         }
     }
+}
+
+/// The first 8 of a hash's 32 bytes: enough to tell two payloads of one id
+/// apart.
+fn short_hash(hex: &str) -> u64 {
+    hex.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default()
 }
 
 fn json(properties: &Properties) -> String {

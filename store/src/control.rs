@@ -180,6 +180,29 @@ pub async fn list_creators(pool: &Pool, workspace: Uuid) -> Result<Vec<CreatorRo
     Ok(sqlx::query_as(sql!("users/list_creators")).bind(workspace).fetch_all(pool).await?)
 }
 
+/// A business as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct BusinessRow {
+    /// The user's id.
+    pub id: Uuid,
+    /// The e-mail address.
+    pub email: String,
+    /// The user name.
+    pub username: String,
+    /// The company's name.
+    pub company_name: String,
+    /// Its web site.
+    pub website: Option<String>,
+}
+
+/// The businesses of a workspace.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_businesses(pool: &Pool, workspace: Uuid) -> Result<Vec<BusinessRow>, StoreError> {
+    Ok(sqlx::query_as(sql!("users/list_businesses")).bind(workspace).fetch_all(pool).await?)
+}
+
 /// Writes down who did what.
 ///
 /// # Errors

@@ -181,14 +181,6 @@ pub async fn settled(pool: &Pool, sink: &str) -> Result<Vec<SettledOutcome>, Sto
     Ok(sqlx::query_as(sql!("outcomes/settled")).bind(sink).fetch_all(pool).await?)
 }
 
-/// How many outcomes there are.
-///
-/// # Errors
-/// When the database fails.
-pub async fn count(pool: &Pool) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar(sql!("outcomes/count")).fetch_one(pool).await?)
-}
-
 /// A posted sale of the workspace with this slug, the one with the most
 /// clicks before it.
 ///

@@ -9,7 +9,7 @@ use ingest::directory::{Directory, DirectoryError};
 use store::{Pool, StoreError};
 
 /// Links and keys in Postgres.
-pub struct PostgresDirectory(pub Pool);
+pub(crate) struct PostgresDirectory(pub Pool);
 
 fn failed(error: StoreError) -> DirectoryError {
     DirectoryError(error.to_string())

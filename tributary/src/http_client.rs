@@ -12,33 +12,33 @@ use serde_json::Value;
 
 /// Keeps connections open; cheap to clone.
 #[derive(Clone)]
-pub struct HttpClient {
+pub(crate) struct HttpClient {
     inner: Client<HttpConnector, Full<Bytes>>,
 }
 
 /// An answer, wholly read.
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Answer {
     /// A header's text, or nothing.
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 }
 
 impl HttpClient {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         Self { inner: Client::builder(TokioExecutor::new()).build(connector) }
     }
 
     /// Sends a request; headers that cannot be are an error.
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         method: Method,
         url: &str,
@@ -61,23 +61,23 @@ impl HttpClient {
 
 /// The control and report API, with its admin key.
 #[derive(Clone)]
-pub struct ApiClient {
+pub(crate) struct ApiClient {
     http: HttpClient,
     base: String,
     authorization: String,
 }
 
 impl ApiClient {
-    pub fn new(http: HttpClient, address: std::net::SocketAddr, admin_key: &str) -> Self {
+    pub(crate) fn new(http: HttpClient, address: std::net::SocketAddr, admin_key: &str) -> Self {
         let base = format!("http://{address}");
         Self { http, base, authorization: format!("Bearer {admin_key}") }
     }
 
-    pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
         self.call(Method::GET, path, &Value::Null).await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         self.call(Method::POST, path, body).await
     }
 

@@ -7,14 +7,14 @@ use clap::Subcommand;
 use crate::settings::Settings;
 
 #[derive(Subcommand)]
-pub enum LedgerCommand {
+pub(crate) enum LedgerCommand {
     /// Print one hash over all outcomes and ledger lines: the same books have the same digest
     Digest,
     /// Recompute every batch's hash and its link to the one before; exit 1 if one is wrong
     VerifyChain,
 }
 
-pub async fn run(settings: &Settings, command: LedgerCommand) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(settings: &Settings, command: LedgerCommand) -> anyhow::Result<ExitCode> {
     let pool = store::connect(&settings.database_url, 2).await?;
     match command {
         LedgerCommand::Digest => {

@@ -1,6 +1,7 @@
 //! The program: reads its settings, starts what it is asked for.
 #![allow(clippy::print_stdout, reason = "this crate is the program: standard output is for its user")]
 
+mod backlog;
 mod demo;
 mod directory;
 mod http_client;

@@ -10,14 +10,14 @@ use store::Pool;
 use crate::settings::Settings;
 
 #[derive(Args)]
-pub struct ReconcileArgs {
+pub(crate) struct ReconcileArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 /// Checks everything.
-pub async fn check(settings: &Settings) -> anyhow::Result<Vec<Verdict>> {
+pub(crate) async fn check(settings: &Settings) -> anyhow::Result<Vec<Verdict>> {
     let pool = store::connect(&settings.database_url, 2).await?;
     let mut verdicts = check_books(&pool).await?;
     verdicts.extend(check_clickhouse(settings, &pool).await?);
@@ -35,14 +35,14 @@ async fn check_clickhouse(settings: &Settings, pool: &Pool) -> anyhow::Result<Ve
         },
         Verdict {
             number: 28,
-            title: "every event is in ClickHouse once".to_owned(),
+            title: "no event of Kafka is in ClickHouse twice".to_owned(),
             offences: sinks::reconcile::events_once(&client).await?,
         },
     ])
 }
 
 /// One line for people.
-pub fn summary(verdicts: &[Verdict]) -> String {
+pub(crate) fn summary(verdicts: &[Verdict]) -> String {
     let broken = verdicts.iter().filter(|verdict| !verdict.offences.is_empty()).count();
     match broken {
         0 => format!("reconcile: {} checks passed", verdicts.len()),
@@ -50,7 +50,7 @@ pub fn summary(verdicts: &[Verdict]) -> String {
     }
 }
 
-pub async fn run(settings: &Settings, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(settings: &Settings, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
     let verdicts = check(settings).await?;
     let passed = verdicts.iter().all(|verdict| verdict.offences.is_empty());
     if args.json {

@@ -34,7 +34,7 @@ const MAX_IN_PROGRESS: usize = 512;
 const MAX_SHOWN: usize = 5;
 
 #[derive(Args)]
-pub struct ReplayArgs {
+pub(crate) struct ReplayArgs {
     /// The log
     file: PathBuf,
 
@@ -82,7 +82,7 @@ struct Measured {
     outcome: Result<(), String>,
 }
 
-pub async fn run(settings: &Settings, args: ReplayArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(settings: &Settings, args: ReplayArgs) -> anyhow::Result<()> {
     if !(args.rate > 0.0 && args.rate <= 1_000_000.0) {
         bail!("--rate is {}; it must be above 0 and at most 1000000", args.rate);
     }

@@ -20,10 +20,10 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
 use crate::directory::PostgresDirectory;
-use crate::settings::Settings;
+use crate::settings::{ATTRIBUTION, EVENT_SINK, SETTLEMENT, Settings};
 
 /// A running service.
-pub type Service = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+pub(crate) type Service = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
 /// Connections of one service to Postgres.
 const POOL: u32 = 8;
@@ -51,7 +51,7 @@ async fn listen(address: std::net::SocketAddr, what: &str, flag: &str) -> anyhow
 }
 
 /// The collector.
-pub async fn ingest(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
+pub(crate) async fn ingest(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
     let pool = store::connect_lazy(&settings.database_url, POOL)?;
     let geo = settings.geoip.as_deref().map(GeoReader::open).transpose()?;
     let ingest_settings = IngestSettings {
@@ -71,12 +71,12 @@ pub async fn ingest(settings: &Settings, stop: CancellationToken) -> anyhow::Res
 }
 
 /// Attribution.
-pub fn attribution(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
+pub(crate) fn attribution(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
     let pool = store::connect_lazy(&settings.database_url, POOL)?;
     let publisher = publisher(settings)?;
     let settings = AttributionSettings {
         brokers: settings.brokers.clone(),
-        group: settings.group("attribution"),
+        group: settings.group(ATTRIBUTION),
         topics: settings.topics(),
         state_dir: settings.data_dir.join("attribution"),
         batch: limits(settings),
@@ -86,12 +86,12 @@ pub fn attribution(settings: &Settings, stop: CancellationToken) -> anyhow::Resu
 }
 
 /// Settlement.
-pub fn settlement(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
+pub(crate) fn settlement(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
     let pool = store::connect_lazy(&settings.database_url, POOL)?;
     let publisher = publisher(settings)?;
     let settings = SettlementSettings {
         brokers: settings.brokers.clone(),
-        group: settings.group("settlement"),
+        group: settings.group(SETTLEMENT),
         topics: settings.topics(),
         batch: limits(settings),
     };
@@ -100,12 +100,12 @@ pub fn settlement(settings: &Settings, stop: CancellationToken) -> anyhow::Resul
 }
 
 /// The loader of events.
-pub fn event_sink(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
+pub(crate) fn event_sink(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
     let pool = store::connect_lazy(&settings.database_url, POOL)?;
     let client = sinks::client(&settings.clickhouse_url, &settings.clickhouse_database);
     let settings = EventSinkSettings {
         brokers: settings.brokers.clone(),
-        group: settings.group("sink-events"),
+        group: settings.group(EVENT_SINK),
         topic: settings.topics().events,
         max_rows: settings.batch.max(20_000),
         max_age: Duration::from_millis(settings.batch_ms * 2),
@@ -115,7 +115,7 @@ pub fn event_sink(settings: &Settings, stop: CancellationToken) -> anyhow::Resul
 }
 
 /// The loader of outcomes.
-pub fn outcome_sink(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
+pub(crate) fn outcome_sink(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
     let pool = store::connect_lazy(&settings.database_url, POOL)?;
     let client = sinks::client(&settings.clickhouse_url, &settings.clickhouse_database);
     let settings = OutcomeSinkSettings {
@@ -130,7 +130,7 @@ pub fn outcome_sink(settings: &Settings, stop: CancellationToken) -> anyhow::Res
 }
 
 /// The control and report API.
-pub async fn api(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
+pub(crate) async fn api(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
     let pool = store::connect_lazy(&settings.database_url, POOL)?;
     let client = sinks::client(&settings.clickhouse_url, &settings.clickhouse_database);
     let publisher = publisher(settings)?;
@@ -153,7 +153,7 @@ fn on_thread(work: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> Serv
 
 /// Runs services until one fails or all have ended. On a failure the others
 /// are told to stop, and waited for.
-pub async fn run_all(services: Vec<(&'static str, Service)>, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn run_all(services: Vec<(&'static str, Service)>, stop: CancellationToken) -> anyhow::Result<()> {
     let mut running = tokio::task::JoinSet::new();
     for (name, service) in services {
         running.spawn(async move { (name, service.await) });
@@ -171,7 +171,7 @@ pub async fn run_all(services: Vec<(&'static str, Service)>, stop: CancellationT
 }
 
 /// Makes Postgres, ClickHouse and Kafka ready for the services.
-pub async fn migrate(settings: &Settings) -> anyhow::Result<()> {
+pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     let owner = store::connect(&settings.owner_database_url, 2)
         .await
         .context("with --owner-database-url")?;

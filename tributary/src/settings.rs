@@ -17,99 +17,104 @@ use runtime::topics::{TopicSettings, Topics};
 /// there.
 const LIBCHDB: &str = ".cache/tributary/engines/chdb-26.7.3-stable.1/libchdb.so";
 
+/// Consumer groups' services.
+pub(crate) const ATTRIBUTION: &str = "attribution";
+pub(crate) const SETTLEMENT: &str = "settlement";
+pub(crate) const EVENT_SINK: &str = "sink-events";
+
 /// Settings that most commands share.
 #[derive(Args, Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// TOML file with settings; its keys are the names of these flags, with _ for -
     #[arg(long, global = true, env = "TRIBUTARY_CONFIG", value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
 
     /// Directory for everything that is kept on this machine
     #[arg(long, global = true, env = "TRIBUTARY_DATA_DIR", default_value = ".tributary", value_name = "DIR")]
-    pub data_dir: PathBuf,
+    pub(crate) data_dir: PathBuf,
 
     /// Kafka's bootstrap servers
     #[arg(long, global = true, env = "TRIBUTARY_BROKERS", default_value = "127.0.0.1:9092", value_name = "HOST:PORT,…")]
-    pub brokers: String,
+    pub(crate) brokers: String,
 
     /// Prefix of the topics' names
     #[arg(long, global = true, env = "TRIBUTARY_TOPIC_PREFIX", default_value = "", value_name = "TEXT")]
-    pub topic_prefix: String,
+    pub(crate) topic_prefix: String,
 
     /// Partitions of a topic that has to be made; fixed for its life
     #[arg(long, global = true, env = "TRIBUTARY_PARTITIONS", default_value_t = 4, value_name = "N")]
-    pub partitions: i32,
+    pub(crate) partitions: i32,
 
     /// Copies of each partition of a topic that has to be made
     #[arg(long, global = true, env = "TRIBUTARY_REPLICATION", default_value_t = 1, value_name = "N")]
-    pub replication: i32,
+    pub(crate) replication: i32,
 
     /// How long a topic that has to be made keeps events; must cover the longest attribution window
     #[arg(long, global = true, env = "TRIBUTARY_RETENTION_DAYS", default_value_t = 100, value_name = "DAYS")]
-    pub retention_days: u32,
+    pub(crate) retention_days: u32,
 
     /// Postgres, as the role the services work with
     #[arg(long, global = true, env = "TRIBUTARY_DATABASE_URL", hide_env_values = true,
         default_value = "postgres://tributary_app@127.0.0.1:5433/tributary", value_name = "URL")]
-    pub database_url: String,
+    pub(crate) database_url: String,
 
     /// Postgres, as the role that owns the tables and may migrate them
     #[arg(long, global = true, env = "TRIBUTARY_OWNER_DATABASE_URL", hide_env_values = true,
         default_value = "postgres://tributary@127.0.0.1:5433/tributary", value_name = "URL")]
-    pub owner_database_url: String,
+    pub(crate) owner_database_url: String,
 
     /// ClickHouse's HTTP interface
     #[arg(long, global = true, env = "TRIBUTARY_CLICKHOUSE_URL", default_value = "http://127.0.0.1:8123", value_name = "URL")]
-    pub clickhouse_url: String,
+    pub(crate) clickhouse_url: String,
 
     /// Database within ClickHouse
     #[arg(long, global = true, env = "TRIBUTARY_CLICKHOUSE_DATABASE", default_value = "tributary", value_name = "NAME")]
-    pub clickhouse_database: String,
+    pub(crate) clickhouse_database: String,
 
     /// Where the collector listens
     #[arg(long, global = true, env = "TRIBUTARY_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR:PORT")]
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
 
     /// Where the control and report API listens
     #[arg(long, global = true, env = "TRIBUTARY_API_LISTEN", default_value = "127.0.0.1:8090", value_name = "ADDR:PORT")]
-    pub api_listen: SocketAddr,
+    pub(crate) api_listen: SocketAddr,
 
     /// Key for the control API; `up` makes one in <data-dir>/admin.key
     #[arg(long, global = true, env = "TRIBUTARY_ADMIN_KEY", hide_env_values = true, value_name = "KEY")]
-    pub admin_key: Option<String>,
+    pub(crate) admin_key: Option<String>,
 
     /// MaxMind or DB-IP file (.mmdb) for the country and city of addresses
     #[arg(long, global = true, env = "TRIBUTARY_GEOIP", value_name = "FILE")]
-    pub geoip: Option<PathBuf>,
+    pub(crate) geoip: Option<PathBuf>,
 
     /// Largest request body the collector takes, after decompression
     #[arg(long, global = true, env = "TRIBUTARY_MAX_BODY_BYTES", default_value_t = 4 << 20, value_name = "BYTES")]
-    pub max_body_bytes: usize,
+    pub(crate) max_body_bytes: usize,
 
     /// A caller of the collector waits at most this long for Kafka
     #[arg(long, global = true, env = "TRIBUTARY_ACK_TIMEOUT_MS", default_value_t = 5_000, value_name = "MS")]
-    pub ack_timeout_ms: u64,
+    pub(crate) ack_timeout_ms: u64,
 
     /// Messages in one batch of a processor, rows in one insert of a sink
     #[arg(long, global = true, env = "TRIBUTARY_BATCH", default_value_t = 5_000, value_name = "N")]
-    pub batch: usize,
+    pub(crate) batch: usize,
 
     /// A message waits at most this long for its batch
     #[arg(long, global = true, env = "TRIBUTARY_BATCH_MS", default_value_t = 200, value_name = "MS")]
-    pub batch_ms: u64,
+    pub(crate) batch_ms: u64,
 
     /// What is logged, for example info or warn,ingest=debug
-    #[arg(long, global = true, env = "TRIBUTARY_LOG", default_value = "info,librdkafka=error,rdkafka=off", value_name = "FILTER")]
-    pub log: String,
+    #[arg(long, global = true, env = "TRIBUTARY_LOG", default_value = "info,librdkafka=error,rdkafka=off,fjall=warn,lsm_tree=warn", value_name = "FILTER")]
+    pub(crate) log: String,
 
     /// How logs look
     #[arg(long, global = true, env = "TRIBUTARY_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
-    pub log_format: LogFormatArg,
+    pub(crate) log_format: LogFormatArg,
 }
 
 /// How logs look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormatArg {
+pub(crate) enum LogFormatArg {
     /// For people
     Text,
     /// One JSON object a line
@@ -118,7 +123,7 @@ pub enum LogFormatArg {
 
 impl Settings {
     /// Refuses what cannot be, before anything is started.
-    pub fn check(&self) -> anyhow::Result<()> {
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
         for (flag, value, least) in [
             ("--partitions", i64::from(self.partitions), 1),
             ("--replication", i64::from(self.replication), 1),
@@ -139,18 +144,18 @@ impl Settings {
         Ok(())
     }
 
-    pub fn log_format(&self) -> LogFormat {
+    pub(crate) fn log_format(&self) -> LogFormat {
         match self.log_format {
             LogFormatArg::Text => LogFormat::Text,
             LogFormatArg::Json => LogFormat::Json,
         }
     }
 
-    pub fn topics(&self) -> Topics {
+    pub(crate) fn topics(&self) -> Topics {
         Topics::new(&self.topic_prefix)
     }
 
-    pub fn topic_settings(&self) -> TopicSettings {
+    pub(crate) fn topic_settings(&self) -> TopicSettings {
         TopicSettings {
             partitions: self.partitions,
             replication: self.replication,
@@ -159,12 +164,17 @@ impl Settings {
     }
 
     /// A consumer group's name; groups of different prefixes never meet.
-    pub fn group(&self, service: &str) -> String {
+    pub(crate) fn group(&self, service: &str) -> String {
         format!("{}tributary-{service}", self.topic_prefix)
     }
 
+    /// All of them.
+    pub(crate) fn groups(&self) -> [String; 3] {
+        [self.group(ATTRIBUTION), self.group(SETTLEMENT), self.group(EVENT_SINK)]
+    }
+
     /// The admin key: the setting, or the file that `up` wrote.
-    pub fn admin_key(&self) -> anyhow::Result<String> {
+    pub(crate) fn admin_key(&self) -> anyhow::Result<String> {
         if let Some(key) = &self.admin_key {
             return Ok(key.clone());
         }
@@ -175,18 +185,18 @@ impl Settings {
         Ok(key.trim().to_owned())
     }
 
-    pub fn admin_key_file(&self) -> PathBuf {
+    pub(crate) fn admin_key_file(&self) -> PathBuf {
         self.data_dir.join("admin.key")
     }
 
-    pub fn libchdb_default() -> PathBuf {
+    pub(crate) fn libchdb_default() -> PathBuf {
         let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
         home.join(LIBCHDB)
     }
 }
 
 /// Takes the values of a TOML file as defaults of `command`'s flags.
-pub fn with_file(mut command: clap::Command, path: &Path) -> anyhow::Result<clap::Command> {
+pub(crate) fn with_file(mut command: clap::Command, path: &Path) -> anyhow::Result<clap::Command> {
     let text = std::fs::read_to_string(path).with_context(|| format!("settings file {}", path.display()))?;
     let table: toml::Table = text.parse().with_context(|| format!("settings file {}", path.display()))?;
     for (key, value) in table {

@@ -15,7 +15,7 @@ use crate::settings::Settings;
 use crate::{demo, services};
 
 #[derive(Args)]
-pub struct UpArgs {
+pub(crate) struct UpArgs {
     /// Also create the demo workspace, send a stream of clicks through it and print what came of it
     #[arg(long)]
     demo: bool,
@@ -49,7 +49,7 @@ pub struct UpArgs {
     libchdb: Option<PathBuf>,
 }
 
-pub async fn run(mut settings: Settings, args: UpArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(mut settings: Settings, args: UpArgs) -> anyhow::Result<()> {
     runtime::telemetry::init_metrics();
     let started = Instant::now();
     std::fs::create_dir_all(&settings.data_dir)
@@ -107,6 +107,11 @@ async fn run_services(
     started: Instant,
 ) -> anyhow::Result<()> {
     services::migrate(settings).await?;
+    if !args.no_kafka {
+        // Nobody else is on the embedded broker; whoever it thinks is in the
+        // groups was killed with an earlier run.
+        runtime::topics::forget_groups(&settings.brokers, &settings.groups()).await?;
+    }
     settings.admin_key = Some(admin_key(&settings.admin_key_file(), settings.admin_key.as_deref())?);
     // Not a child of `stop`: the demo winds up before its services are told.
     let services_stop = CancellationToken::new();

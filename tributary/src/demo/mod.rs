@@ -13,19 +13,23 @@ mod stream;
 mod summary;
 mod world;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use runtime::shutdown::CancellationToken;
 
+use crate::backlog::{self, Backlog};
 use crate::http_client::{ApiClient, HttpClient};
 use crate::settings::Settings;
 
 /// The workspace's slug.
 const SLUG: &str = "oros-demo";
 
+/// The summary waits at most this long for the pipeline to come to rest.
+const SETTLE_WITHIN: Duration = Duration::from_secs(120);
+
 /// Creates the demo workspace if it is missing, plays the rest of the script,
 /// and prints the summary.
-pub async fn run(settings: &Settings, stop: &CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn run(settings: &Settings, stop: &CancellationToken) -> anyhow::Result<()> {
     let http = HttpClient::new();
     let api = ApiClient::new(http.clone(), settings.api_listen, &settings.admin_key()?);
     let mut world = world::create_or_load(&api, &settings.data_dir.join("demo.json")).await?;
@@ -37,28 +41,21 @@ pub async fn run(settings: &Settings, stop: &CancellationToken) -> anyhow::Resul
     if stop.is_cancelled() {
         return Ok(());
     }
-    wait_until_settled(settings).await?;
+    wait_until_settled(settings, stop).await?;
     summary::print(settings, &api, &world).await
 }
 
-/// Waits until nothing moves any more: what was collected is attributed,
-/// settled and loaded.
-async fn wait_until_settled(settings: &Settings) -> anyhow::Result<()> {
-    let pool = store::connect(&settings.database_url, 1).await?;
-    let client = sinks::client(&settings.clickhouse_url, &settings.clickhouse_database);
-    let mut last = None;
-    let mut unchanged = 0;
-    for _ in 0..150 {
-        let loaded = sinks::reconcile::counts(&client).await?;
-        let settled = store::outcomes::count(&pool).await?;
-        let now = (loaded, settled);
-        unchanged = if last == Some(now) { unchanged + 1 } else { 0 };
-        last = Some(now);
-        if unchanged >= 4 && u64::try_from(settled) == Ok(loaded.outcomes) {
+/// Waits until what was collected is attributed, settled and loaded.
+async fn wait_until_settled(settings: &Settings, stop: &CancellationToken) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let mut last = Backlog::default();
+    while started.elapsed() < SETTLE_WITHIN && !stop.is_cancelled() {
+        last = backlog::measure(settings).await?;
+        if last.is_empty() {
             return Ok(());
         }
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    tracing::warn!(?last, "the pipeline is still busy after a minute");
+    tracing::warn!(?last, "the pipeline is still busy");
     Ok(())
 }

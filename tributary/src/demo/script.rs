@@ -13,7 +13,7 @@ const RHYTHM: [u64; 24] =
     [9, 5, 3, 2, 2, 3, 8, 16, 24, 28, 30, 34, 42, 38, 33, 31, 33, 38, 46, 58, 70, 72, 50, 24];
 const HOUR_MS: u64 = 3_600_000;
 
-pub const PEOPLE: [&str; 6] = [
+pub(crate) const PEOPLE: [&str; 6] = [
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1",
     "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Mobile Safari/537.36",
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Safari/537.36",
@@ -21,7 +21,7 @@ pub const PEOPLE: [&str; 6] = [
     "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
     "Mozilla/5.0 (Linux; Android 14; SM-S928B) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/28.0 Chrome/130.0.0.0 Mobile Safari/537.36",
 ];
-pub const ROBOTS: [&str; 4] = [
+pub(crate) const ROBOTS: [&str; 4] = [
     "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
     "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)",
     "Mozilla/5.0 (compatible; AhrefsBot/7.0; +http://ahrefs.com/robot/)",
@@ -30,18 +30,18 @@ pub const ROBOTS: [&str; 4] = [
 
 /// One thing that happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub(crate) struct Step {
     /// When, in milliseconds of the demo's day.
-    pub at_ms: u64,
+    pub(crate) at_ms: u64,
     /// Who.
-    pub visitor: u64,
+    pub(crate) visitor: u64,
     /// What.
-    pub action: Action,
+    pub(crate) action: Action,
 }
 
 /// What happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// A link is followed.
     Click {
         /// Which of the links.
@@ -110,7 +110,7 @@ impl Dice {
 }
 
 /// The whole day, in order.
-pub fn write() -> Vec<Step> {
+pub(crate) fn write() -> Vec<Step> {
     let mut dice = Dice(SEED);
     // Popularity falls with rank; which link has which rank is drawn once.
     let mut rank: Vec<usize> = (0..LINKS).collect();

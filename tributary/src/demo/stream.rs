@@ -34,7 +34,7 @@ struct Stage<'a> {
 }
 
 /// Plays the rest of the script; stops between two chunks when told to.
-pub async fn play(
+pub(crate) async fn play(
     http: &HttpClient,
     base: &str,
     world: &mut World,

@@ -27,7 +27,7 @@ fn list(value: &Value) -> &[Value] {
 }
 
 /// Prints everything.
-pub async fn print(settings: &Settings, api: &ApiClient, world: &World) -> anyhow::Result<()> {
+pub(crate) async fn print(settings: &Settings, api: &ApiClient, world: &World) -> anyhow::Result<()> {
     let board = api.get(&format!("/v1/leaderboards?workspace={SLUG}&metric=earnings&limit=12")).await?;
     leaderboard(&board);
     wallets(api, &board).await?;

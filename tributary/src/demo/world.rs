@@ -30,33 +30,33 @@ const LINKS_PER_CREATOR: [usize; 4] = [1, 1, 1, 2];
 /// What the script needs to know of the world, kept beside the data so that an
 /// interrupted stream can go on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct World {
+pub(crate) struct World {
     /// For the collector.
-    pub api_key: String,
+    pub(crate) api_key: String,
     /// The campaigns' ids, in the order of [`CAMPAIGNS`].
-    pub campaigns: Vec<String>,
+    pub(crate) campaigns: Vec<String>,
     /// The creators' ids.
-    pub creators: Vec<String>,
+    pub(crate) creators: Vec<String>,
     /// Every link.
-    pub links: Vec<WorldLink>,
+    pub(crate) links: Vec<WorldLink>,
     /// Steps of the script that have been played.
-    pub done: usize,
+    pub(crate) done: usize,
     #[serde(skip)]
     path: PathBuf,
 }
 
 /// A link of the demo.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct WorldLink {
+pub(crate) struct WorldLink {
     /// Its code.
-    pub code: String,
+    pub(crate) code: String,
     /// What its campaign pays for.
-    pub objective: String,
+    pub(crate) objective: String,
 }
 
 impl World {
     /// Writes the state down, all or nothing.
-    pub fn save(&self) -> anyhow::Result<()> {
+    pub(crate) fn save(&self) -> anyhow::Result<()> {
         let at = || format!("demo state {}", self.path.display());
         let temporary = self.path.with_extension("json.new");
         std::fs::write(&temporary, serde_json::to_vec_pretty(self)?).with_context(at)?;
@@ -65,7 +65,7 @@ impl World {
 }
 
 /// Makes the world, or reads what an earlier start has made.
-pub async fn create_or_load(api: &ApiClient, path: &Path) -> anyhow::Result<World> {
+pub(crate) async fn create_or_load(api: &ApiClient, path: &Path) -> anyhow::Result<World> {
     if path.exists() {
         let text = std::fs::read(path).with_context(|| format!("demo state {}", path.display()))?;
         let mut world: World = serde_json::from_slice(&text)
@@ -83,18 +83,43 @@ fn text(value: &Value, field: &str) -> anyhow::Result<String> {
     Ok(value[field].as_str().with_context(|| format!("the API's answer has no {field}: {value}"))?.to_owned())
 }
 
+fn in_workspace(path: &str) -> String {
+    format!("{path}?workspace={SLUG}")
+}
+
+/// The id of the thing in the collection at `path` whose `field` is that of
+/// `wanted`; it is made if it is not there. An earlier start may have been
+/// killed half-way through.
+async fn ensure(api: &ApiClient, path: &str, field: &str, wanted: Value) -> anyhow::Result<String> {
+    let listed = api.get(&in_workspace(path)).await?;
+    let items = listed.as_object().and_then(|fields| fields.values().next()?.as_array());
+    let existing = items.and_then(|items| items.iter().find(|item| item[field] == wanted[field]));
+    match existing {
+        Some(item) => text(item, "id"),
+        None => text(&api.post(&in_workspace(path), &wanted).await?, "id"),
+    }
+}
+
+/// The workspace, and a key to it.
+async fn ensure_workspace(api: &ApiClient) -> anyhow::Result<String> {
+    let listed = api.get("/v1/workspaces").await?;
+    let exists = listed["workspaces"].as_array().is_some_and(|all| all.iter().any(|one| one["slug"] == SLUG));
+    let answer = if exists {
+        api.post(&in_workspace("/v1/keys"), &json!({ "name": "demo" })).await?
+    } else {
+        let workspace = json!({ "slug": SLUG, "name": "OROS demo", "currency": "USD", "platform_fee_bps": 1_000 });
+        api.post("/v1/workspaces", &workspace).await?
+    };
+    text(&answer, "api_key")
+}
+
 async fn create(api: &ApiClient, path: &Path) -> anyhow::Result<World> {
-    let workspace = json!({ "slug": SLUG, "name": "OROS demo", "currency": "USD", "platform_fee_bps": 1_000 });
-    let answer = api.post("/v1/workspaces", &workspace).await.context(
-        "the demo was interrupted while it was being set up; remove the data directory to begin anew",
-    )?;
-    let api_key = text(&answer, "api_key")?;
-    let in_workspace = |path: &str| format!("{path}?workspace={SLUG}");
+    let api_key = ensure_workspace(api).await?;
     let business = json!({
         "email": "hello@oros.example", "username": "oros", "company_name": "Oros Goods",
         "website": "https://oros.example",
     });
-    let business = text(&api.post(&in_workspace("/v1/businesses"), &business).await?, "id")?;
+    let business = ensure(api, "/v1/businesses", "email", business).await?;
     let mut creators = Vec::new();
     for (name, hashtag) in CREATORS {
         let username = name.split(' ').next().unwrap_or(name).to_lowercase();
@@ -102,7 +127,7 @@ async fn create(api: &ApiClient, path: &Path) -> anyhow::Result<World> {
             "email": format!("{hashtag}@creators.example"), "username": username, "display_name": name,
             "hashtags": [hashtag],
         });
-        creators.push(text(&api.post(&in_workspace("/v1/creators"), &creator).await?, "id")?);
+        creators.push(ensure(api, "/v1/creators", "email", creator).await?);
     }
     let mut campaigns = Vec::new();
     let mut links = Vec::new();
@@ -111,7 +136,7 @@ async fn create(api: &ApiClient, path: &Path) -> anyhow::Result<World> {
             "business_id": business, "title": title, "objective": objective,
             "terms": { "payout_minor": payout_minor },
         });
-        let id = text(&api.post(&in_workspace("/v1/campaigns"), &campaign).await?, "id")?;
+        let id = ensure(api, "/v1/campaigns", "title", campaign).await?;
         let funding = json!({ "external_id": format!("demo-{number}"), "amount_minor": budget_minor });
         api.post(&in_workspace(&format!("/v1/campaigns/{id}/fundings")), &funding).await?;
         for (creator_number, creator) in creators.iter().enumerate() {
@@ -123,7 +148,7 @@ async fn create(api: &ApiClient, path: &Path) -> anyhow::Result<World> {
                     "campaign_id": id, "creator_id": creator, "code": code,
                     "destination_url": format!("https://shop.example/{objective}/{number}?utm_source=creator"),
                 });
-                api.post(&in_workspace("/v1/links"), &link).await?;
+                ensure(api, "/v1/links", "code", link).await?;
                 links.push(WorldLink { code, objective: objective.to_owned() });
             }
         }
