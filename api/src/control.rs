@@ -349,7 +349,8 @@ pub(crate) async fn fund(
         at_ms: now_ms(),
     };
     let mut transaction = store::begin(&app.pool).await?;
-    audit(&mut transaction, "fund", "campaign", id, &serde_json::to_value(&funding).unwrap_or_default()).await?;
+    audit(&mut transaction, "fund", "campaign", id, &serde_json::to_value(&funding).unwrap_or_default())
+        .await?;
     store::commit(transaction).await?;
     let command = Command::Fund(funding.clone());
     let payload = serde_json::to_vec(&command).expect("commands are JSON");
@@ -540,7 +541,9 @@ mod tests {
         for url in ["https://shop.example/p?x=1#f", "http://localhost:3000"] {
             assert!(check_url("u", url).is_ok(), "{url}");
         }
-        for url in ["javascript:alert(1)", "ftp://a.example", "/relative", "https://", "https://a.example/\r\nX: 1"] {
+        for url in
+            ["javascript:alert(1)", "ftp://a.example", "/relative", "https://", "https://a.example/\r\nX: 1"]
+        {
             assert!(check_url("u", url).is_err(), "{url}");
         }
     }

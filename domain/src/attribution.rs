@@ -68,12 +68,7 @@ pub struct Step {
 /// any; `visitor` is the state of the event's visitor; `rules` must
 /// [cover](Rules::cover) the event.
 #[must_use]
-pub fn apply(
-    event: &Event,
-    remembered: Option<&str>,
-    visitor: &VisitorState,
-    rules: &Rules,
-) -> Step {
+pub fn apply(event: &Event, remembered: Option<&str>, visitor: &VisitorState, rules: &Rules) -> Step {
     let arrival = arrival(remembered, &event.payload_hash);
     let mut step = Step { visitor: None, credit: None, arrival };
     match (arrival, &event.body) {
@@ -95,12 +90,10 @@ pub fn apply(
             apply_click(event, touch, visitor, rules, &mut step);
         }
         (Arrival::First, Body::Conversion { value, click, .. }) => {
-            step.credit =
-                Some(decide_action(event, Objective::Conversion, *value, *click, visitor, rules));
+            step.credit = Some(decide_action(event, Objective::Conversion, *value, *click, visitor, rules));
         }
         (Arrival::First, Body::Sale { value, click, .. }) => {
-            step.credit =
-                Some(decide_action(event, Objective::Sale, Some(*value), *click, visitor, rules));
+            step.credit = Some(decide_action(event, Objective::Sale, Some(*value), *click, visitor, rules));
         }
         (Arrival::First, Body::Page { .. } | Body::Track { .. } | Body::Identify { .. }) => {}
     }
@@ -154,9 +147,8 @@ fn decide_action(
 ) -> Credit {
     let before: Vec<&Touch> = visitor.touches.iter().filter(|t| t.at_ms <= event.at_ms).collect();
     let in_window = |t: &&&Touch| window_of(rules, t, event.at_ms) >= event.at_ms.saturating_sub(t.at_ms);
-    let pays_for_it = |t: &&&Touch| {
-        rules.campaign(t.campaign).is_some_and(|campaign| campaign.objective == kind)
-    };
+    let pays_for_it =
+        |t: &&&Touch| rules.campaign(t.campaign).is_some_and(|campaign| campaign.objective == kind);
     // The token's click, else the last click of a campaign that pays for this,
     // else the last click at all; each within its window.
     let by_token = before.iter().find(|t| Some(t.click) == token_click);

@@ -141,8 +141,12 @@ impl Records {
         }
         for l in &self.lines {
             text.clear();
-            writeln!(text, "line {} {} {} {} {}", l.transaction, l.line, l.account, l.amount_minor, l.currency)
-                .expect("writing to a string");
+            writeln!(
+                text,
+                "line {} {} {} {} {}",
+                l.transaction, l.line, l.account, l.amount_minor, l.currency
+            )
+            .expect("writing to a string");
             hash.update(&text);
         }
     }

@@ -38,11 +38,9 @@ mod tests {
 
     #[test]
     fn arrivals() {
-        for (remembered, hash, expected) in [
-            (None, "a", Arrival::First),
-            (Some("a"), "a", Arrival::Repeat),
-            (Some("a"), "b", Arrival::Clash),
-        ] {
+        for (remembered, hash, expected) in
+            [(None, "a", Arrival::First), (Some("a"), "a", Arrival::Repeat), (Some("a"), "b", Arrival::Clash)]
+        {
             assert_eq!(arrival(remembered, hash), expected);
         }
     }

@@ -365,8 +365,7 @@ impl NativeEvent {
     pub fn accept(self, intake: &Intake<'_>) -> Result<Event, Refusal> {
         self.check_lengths()?;
         let workspace = intake.workspace;
-        let token =
-            self.tcid.as_deref().map(|text| verify(text, workspace, intake.keys)).transpose()?;
+        let token = self.tcid.as_deref().map(|text| verify(text, workspace, intake.keys)).transpose()?;
         let kind = known_kind(&self.kind)?;
         let visitor = match (&token, &self.visitor_id, &self.user_id) {
             (Some(token), _, _) => token.visitor,
@@ -440,9 +439,7 @@ impl NativeEvent {
     }
 
     fn body(&self, kind: &'static str, click: Option<EventId>) -> Result<Body, Refusal> {
-        let need = |text: &Option<String>, field| {
-            text.clone().ok_or(Refusal::Missing { kind, field })
-        };
+        let need = |text: &Option<String>, field| text.clone().ok_or(Refusal::Missing { kind, field });
         let properties = || self.properties.clone().unwrap_or_default();
         let value = self.value.as_ref().map(NativeMoney::accept).transpose()?;
         Ok(match kind {
@@ -472,10 +469,8 @@ impl NativeEvent {
 
 impl NativeMoney {
     fn accept(&self) -> Result<Money, Refusal> {
-        let invalid = |error: crate::money::MoneyError| Refusal::Invalid {
-            field: "value",
-            message: error.to_string(),
-        };
+        let invalid =
+            |error: crate::money::MoneyError| Refusal::Invalid { field: "value", message: error.to_string() };
         let currency = Currency::new(&self.currency).map_err(invalid)?;
         let amount_minor = check_amount(self.amount_minor).map_err(invalid)?;
         if amount_minor < 0 {
@@ -671,8 +666,12 @@ mod tests {
 
     #[test]
     fn a_repeat_hashes_the_same() {
-        let one = accept(r#"{"type":"track","visitor_id":"v","id":"1","name":"n","properties":{"b":1,"a":{"y":1,"x":2}}}"#);
-        let two = accept(r#"{"id":"1","properties":{"a":{"x":2,"y":1},"b":1},"type":"track","name":"n","visitor_id":"v"}"#);
+        let one = accept(
+            r#"{"type":"track","visitor_id":"v","id":"1","name":"n","properties":{"b":1,"a":{"y":1,"x":2}}}"#,
+        );
+        let two = accept(
+            r#"{"id":"1","properties":{"a":{"x":2,"y":1},"b":1},"type":"track","name":"n","visitor_id":"v"}"#,
+        );
         assert_eq!(one.unwrap(), two.unwrap());
     }
 
@@ -688,7 +687,8 @@ mod tests {
 
     #[test]
     fn events_round_trip() {
-        let event = accept(r#"{"type":"track","visitor_id":"v","name":"n","properties":{"a":[1,"x",null]}}"#).unwrap();
+        let event = accept(r#"{"type":"track","visitor_id":"v","name":"n","properties":{"a":[1,"x",null]}}"#)
+            .unwrap();
         let json = serde_json::to_vec(&event).unwrap();
         assert_eq!(serde_json::from_slice::<Event>(&json).unwrap(), event);
     }

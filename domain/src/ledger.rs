@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::command::{Credit, Funding};
-use crate::ids::{AccountId, CampaignId, EventId, TransactionId, UserId, WorkspaceId, hash_uuid, timed_hash_uuid};
+use crate::ids::{
+    AccountId, CampaignId, EventId, TransactionId, UserId, WorkspaceId, hash_uuid, timed_hash_uuid,
+};
 use crate::money::{Currency, MoneyError, check_amount, fee_of};
 
 /// The chart of accounts.

@@ -76,9 +76,7 @@ impl CampaignStatus {
     /// The status of that name.
     #[must_use]
     pub fn from_code(code: &str) -> Option<Self> {
-        [Self::Draft, Self::Active, Self::Paused, Self::Completed]
-            .into_iter()
-            .find(|s| s.code() == code)
+        [Self::Draft, Self::Active, Self::Paused, Self::Completed].into_iter().find(|s| s.code() == code)
     }
 }
 
@@ -123,11 +121,7 @@ impl Campaign {
     /// before it: no click can be older than the campaign, but clocks differ.
     #[must_use]
     pub fn terms_at(&self, at_ms: i64) -> Option<&Terms> {
-        self.terms
-            .iter()
-            .rev()
-            .find(|terms| terms.valid_from_ms <= at_ms)
-            .or_else(|| self.terms.first())
+        self.terms.iter().rev().find(|terms| terms.valid_from_ms <= at_ms).or_else(|| self.terms.first())
     }
 }
 

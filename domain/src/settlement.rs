@@ -225,7 +225,13 @@ pub fn settle(commands: &[Command], mut known: Known, budgets: BTreeMap<Campaign
     plan
 }
 
-fn quarantine(plan: &mut Plan, command: &Command, id: (Uuid, u16), payload_hash: String, reason: &'static str) {
+fn quarantine(
+    plan: &mut Plan,
+    command: &Command,
+    id: (Uuid, u16),
+    payload_hash: String,
+    reason: &'static str,
+) {
     let workspace = match command {
         Command::Credit(credit) => credit.workspace,
         Command::Fund(funding) => funding.workspace,
@@ -281,8 +287,8 @@ fn pay(
         return rejected(Status::RejectedRule, Reason::UnknownCampaign);
     };
     let split = split(gross.amount_minor, fee_bps).map_err(|_error| out_of_range)?;
-    let posting = campaign_payout(credit, campaign, creator, gross.currency, split)
-        .map_err(|_error| out_of_range)?;
+    let posting =
+        campaign_payout(credit, campaign, creator, gross.currency, split).map_err(|_error| out_of_range)?;
     // A campaign that was never funded has no budget to take from.
     let Some(budget) = plan.budgets.get_mut(&campaign) else {
         return rejected(Status::RejectedBudget, Reason::BudgetExhausted);
@@ -360,7 +366,12 @@ mod tests {
             click: None,
             value: None,
             decision: Decision::Payable { payout, fee_bps: 1_000 },
-            basis: Basis { model: "last_touch".into(), terms_version: None, window_ms: None, touches: vec![] },
+            basis: Basis {
+                model: "last_touch".into(),
+                terms_version: None,
+                window_ms: None,
+                touches: vec![],
+            },
         })
     }
 
@@ -411,14 +422,19 @@ mod tests {
             (payable(2, 5, usd(40)), "posted 60"),
             (payable(2, 5, usd(40)), "repeat 60"),
             (changed(&payable(2, 5, usd(40)), |c| c.payload_hash = "x".into()), "same id, other payload 60"),
-            (changed(&payable(9, 5, usd(40)), |c| c.decision = Decision::Quarantined), "same id, other payload 60"),
+            (
+                changed(&payable(9, 5, usd(40)), |c| c.decision = Decision::Quarantined),
+                "same id, other payload 60",
+            ),
             (payable(3, 5, eur(40)), "currency_mismatch 60"),
             (payable(4, 5, usd(40)), "posted 20"),
             (payable(5, 5, usd(40)), "budget_exhausted 20"),
             (payable(6, 5, usd(20)), "posted 0"),
             (payable(7, 6, usd(1)), "budget_exhausted 0"),
             (
-                changed(&payable(8, 5, usd(1)), |c| c.decision = Decision::Nonpayable { reason: Reason::Bot }),
+                changed(&payable(8, 5, usd(1)), |c| {
+                    c.decision = Decision::Nonpayable { reason: Reason::Bot }
+                }),
                 "bot 0",
             ),
         ];

@@ -35,7 +35,9 @@ pub struct ClickToken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// Not of a token's form.
-    #[error("tcid is not a click token (it must be passed on whole, as it stood in the landing page's address)")]
+    #[error(
+        "tcid is not a click token (it must be passed on whole, as it stood in the landing page's address)"
+    )]
     Malformed,
     /// Signed with a key that is not known, or no longer.
     #[error("tcid was signed with a key that is not in use (key {0})")]
@@ -99,11 +101,7 @@ pub fn verify(text: &str, workspace: WorkspaceId, keys: &[SigningKey]) -> Result
     let uuid = |range| Uuid::from_slice(&body[range]).expect("16 bytes");
     let mut visitor = [0; 16];
     visitor.copy_from_slice(&body[34..50]);
-    Ok(ClickToken {
-        click: EventId(uuid(2..18)),
-        link: LinkId(uuid(18..34)),
-        visitor: VisitorKey(visitor),
-    })
+    Ok(ClickToken { click: EventId(uuid(2..18)), link: LinkId(uuid(18..34)), visitor: VisitorKey(visitor) })
 }
 
 #[cfg(test)]

@@ -199,10 +199,8 @@ fn find_bin_dir(given: Option<&Path>) -> Result<PathBuf, PostgresError> {
         candidates.extend(std::env::split_paths(&path));
     }
     candidates.iter().find(|dir| has_server(dir)).cloned().ok_or_else(|| PostgresError::NotFound {
-        searched: given.map_or_else(
-            || "/usr/lib/postgresql/*/bin and PATH".to_owned(),
-            |dir| dir.display().to_string(),
-        ),
+        searched: given
+            .map_or_else(|| "/usr/lib/postgresql/*/bin and PATH".to_owned(), |dir| dir.display().to_string()),
     })
 }
 
@@ -226,9 +224,7 @@ fn run_as(data_dir: &Path) -> RunAs {
     }
     let user = ["postgres", "nobody"].iter().find_map(|name| User::from_name(name).ok().flatten());
     match user {
-        Some(user) if may_enter(data_dir, user.uid, user.gid) => {
-            RunAs::User { uid: user.uid, gid: user.gid }
-        }
+        Some(user) if may_enter(data_dir, user.uid, user.gid) => RunAs::User { uid: user.uid, gid: user.gid },
         _ => RunAs::Namespace,
     }
 }

@@ -167,8 +167,7 @@ impl Engines {
         std::fs::create_dir_all(&logs).map_err(at(&logs))?;
         let lock = lock_directory(&config.data_dir)?;
         let postgres_dir = config.data_dir.join("postgres");
-        let postgres =
-            Postgres::find(config.postgres_bin.as_deref(), &postgres_dir, config.postgres_port)?;
+        let postgres = Postgres::find(config.postgres_bin.as_deref(), &postgres_dir, config.postgres_port)?;
         let engine = |kind, port, postgres| Engine { kind, port, config: config.clone(), postgres };
         let mut engines = vec![
             engine(Kind::Postgres, config.postgres_port, Some(postgres.clone())),
@@ -220,8 +219,7 @@ impl Engines {
 
 fn lock_directory(data_dir: &Path) -> Result<File, EngineError> {
     let path = data_dir.join("lock");
-    let lock = File::create(&path)
-        .map_err(|source| EngineError::Path { path: path.clone(), source })?;
+    let lock = File::create(&path).map_err(|source| EngineError::Path { path: path.clone(), source })?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(std::fs::TryLockError::WouldBlock) => Err(EngineError::InUse(data_dir.to_owned())),
@@ -331,7 +329,11 @@ impl Engine {
     }
 
     /// Keeps the engine running until told to stop.
-    async fn watch(self, mut running: Running, mut stopped: watch::Receiver<bool>) -> Result<(), EngineError> {
+    async fn watch(
+        self,
+        mut running: Running,
+        mut stopped: watch::Receiver<bool>,
+    ) -> Result<(), EngineError> {
         let mut crashes = 0;
         loop {
             let started = Instant::now();

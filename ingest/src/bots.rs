@@ -20,7 +20,12 @@ impl BotDetector {
     }
 
     /// Why the request is no person's, if so.
-    pub(crate) fn judge(&self, method: &Method, headers: &HeaderMap, user_agent: Option<&str>) -> Option<BotReason> {
+    pub(crate) fn judge(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        user_agent: Option<&str>,
+    ) -> Option<BotReason> {
         if method == Method::HEAD {
             return Some(BotReason::Head);
         }

@@ -72,13 +72,7 @@ pub(crate) fn client(
     geo: Option<&GeoReader>,
 ) -> Client {
     let place = address.zip(geo).map(|(address, geo)| geo.place(address)).unwrap_or_default();
-    Client {
-        network: address.map(network),
-        user_agent,
-        referrer,
-        country: place.country,
-        city: place.city,
-    }
+    Client { network: address.map(network), user_agent, referrer, country: place.country, city: place.city }
 }
 
 /// The /24 of a v4 address, the /48 of a v6 one.

@@ -31,8 +31,8 @@ impl GeoReader {
     /// # Errors
     /// When it cannot be read or is no MaxMind database.
     pub fn open(path: &Path) -> Result<Self, GeoError> {
-        let reader = Reader::open_readfile(path)
-            .map_err(|source| GeoError { path: path.to_owned(), source })?;
+        let reader =
+            Reader::open_readfile(path).map_err(|source| GeoError { path: path.to_owned(), source })?;
         Ok(Self { reader })
     }
 

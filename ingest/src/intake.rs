@@ -5,13 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
 use domain::event::{Event, Intake, NativeEvent, Refusal};
 use domain::ids::{EventId, WorkspaceId};
+use futures_util::StreamExt as _;
 use runtime::clock::now_ms;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -23,6 +24,8 @@ use crate::server::App;
 
 /// Events in one request.
 const MAX_BATCH: usize = 1_000;
+/// Of a body that is too large, this much more is read and thrown away.
+const MAX_DISCARDED_BYTES: usize = 16 << 20;
 /// One event, as JSON.
 const MAX_EVENT_BYTES: usize = 65_536;
 
@@ -30,7 +33,7 @@ pub(crate) async fn events(
     State(app): State<Arc<App>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Response, ApiError> {
     take(&app, peer, &headers, body, None).await
 }
@@ -39,7 +42,7 @@ pub(crate) async fn conversions(
     State(app): State<Arc<App>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Response, ApiError> {
     take(&app, peer, &headers, body, Some("conversion")).await
 }
@@ -48,7 +51,7 @@ pub(crate) async fn sales(
     State(app): State<Arc<App>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Response, ApiError> {
     take(&app, peer, &headers, body, Some("sale")).await
 }
@@ -76,11 +79,11 @@ async fn take(
     app: &App,
     peer: SocketAddr,
     headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
     kind: Option<&'static str>,
 ) -> Result<Response, ApiError> {
     let workspace = authenticate(&app.links, headers).await?;
-    let body = body.map_err(|rejection| unreadable(&rejection, app.settings.max_body_bytes))?;
+    let body = read_body(body, app.settings.max_body_bytes).await?;
     let (pieces, is_batch) = split(&body)?;
     if pieces.len() > MAX_BATCH {
         let message = format!("{} events in one request; at most {MAX_BATCH}", pieces.len());
@@ -139,12 +142,33 @@ async fn publish(app: &App, read: Vec<Result<Event, Refusal>>) -> Response {
     }
 }
 
-fn unreadable(rejection: &BytesRejection, max_body_bytes: usize) -> ApiError {
-    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        let message = format!("the body is larger than {max_body_bytes} bytes");
-        return ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message);
+/// The whole body, after decompression, if it is no larger than `limit`. What
+/// is larger is still read for a while: a client that is cut off while it sends
+/// never sees the answer.
+async fn read_body(body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    let mut stream = body.into_data_stream();
+    let mut whole = BytesMut::new();
+    let mut size = 0;
+    while let Some(piece) = stream.next().await {
+        let piece = piece.map_err(|error| {
+            ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "unreadable_body",
+                format!("the body cannot be read: {error}"),
+            )
+        })?;
+        size += piece.len();
+        if size <= limit {
+            whole.extend_from_slice(&piece);
+        } else if size > limit + MAX_DISCARDED_BYTES {
+            break;
+        }
     }
-    ApiError::new(StatusCode::BAD_REQUEST, "unreadable_body", rejection.body_text())
+    if size > limit {
+        let message = format!("the body is larger than {limit} bytes");
+        return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message));
+    }
+    Ok(whole.freeze())
 }
 
 /// The events of a body: one object, an array of them, or one on each line.

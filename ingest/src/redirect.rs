@@ -36,7 +36,10 @@ pub(crate) async fn follow(
         }
         Err(error) => {
             tracing::error!(%error, code, "cannot look up a link");
-            return Err(ApiError::unavailable("directory_unavailable", "links cannot be looked up right now"));
+            return Err(ApiError::unavailable(
+                "directory_unavailable",
+                "links cannot be looked up right now",
+            ));
         }
     };
     let now_ms = now_ms();
@@ -60,7 +63,9 @@ pub(crate) async fn follow(
     }
     let mut response = redirect(&target.destination(&tcid))?;
     if is_new {
-        let cookie = format!("{VISITOR_COOKIE}={visitor_id}; Path=/; Max-Age={COOKIE_MAX_AGE_S}; HttpOnly; SameSite=Lax");
+        let cookie = format!(
+            "{VISITOR_COOKIE}={visitor_id}; Path=/; Max-Age={COOKIE_MAX_AGE_S}; HttpOnly; SameSite=Lax"
+        );
         let cookie = HeaderValue::from_str(&cookie).expect("hex digits");
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
@@ -102,7 +107,11 @@ fn click(
 
 fn redirect(location: &str) -> Result<Response, ApiError> {
     let location = HeaderValue::from_str(location).map_err(|_not_a_header| {
-        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "bad_destination", "this link's destination is broken")
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "bad_destination",
+            "this link's destination is broken",
+        )
     })?;
     let mut response = StatusCode::FOUND.into_response();
     response.headers_mut().insert(header::LOCATION, location);

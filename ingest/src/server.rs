@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -135,7 +135,11 @@ impl Collector {
     ///
     /// # Errors
     /// When the listener fails.
-    pub async fn serve(self, listener: tokio::net::TcpListener, stop: CancellationToken) -> std::io::Result<()> {
+    pub async fn serve(
+        self,
+        listener: tokio::net::TcpListener,
+        stop: CancellationToken,
+    ) -> std::io::Result<()> {
         let drain_within = self.app.settings.drain_within;
         let publisher = self.app.publisher.clone();
         let server = axum::serve(listener, self.router().into_make_service_with_connect_info::<SocketAddr>())
@@ -156,7 +160,6 @@ impl Collector {
             .route("/metrics", get(|| async { runtime::telemetry::render_metrics() }))
             .fallback(unknown_path)
             .method_not_allowed_fallback(wrong_method)
-            .layer(DefaultBodyLimit::max(self.app.settings.max_body_bytes))
             .layer(RequestDecompressionLayer::new())
             .with_state(Arc::clone(&self.app))
     }

@@ -63,7 +63,11 @@ pub struct Range<'a> {
 /// # Errors
 /// When the database fails; if the commit's answer was lost, the batch may be
 /// in the books, which the next try finds out by being fenced.
-pub async fn settle_batch(pool: &Pool, range: Range<'_>, commands: &[Command]) -> Result<Settled, StoreError> {
+pub async fn settle_batch(
+    pool: &Pool,
+    range: Range<'_>,
+    commands: &[Command],
+) -> Result<Settled, StoreError> {
     let mut transaction = store::begin(pool).await?;
     let Range { topic, partition, first_offset, last_offset } = range;
     let next = last_offset + 1;
@@ -187,8 +191,7 @@ impl Settlement {
     /// Settles a batch; on trouble that may pass, tries again until it does.
     fn process(&self, consumer: &Consumer, batch: &Batch) -> Result<(), ProcessorError> {
         let topic = &self.settings.topics.credits;
-        let Some(commands) =
-            self.dead_letter.read_batch::<Command>(topic, batch, &self.handle, &self.stop)
+        let Some(commands) = self.dead_letter.read_batch::<Command>(topic, batch, &self.handle, &self.stop)
         else {
             return Ok(());
         };
@@ -208,8 +211,12 @@ impl Settlement {
                 }
                 Ok(Settled::Fenced) => {
                     let next = self.offsets.next(batch.partition);
-                    tracing::warn!(partition = batch.partition, first_offset = batch.first_offset, next,
-                        "another settler has moved on, or a lost commit went through; following");
+                    tracing::warn!(
+                        partition = batch.partition,
+                        first_offset = batch.first_offset,
+                        next,
+                        "another settler has moved on, or a lost commit went through; following"
+                    );
                     consumer.seek(batch.partition, next)?;
                     return Ok(());
                 }

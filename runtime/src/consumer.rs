@@ -157,7 +157,13 @@ impl Consumer {
             .map_err(client)?;
         inner.subscribe(&[topic]).map_err(client)?;
         let idle = Mutex::new(Idle { since: Instant::now(), patience: FIRST_PATIENCE });
-        Ok(Self { inner, topic: topic.to_owned(), brokers: brokers.to_owned(), idle, reported: Mutex::default() })
+        Ok(Self {
+            inner,
+            topic: topic.to_owned(),
+            brokers: brokers.to_owned(),
+            idle,
+            reported: Mutex::default(),
+        })
     }
 
     /// Gathers messages; waits up to `wait` for the first. Gives one batch per

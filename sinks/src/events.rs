@@ -92,8 +92,7 @@ impl Positions {
             }
             std::thread::sleep(backoff.next_wait());
         };
-        let loader =
-            Loader { position, waiting: VecDeque::new(), read_up_to: None, since: Instant::now() };
+        let loader = Loader { position, waiting: VecDeque::new(), read_up_to: None, since: Instant::now() };
         self.loaders.lock().expect("no panic while held").insert(partition, loader);
         position.next_offset
     }
@@ -145,7 +144,8 @@ pub fn run(
 
 impl EventSink {
     fn run(&self, consumer: &Consumer) -> Result<(), SinkError> {
-        let limits = BatchLimits { max_messages: self.settings.max_rows, max_wait: self.settings.max_age / 4 };
+        let limits =
+            BatchLimits { max_messages: self.settings.max_rows, max_wait: self.settings.max_age / 4 };
         while !self.stop.is_cancelled() {
             let batches = consumer.poll(self.settings.max_age / 4, limits)?;
             let mut loaders = self.positions.loaders.lock().expect("no panic while held");
@@ -231,14 +231,22 @@ impl EventSink {
                     return Some(true);
                 }
                 Err(SinkError::Fenced(_)) => return Some(false),
-                Err(error) => tracing::warn!(partition, first, last, %error, "range not loaded; trying again"),
+                Err(error) => {
+                    tracing::warn!(partition, first, last, %error, "range not loaded; trying again")
+                }
             }
             std::thread::sleep(backoff.next_wait());
         }
         None
     }
 
-    async fn try_range(&self, partition: i32, first: i64, last: i64, rows: &[EventRow]) -> Result<(), SinkError> {
+    async fn try_range(
+        &self,
+        partition: i32,
+        first: i64,
+        last: i64,
+        rows: &[EventRow],
+    ) -> Result<(), SinkError> {
         let at = self.positions.at(partition);
         let fenced = || SinkError::Fenced(format!("{}/{partition}", at.topic));
         if !store::sinks::open(&self.pool, &at, first, last).await? {

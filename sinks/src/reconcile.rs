@@ -30,16 +30,13 @@ struct LoadedOutcome {
 /// When either database fails.
 pub async fn outcomes_match(client: &Client, pool: &Pool) -> Result<Vec<Offence>, SinkError> {
     // ClickHouse first: what is loaded in between is then in Postgres already.
-    let loaded: Vec<LoadedOutcome> = client
-        .query(include_str!("../queries/loaded_outcomes.sql"))
-        .fetch_all()
-        .await?;
-    let mut settled: BTreeMap<(Uuid, i16), (String, i64, bool)> =
-        store::outcomes::settled(pool, "outcomes")
-            .await?
-            .into_iter()
-            .map(|row| ((row.event_id, row.leg), (row.status, row.gross_minor, row.is_loaded)))
-            .collect();
+    let loaded: Vec<LoadedOutcome> =
+        client.query(include_str!("../queries/loaded_outcomes.sql")).fetch_all().await?;
+    let mut settled: BTreeMap<(Uuid, i16), (String, i64, bool)> = store::outcomes::settled(pool, "outcomes")
+        .await?
+        .into_iter()
+        .map(|row| ((row.event_id, row.leg), (row.status, row.gross_minor, row.is_loaded)))
+        .collect();
     let mut offences = Vec::new();
     let mut seen = Vec::with_capacity(loaded.len());
     for row in &loaded {
@@ -84,9 +81,6 @@ pub async fn events_once(client: &Client) -> Result<Vec<Offence>, SinkError> {
         client.query(include_str!("../queries/repeated_events.sql")).fetch_all().await?;
     Ok(repeated
         .into_iter()
-        .map(|row| Offence {
-            id: row.event_id.to_string(),
-            detail: format!("loaded {} times", row.copies),
-        })
+        .map(|row| Offence { id: row.event_id.to_string(), detail: format!("loaded {} times", row.copies) })
         .collect())
 }

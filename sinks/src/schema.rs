@@ -26,11 +26,7 @@ struct Applied {
 /// When ClickHouse fails.
 pub async fn migrate(url: &str, database: &str) -> Result<(), SinkError> {
     let server = Client::default().with_url(url);
-    server
-        .query("CREATE DATABASE IF NOT EXISTS {name:Identifier}")
-        .param("name", database)
-        .execute()
-        .await?;
+    server.query("CREATE DATABASE IF NOT EXISTS {name:Identifier}").param("name", database).execute().await?;
     let client = crate::client(url, database);
     client
         .query(

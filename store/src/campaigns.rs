@@ -178,7 +178,11 @@ pub struct CampaignRow {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn list(pool: &Pool, workspace: Uuid, campaign: Option<Uuid>) -> Result<Vec<CampaignRow>, StoreError> {
+pub async fn list(
+    pool: &Pool,
+    workspace: Uuid,
+    campaign: Option<Uuid>,
+) -> Result<Vec<CampaignRow>, StoreError> {
     let campaigns =
         sqlx::query_as(sql!("campaigns/list")).bind(workspace).bind(campaign).fetch_all(pool).await?;
     Ok(campaigns)

@@ -29,7 +29,10 @@ pub struct NewWorkspace {
 ///
 /// # Errors
 /// When the database fails, or the slug is taken.
-pub async fn insert_workspace(connection: &mut Connection, workspace: &NewWorkspace) -> Result<(), StoreError> {
+pub async fn insert_workspace(
+    connection: &mut Connection,
+    workspace: &NewWorkspace,
+) -> Result<(), StoreError> {
     sqlx::query(sql!("workspaces/insert"))
         .bind(workspace.id.0)
         .bind(&workspace.slug)
@@ -215,10 +218,8 @@ pub async fn audit(
     entity_id: Uuid,
     after: &impl Serialize,
 ) -> Result<(), StoreError> {
-    let after = serde_json::to_value(after).map_err(|error| StoreError::Row {
-        table: "audit_log",
-        message: error.to_string(),
-    })?;
+    let after = serde_json::to_value(after)
+        .map_err(|error| StoreError::Row { table: "audit_log", message: error.to_string() })?;
     sqlx::query(sql!("audit_log/insert"))
         .bind(actor)
         .bind(action)

@@ -234,11 +234,8 @@ pub struct Balance {
 /// # Errors
 /// When the database fails.
 pub async fn balances(pool: &Pool, workspace: Uuid, owner: Uuid) -> Result<Vec<Balance>, StoreError> {
-    let balances = sqlx::query_as(sql!("ledger_accounts/of_owner"))
-        .bind(workspace)
-        .bind(owner)
-        .fetch_all(pool)
-        .await?;
+    let balances =
+        sqlx::query_as(sql!("ledger_accounts/of_owner")).bind(workspace).bind(owner).fetch_all(pool).await?;
     Ok(balances)
 }
 

@@ -139,13 +139,10 @@ pub async fn commit(transaction: Transaction) -> Result<(), StoreError> {
 
 /// Unsigned and small numbers that Postgres keeps as signed ones.
 pub(crate) fn narrow<T: TryFrom<i64>>(table: &'static str, value: i64) -> Result<T, StoreError> {
-    T::try_from(value).map_err(|_out_of_range| StoreError::Row {
-        table,
-        message: format!("{value} is out of range"),
-    })
+    T::try_from(value)
+        .map_err(|_out_of_range| StoreError::Row { table, message: format!("{value} is out of range") })
 }
 
 pub(crate) fn currency(table: &'static str, code: &str) -> Result<domain::money::Currency, StoreError> {
-    domain::money::Currency::new(code)
-        .map_err(|error| StoreError::Row { table, message: error.to_string() })
+    domain::money::Currency::new(code).map_err(|error| StoreError::Row { table, message: error.to_string() })
 }

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use sqlx::SqlStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, SqlStr};
 
 use crate::{Pool, StoreError};
 
@@ -37,4 +37,35 @@ pub async fn migrate(pool: &Pool) -> Result<(), StoreError> {
         .collect();
     let migrator = Migrator { migrations: Cow::Owned(migrations), ..Migrator::DEFAULT };
     Ok(migrator.run(pool).await?)
+}
+
+/// Creates an empty database beside the one `pool` is connected to.
+///
+/// # Errors
+/// When the name is not plain, or the server refuses.
+pub async fn create_database(pool: &Pool, name: &str) -> Result<(), StoreError> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if name.is_empty() || !name.chars().all(plain) {
+        let message = format!("{name:?} is no plain name of a database");
+        return Err(StoreError::Row { table: "pg_database", message });
+    }
+    execute(pool, &format!("CREATE DATABASE {name}")).await
+}
+
+/// Runs statements that are not part of the program: an operator's, or a
+/// test's. Never give it what a caller sent.
+///
+/// # Errors
+/// When one fails.
+pub async fn execute(pool: &Pool, statements: &str) -> Result<(), StoreError> {
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(pool).await?;
+    Ok(())
+}
+
+/// The texts that an operator's or a test's query gives.
+///
+/// # Errors
+/// When it fails.
+pub async fn strings(pool: &Pool, query: &str) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(pool).await?)
 }

@@ -8,11 +8,8 @@ use crate::{Connection, Pool, StoreError, sql};
 /// When the database fails.
 pub async fn next_offset(pool: &Pool, topic: &str, partition: i32) -> Result<i64, StoreError> {
     sqlx::query(sql!("consumer_offsets/ensure")).bind(topic).bind(partition).execute(pool).await?;
-    let offset = sqlx::query_scalar(sql!("consumer_offsets/get"))
-        .bind(topic)
-        .bind(partition)
-        .fetch_one(pool)
-        .await?;
+    let offset =
+        sqlx::query_scalar(sql!("consumer_offsets/get")).bind(topic).bind(partition).fetch_one(pool).await?;
     Ok(offset)
 }
 

@@ -17,9 +17,7 @@ pub async fn known(connection: &mut Connection, ids: &[(Uuid, u16)]) -> Result<K
         ids.iter().map(|(id, leg)| (*id, i16::try_from(*leg).unwrap_or(i16::MAX))).unzip();
     let rows: Vec<(Uuid, i16, String)> =
         sqlx::query_as(sql!("outcomes/known")).bind(ids).bind(legs).fetch_all(connection).await?;
-    rows.into_iter()
-        .map(|(id, leg, hash)| Ok(((id, narrow("outcomes", leg.into())?), hash)))
-        .collect()
+    rows.into_iter().map(|(id, leg, hash)| Ok(((id, narrow("outcomes", leg.into())?), hash))).collect()
 }
 
 /// Writes outcomes down; gives how many were new. Fewer than given means that
@@ -27,7 +25,11 @@ pub async fn known(connection: &mut Connection, ids: &[(Uuid, u16)]) -> Result<K
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert(connection: &mut Connection, batch: i64, outcomes: &[Outcome]) -> Result<u64, StoreError> {
+pub async fn insert(
+    connection: &mut Connection,
+    batch: i64,
+    outcomes: &[Outcome],
+) -> Result<u64, StoreError> {
     if outcomes.is_empty() {
         return Ok(0);
     }
@@ -188,4 +190,12 @@ pub async fn settled(pool: &Pool, sink: &str) -> Result<Vec<SettledOutcome>, Sto
 /// When the database fails.
 pub async fn some_posted_sale(pool: &Pool, slug: &str) -> Result<Option<Uuid>, StoreError> {
     Ok(sqlx::query_scalar(sql!("outcomes/some_posted_sale")).bind(slug).fetch_optional(pool).await?)
+}
+
+/// How many messages of a workspace were put aside.
+///
+/// # Errors
+/// When the database fails.
+pub async fn quarantined_count(pool: &Pool, workspace: Uuid) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar(sql!("quarantined_commands/count")).bind(workspace).fetch_one(pool).await?)
 }

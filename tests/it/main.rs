@@ -1,1 +1,14 @@
+//! End-to-end tests, through the public interfaces, on real engines. One
+//! binary; each test has a stack of its own.
+#![allow(clippy::print_stderr, reason = "tests say what they do")]
 
+mod architecture;
+mod books;
+mod budget;
+mod clickhouse;
+mod crash;
+mod engines;
+mod errors;
+mod flow;
+mod replay;
+mod schema;

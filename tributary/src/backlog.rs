@@ -50,24 +50,26 @@ pub(crate) async fn measure(settings: &Settings) -> anyhow::Result<Backlog> {
         .map(|(_, partition, next)| (partition, next))
         .collect();
     let credit_ends = ends(settings, topics.credits.clone()).await?;
-    let settlement =
-        credit_ends.iter().map(|(partition, end)| end - settled.get(partition).copied().unwrap_or_default()).sum();
-    let outcome_sink = settled
+    let settlement = credit_ends
         .iter()
-        .map(|(partition, next)| next - loaded("outcomes", &topics.credits, *partition))
+        .map(|(partition, end)| end - settled.get(partition).copied().unwrap_or_default())
         .sum();
+    let outcome_sink =
+        settled.iter().map(|(partition, next)| next - loaded("outcomes", &topics.credits, *partition)).sum();
     Ok(Backlog { attribution, settlement, event_sink, outcome_sink })
 }
 
 type Ends = Vec<(i32, i64)>;
 
 async fn attribution(settings: &Settings) -> anyhow::Result<(i64, Ends)> {
-    let (brokers, topic, group) = (settings.brokers.clone(), settings.topics().events, settings.group(ATTRIBUTION));
+    let (brokers, topic, group) =
+        (settings.brokers.clone(), settings.topics().events, settings.group(ATTRIBUTION));
     let ask = move || {
         let progress = Progress::new(&brokers, &group)?;
         let ends = progress.end_offsets(&topic)?;
         let partitions: Vec<i32> = ends.iter().map(|(partition, _)| *partition).collect();
-        let reported: HashMap<i32, Option<i64>> = progress.reported(&topic, &partitions)?.into_iter().collect();
+        let reported: HashMap<i32, Option<i64>> =
+            progress.reported(&topic, &partitions)?.into_iter().collect();
         let position = |partition| reported.get(&partition).copied().flatten().unwrap_or_default();
         let behind = ends.iter().map(|(partition, end)| end - position(*partition)).sum();
         Ok((behind, ends))

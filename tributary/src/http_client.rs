@@ -89,6 +89,7 @@ impl ApiClient {
         if !answer.status.is_success() {
             bail!("{method} {url}: {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
         }
-        serde_json::from_slice(&answer.body).with_context(|| format!("{method} {url} did not answer with JSON"))
+        serde_json::from_slice(&answer.body)
+            .with_context(|| format!("{method} {url} did not answer with JSON"))
     }
 }

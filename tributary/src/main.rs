@@ -10,6 +10,7 @@ mod reconcile;
 mod replay;
 mod services;
 mod settings;
+mod status;
 mod up;
 
 use std::path::PathBuf;
@@ -55,6 +56,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Check the books and ClickHouse; exit 1 with the offending ids if something is wrong
     Reconcile(reconcile::ReconcileArgs),
+    /// Say how far each service is behind; with --wait, wait until none is
+    Status(status::StatusArgs),
     /// Look into the ledger
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
@@ -116,7 +119,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let settings = cli.settings;
     settings.check()?;
     runtime::telemetry::init_logs(&settings.log, settings.log_format()).map_err(anyhow::Error::msg)?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(dispatch(settings, cli.command))
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(dispatch(settings, cli.command))
 }
 
 async fn dispatch(settings: Settings, command: Command) -> anyhow::Result<ExitCode> {
@@ -133,6 +139,7 @@ async fn dispatch(settings: Settings, command: Command) -> anyhow::Result<ExitCo
         Command::Migrate => services::migrate(&settings).await?,
         Command::Replay(args) => replay::run(&settings, args).await?,
         Command::Reconcile(args) => return reconcile::run(&settings, &args).await,
+        Command::Status(args) => return status::run(&settings, &args).await,
         Command::Ledger(command) => return ledger::run(&settings, command).await,
         Command::Ingest => {
             let stop = begin_service();

@@ -75,6 +75,9 @@ enum TimeMode {
     Now,
 }
 
+/// A line that cannot be read: its number, and why.
+type BadLine = (usize, String);
+
 /// What one request measured.
 struct Measured {
     is_click: bool,
@@ -90,7 +93,8 @@ pub(crate) async fn run(settings: &Settings, args: ReplayArgs) -> anyhow::Result
     let http = HttpClient::new();
     let api = ApiClient::new(http.clone(), settings.api_listen, &settings.admin_key()?);
     let codes = link_codes(&api, &args.workspace).await?;
-    let key = api.post(&format!("/v1/keys?workspace={}", args.workspace), &json!({ "name": "replay" })).await?;
+    let key =
+        api.post(&format!("/v1/keys?workspace={}", args.workspace), &json!({ "name": "replay" })).await?;
     let key = key["api_key"].as_str().context("the API gave no key")?.to_owned();
     let target = Arc::new(Target {
         http,
@@ -105,7 +109,7 @@ pub(crate) async fn run(settings: &Settings, args: ReplayArgs) -> anyhow::Result
 }
 
 /// The lines that can be read, and those that cannot with their numbers.
-fn read(args: &ReplayArgs) -> anyhow::Result<(Vec<Line>, Vec<(usize, String)>)> {
+fn read(args: &ReplayArgs) -> anyhow::Result<(Vec<Line>, Vec<BadLine>)> {
     let file = std::fs::File::open(&args.file).with_context(|| args.file.display().to_string())?;
     let mut lines = Vec::new();
     let mut bad = Vec::new();
@@ -230,12 +234,7 @@ fn progress(done: usize, total: usize) {
     }
 }
 
-fn report(
-    args: &ReplayArgs,
-    measured: &[Measured],
-    bad: &[(usize, String)],
-    took: Duration,
-) -> anyhow::Result<()> {
+fn report(args: &ReplayArgs, measured: &[Measured], bad: &[BadLine], took: Duration) -> anyhow::Result<()> {
     let mut latencies = Histogram::<u64>::new_with_bounds(1, 3_600_000_000, 3)?;
     for one in measured.iter().filter(|one| one.outcome.is_ok()) {
         latencies.saturating_record(u64::try_from(one.latency.as_micros()).unwrap_or(u64::MAX));
@@ -256,15 +255,26 @@ fn report(
         });
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
-        println!("sent      {} requests in {:.1} s ({achieved:.0}/s, {:.0}/s wanted): {clicks} clicks, {} page events",
-            measured.len(), took.as_secs_f64(), args.rate, measured.len() - clicks);
+        println!(
+            "sent      {} requests in {:.1} s ({achieved:.0}/s, {:.0}/s wanted): {clicks} clicks, {} page events",
+            measured.len(),
+            took.as_secs_f64(),
+            args.rate,
+            measured.len() - clicks
+        );
         println!("answered  {ok} with success, {} not", failures.len());
         println!("bad lines {}", bad.len());
         for (number, reason) in bad.iter().take(MAX_SHOWN) {
             println!("          line {number}: {reason}");
         }
-        println!("latency   p50 {:.2} ms, p90 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, max {:.2} ms (from the moment each was due)",
-            ms(0.5), ms(0.9), ms(0.99), ms(0.999), ms(1.0));
+        println!(
+            "latency   p50 {:.2} ms, p90 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, max {:.2} ms (from the moment each was due)",
+            ms(0.5),
+            ms(0.9),
+            ms(0.99),
+            ms(0.999),
+            ms(1.0)
+        );
         for failure in failures.iter().take(MAX_SHOWN) {
             println!("failed    {failure}");
         }

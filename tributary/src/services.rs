@@ -153,7 +153,10 @@ fn on_thread(work: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> Serv
 
 /// Runs services until one fails or all have ended. On a failure the others
 /// are told to stop, and waited for.
-pub(crate) async fn run_all(services: Vec<(&'static str, Service)>, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn run_all(
+    services: Vec<(&'static str, Service)>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let mut running = tokio::task::JoinSet::new();
     for (name, service) in services {
         running.spawn(async move { (name, service.await) });
@@ -172,9 +175,7 @@ pub(crate) async fn run_all(services: Vec<(&'static str, Service)>, stop: Cancel
 
 /// Makes Postgres, ClickHouse and Kafka ready for the services.
 pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
-    let owner = store::connect(&settings.owner_database_url, 2)
-        .await
-        .context("with --owner-database-url")?;
+    let owner = store::connect(&settings.owner_database_url, 2).await.context("with --owner-database-url")?;
     store::migrate::migrate(&owner).await?;
     store::links::ensure_signing_key(&owner, &runtime::random::bytes::<32>()).await?;
     sinks::schema::migrate(&settings.clickhouse_url, &settings.clickhouse_database)

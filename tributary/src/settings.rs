@@ -34,7 +34,13 @@ pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
 
     /// Kafka's bootstrap servers
-    #[arg(long, global = true, env = "TRIBUTARY_BROKERS", default_value = "127.0.0.1:9092", value_name = "HOST:PORT,…")]
+    #[arg(
+        long,
+        global = true,
+        env = "TRIBUTARY_BROKERS",
+        default_value = "127.0.0.1:9092",
+        value_name = "HOST:PORT,…"
+    )]
     pub(crate) brokers: String,
 
     /// Prefix of the topics' names
@@ -54,29 +60,65 @@ pub(crate) struct Settings {
     pub(crate) retention_days: u32,
 
     /// Postgres, as the role the services work with
-    #[arg(long, global = true, env = "TRIBUTARY_DATABASE_URL", hide_env_values = true,
-        default_value = "postgres://tributary_app@127.0.0.1:5433/tributary", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "TRIBUTARY_DATABASE_URL",
+        hide_env_values = true,
+        default_value = "postgres://tributary_app@127.0.0.1:5433/tributary",
+        value_name = "URL"
+    )]
     pub(crate) database_url: String,
 
     /// Postgres, as the role that owns the tables and may migrate them
-    #[arg(long, global = true, env = "TRIBUTARY_OWNER_DATABASE_URL", hide_env_values = true,
-        default_value = "postgres://tributary@127.0.0.1:5433/tributary", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "TRIBUTARY_OWNER_DATABASE_URL",
+        hide_env_values = true,
+        default_value = "postgres://tributary@127.0.0.1:5433/tributary",
+        value_name = "URL"
+    )]
     pub(crate) owner_database_url: String,
 
     /// ClickHouse's HTTP interface
-    #[arg(long, global = true, env = "TRIBUTARY_CLICKHOUSE_URL", default_value = "http://127.0.0.1:8123", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "TRIBUTARY_CLICKHOUSE_URL",
+        default_value = "http://127.0.0.1:8123",
+        value_name = "URL"
+    )]
     pub(crate) clickhouse_url: String,
 
     /// Database within ClickHouse
-    #[arg(long, global = true, env = "TRIBUTARY_CLICKHOUSE_DATABASE", default_value = "tributary", value_name = "NAME")]
+    #[arg(
+        long,
+        global = true,
+        env = "TRIBUTARY_CLICKHOUSE_DATABASE",
+        default_value = "tributary",
+        value_name = "NAME"
+    )]
     pub(crate) clickhouse_database: String,
 
     /// Where the collector listens
-    #[arg(long, global = true, env = "TRIBUTARY_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR:PORT")]
+    #[arg(
+        long,
+        global = true,
+        env = "TRIBUTARY_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDR:PORT"
+    )]
     pub(crate) listen: SocketAddr,
 
     /// Where the control and report API listens
-    #[arg(long, global = true, env = "TRIBUTARY_API_LISTEN", default_value = "127.0.0.1:8090", value_name = "ADDR:PORT")]
+    #[arg(
+        long,
+        global = true,
+        env = "TRIBUTARY_API_LISTEN",
+        default_value = "127.0.0.1:8090",
+        value_name = "ADDR:PORT"
+    )]
     pub(crate) api_listen: SocketAddr,
 
     /// Key for the control API; `up` makes one in <data-dir>/admin.key
@@ -104,7 +146,13 @@ pub(crate) struct Settings {
     pub(crate) batch_ms: u64,
 
     /// What is logged, for example info or warn,ingest=debug
-    #[arg(long, global = true, env = "TRIBUTARY_LOG", default_value = "info,librdkafka=error,rdkafka=off,fjall=warn,lsm_tree=warn", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        env = "TRIBUTARY_LOG",
+        default_value = "info,librdkafka=error,rdkafka=off,fjall=warn,lsm_tree=warn",
+        value_name = "FILTER"
+    )]
     pub(crate) log: String,
 
     /// How logs look
@@ -135,10 +183,14 @@ impl Settings {
         }
         let longest_days = domain::attribution::MAX_WINDOW_MS / 86_400_000;
         if i64::from(self.retention_days) < longest_days {
-            bail!("--retention-days is {}; it must cover the longest attribution window, {longest_days} days",
-                self.retention_days);
+            bail!(
+                "--retention-days is {}; it must cover the longest attribution window, {longest_days} days",
+                self.retention_days
+            );
         }
-        for (flag, url) in [("--clickhouse-url", &self.clickhouse_url), ("--database-url", &self.database_url)] {
+        for (flag, url) in
+            [("--clickhouse-url", &self.clickhouse_url), ("--database-url", &self.database_url)]
+        {
             url::Url::parse(url).with_context(|| format!("{flag} is {url:?}"))?;
         }
         Ok(())
@@ -204,7 +256,9 @@ pub(crate) fn with_file(mut command: clap::Command, path: &Path) -> anyhow::Resu
             toml::Value::String(text) => text,
             toml::Value::Integer(number) => number.to_string(),
             toml::Value::Boolean(flag) => flag.to_string(),
-            other => bail!("settings file {}: {key} is a {}, not a plain value", path.display(), other.type_str()),
+            other => {
+                bail!("settings file {}: {key} is a {}, not a plain value", path.display(), other.type_str())
+            }
         };
         if key == "config" || !command.get_arguments().any(|arg| arg.get_id().as_str() == key) {
             bail!("settings file {}: there is no setting {key:?}; see `tributary --help`", path.display());

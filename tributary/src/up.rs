@@ -56,8 +56,11 @@ pub(crate) async fn run(mut settings: Settings, args: UpArgs) -> anyhow::Result<
         .with_context(|| format!("data directory {}", settings.data_dir.display()))?;
     settings.data_dir = settings.data_dir.canonicalize()?;
     let config = engine_config(&settings, &args)?;
-    println!("Starting Postgres, ClickHouse{} in {} …",
-        if args.no_kafka { "" } else { " and Kafka" }, settings.data_dir.display());
+    println!(
+        "Starting Postgres, ClickHouse{} in {} …",
+        if args.no_kafka { "" } else { " and Kafka" },
+        settings.data_dir.display()
+    );
     let stop = shutdown::on_signals();
     let mut engines = tokio::select! {
         engines = Engines::start(&config) => engines?,
@@ -73,8 +76,10 @@ pub(crate) async fn run(mut settings: Settings, args: UpArgs) -> anyhow::Result<
 fn engine_config(settings: &Settings, args: &UpArgs) -> anyhow::Result<EngineConfig> {
     let libchdb = args.libchdb.clone().unwrap_or_else(Settings::libchdb_default);
     if !libchdb.exists() {
-        anyhow::bail!("the ClickHouse library is not at {}: run `make engines`, or name it with --libchdb",
-            libchdb.display());
+        anyhow::bail!(
+            "the ClickHouse library is not at {}: run `make engines`, or name it with --libchdb",
+            libchdb.display()
+        );
     }
     Ok(EngineConfig {
         data_dir: settings.data_dir.clone(),
@@ -123,8 +128,13 @@ async fn run_services(
         ("outcome sink", services::outcome_sink(settings, services_stop.clone())?),
         ("API", services::api(settings, services_stop.clone()).await?),
     ];
-    println!("Ready after {:.1} s: collector http://{}, API http://{}, ClickHouse {}",
-        started.elapsed().as_secs_f64(), settings.listen, settings.api_listen, settings.clickhouse_url);
+    println!(
+        "Ready after {:.1} s: collector http://{}, API http://{}, ClickHouse {}",
+        started.elapsed().as_secs_f64(),
+        settings.listen,
+        settings.api_listen,
+        settings.clickhouse_url
+    );
     let services = services::run_all(services, services_stop.clone());
     tokio::pin!(services);
     let work = async {

@@ -101,7 +101,9 @@ async fn read_form(headers: &HeaderMap, body: Body, request: &mut QueryRequest) 
     let Some(boundary) = content_type.and_then(|text| multer::parse_boundary(text).ok()) else {
         return Ok(body);
     };
-    let bad = |error: multer::Error| EngineError(format!("Code: 210. DB::Exception: form: {error}. (NETWORK_ERROR)"));
+    let bad = |error: multer::Error| {
+        EngineError(format!("Code: 210. DB::Exception: form: {error}. (NETWORK_ERROR)"))
+    };
     let mut form = multer::Multipart::new(body.into_data_stream(), boundary);
     while let Some(field) = form.next_field().await.map_err(bad)? {
         let name = field.name().unwrap_or_default().to_owned();
@@ -227,9 +229,7 @@ fn request_for_worker(request: &mut QueryRequest) -> QueryRequest {
 async fn blocking(
     work: impl FnOnce() -> Result<Output, EngineError> + Send + 'static,
 ) -> Result<Output, EngineError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| Err(EngineError(panicked(&error))))
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(EngineError(panicked(&error))))
 }
 
 fn panicked(error: &tokio::task::JoinError) -> String {
@@ -333,7 +333,9 @@ fn content_type(format: &str) -> &'static str {
         "text/csv; charset=UTF-8"
     } else if format.starts_with("TabSeparated") || format.starts_with("TSV") {
         "text/tab-separated-values; charset=UTF-8"
-    } else if matches!(format, "Native" | "Parquet" | "Arrow" | "ArrowStream") || format.starts_with("RowBinary") {
+    } else if matches!(format, "Native" | "Parquet" | "Arrow" | "ArrowStream")
+        || format.starts_with("RowBinary")
+    {
         "application/octet-stream"
     } else {
         "text/plain; charset=UTF-8"

@@ -182,8 +182,7 @@ impl Connection {
     fn call(&self, function: QueryFn, sql: &str, format: &str, parameters: &[Parameter]) -> Handle {
         let names: Vec<*const c_char> = parameters.iter().map(|(n, _)| n.as_ptr().cast()).collect();
         let name_lengths: Vec<usize> = parameters.iter().map(|(n, _)| n.len()).collect();
-        let values: Vec<*const c_char> =
-            parameters.iter().map(|(_, v)| v.as_ptr().cast()).collect();
+        let values: Vec<*const c_char> = parameters.iter().map(|(_, v)| v.as_ptr().cast()).collect();
         let value_lengths: Vec<usize> = parameters.iter().map(|(_, v)| v.len()).collect();
         // SAFETY: every pointer is paired with its length and outlives the call.
         unsafe {
@@ -254,8 +253,7 @@ impl InsertStream<'_> {
         // SAFETY: the stream is live; its message lives as long as it does.
         unsafe {
             let error = (self.connection.library.insert_error)(self.stream);
-            (!error.is_null())
-                .then(|| EngineError(CStr::from_ptr(error).to_string_lossy().into_owned()))
+            (!error.is_null()).then(|| EngineError(CStr::from_ptr(error).to_string_lossy().into_owned()))
         }
     }
 
@@ -265,9 +263,8 @@ impl InsertStream<'_> {
             return Ok(());
         }
         // SAFETY: libchdb copies `data` before it returns.
-        let state = unsafe {
-            (self.connection.library.append)(self.stream, data.as_ptr().cast(), data.len())
-        };
+        let state =
+            unsafe { (self.connection.library.append)(self.stream, data.as_ptr().cast(), data.len()) };
         if state == 0 {
             return Ok(());
         }
@@ -275,9 +272,7 @@ impl InsertStream<'_> {
         // with the stream's end.
         match self.finish_inner() {
             Err(error) => Err(error),
-            Ok(_) => Err(EngineError(
-                "Code: 1002. DB::Exception: the insert stream ended early".to_owned(),
-            )),
+            Ok(_) => Err(EngineError("Code: 1002. DB::Exception: the insert stream ended early".to_owned())),
         }
     }
 

@@ -64,8 +64,8 @@ pub async fn run(library: &Path, data_dir: &Path, port: u16) -> Result<(), Click
         .map_err(|source| ClickHouseError::DataDir { path: data_dir.to_owned(), source })?;
     let loaded = library::Library::load(library)
         .map_err(|source| ClickHouseError::Library { path: library.to_owned(), source })?;
-    let sessions = session::Sessions::open(loaded, data_dir)
-        .map_err(|error| ClickHouseError::Engine(error.0))?;
+    let sessions =
+        session::Sessions::open(loaded, data_dir).map_err(|error| ClickHouseError::Engine(error.0))?;
     let listen = |source| ClickHouseError::Listen { port, source };
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.map_err(listen)?;
     http::serve(listener, sessions, stop_signal()).await.map_err(listen)

@@ -49,9 +49,7 @@ pub(super) struct QueryRequest {
 /// Reads the query string (form-encoded) and the `X-ClickHouse-*` headers;
 /// the query string wins, as in the server.
 pub(super) fn read(query_string: &str, headers: &HeaderMap) -> QueryRequest {
-    let header = |name: &str| {
-        headers.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned)
-    };
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
     let mut request = QueryRequest {
         database: header("x-clickhouse-database"),
         default_format: header("x-clickhouse-format"),

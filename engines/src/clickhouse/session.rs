@@ -38,12 +38,7 @@ impl Sessions {
     pub(super) fn open(library: Arc<Library>, data_dir: &Path) -> Result<Self, EngineError> {
         let data_dir = data_dir.to_string_lossy().into_owned();
         let anchor = Connection::open(&library, &data_dir)?;
-        Ok(Self {
-            library,
-            data_dir,
-            kept: Mutex::new(HashMap::new()),
-            anchor: Mutex::new(Some(anchor)),
-        })
+        Ok(Self { library, data_dir, kept: Mutex::new(HashMap::new()), anchor: Mutex::new(Some(anchor)) })
     }
 
     /// Closes every connection and ends the engine.

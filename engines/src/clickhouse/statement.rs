@@ -137,11 +137,9 @@ mod tests {
 
     fn rows(text: &str) -> (String, String, String) {
         match read(text.as_bytes()) {
-            Statement::InsertRows(insert) => (
-                insert.sql.trim().to_owned(),
-                insert.format.to_owned(),
-                text[insert.rows_at..].to_owned(),
-            ),
+            Statement::InsertRows(insert) => {
+                (insert.sql.trim().to_owned(), insert.format.to_owned(), text[insert.rows_at..].to_owned())
+            }
             other => panic!("{text:?}: {other:?}"),
         }
     }

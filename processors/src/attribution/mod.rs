@@ -105,8 +105,7 @@ pub fn run(
     });
     let owner = Arc::clone(&partitions) as Arc<dyn PartitionOwner>;
     let consumer = Consumer::new(&settings.brokers, &settings.group, &settings.topics.events, owner)?;
-    let dead_letter =
-        DeadLetter { publisher: publisher.clone(), topic: settings.topics.dead_letter.clone() };
+    let dead_letter = DeadLetter { publisher: publisher.clone(), topic: settings.topics.dead_letter.clone() };
     let rules = Rules::default();
     let mut attribution =
         Attribution { settings, pool, publisher, dead_letter, partitions, rules, handle, stop };
@@ -130,8 +129,7 @@ impl Attribution {
 
     fn process(&mut self, batch: &Batch) -> Result<(), ProcessorError> {
         let topic = &self.settings.topics.events;
-        let Some(events) =
-            self.dead_letter.read_batch::<Event>(topic, batch, &self.handle, &self.stop)
+        let Some(events) = self.dead_letter.read_batch::<Event>(topic, batch, &self.handle, &self.stop)
         else {
             return Ok(());
         };

@@ -70,9 +70,9 @@ impl StateStore {
         }
         let next_offset = match meta.get(NEXT_OFFSET).map_err(&failed)? {
             None => 0,
-            Some(bytes) => i64::from_be_bytes(
-                <[u8; 8]>::try_from(&*bytes).map_err(|_| wrong("the offset is damaged"))?,
-            ),
+            Some(bytes) => {
+                i64::from_be_bytes(<[u8; 8]>::try_from(&*bytes).map_err(|_| wrong("the offset is damaged"))?)
+            }
         };
         let database = self.database.clone();
         Ok(PartitionState { database, path: self.path.clone(), meta, visitors, seen, next_offset })

@@ -44,13 +44,21 @@ pub(crate) async fn print(settings: &Settings, api: &ApiClient, world: &World) -
 
 fn leaderboard(board: &Value) {
     println!("\nLeaderboard by earnings");
-    println!("  {:>4}  {:<16} {:>7} {:>7} {:>12} {:>14} {:>12}",
-        "rank", "creator", "clicks", "unique", "conversions", "revenue", "earnings");
+    println!(
+        "  {:>4}  {:<16} {:>7} {:>7} {:>12} {:>14} {:>12}",
+        "rank", "creator", "clicks", "unique", "conversions", "revenue", "earnings"
+    );
     for row in list(&board["rows"]) {
-        println!("  {:>4}  {:<16} {:>7} {:>7} {:>12} {:>14} {:>12}",
-            number(&row["rank"]), text(&row["display_name"]), number(&row["clicks"]),
-            number(&row["unique_clicks"]), number(&row["conversions"]), usd(&row["revenue_minor"]),
-            usd(&row["earnings_minor"]));
+        println!(
+            "  {:>4}  {:<16} {:>7} {:>7} {:>12} {:>14} {:>12}",
+            number(&row["rank"]),
+            text(&row["display_name"]),
+            number(&row["clicks"]),
+            number(&row["unique_clicks"]),
+            number(&row["conversions"]),
+            usd(&row["revenue_minor"]),
+            usd(&row["earnings_minor"])
+        );
     }
 }
 
@@ -58,8 +66,12 @@ async fn wallets(api: &ApiClient, board: &Value) -> anyhow::Result<()> {
     println!("\nWallets of the first three");
     for row in list(&board["rows"]).iter().take(3) {
         let wallet = api.get(&format!("/v1/wallets/{}?workspace={SLUG}", text(&row["creator_id"]))).await?;
-        println!("  {:<16} pending {:>12}   available {:>10}",
-            text(&wallet["display_name"]), usd(&wallet["pending_minor"]), usd(&wallet["available_minor"]));
+        println!(
+            "  {:<16} pending {:>12}   available {:>10}",
+            text(&wallet["display_name"]),
+            usd(&wallet["pending_minor"]),
+            usd(&wallet["available_minor"])
+        );
     }
     Ok(())
 }
@@ -71,12 +83,24 @@ async fn exhausted(api: &ApiClient, world: &World) -> anyhow::Result<()> {
         if text(&campaign["status"]) != "completed" {
             continue;
         }
-        println!("\nThe campaign that ran out of money: {} ({})", text(&campaign["title"]), text(&campaign["status"]));
-        println!("  budget {}, spent {}, remaining {}", usd(&campaign["total_budget_minor"]),
-            usd(&campaign["spent_minor"]), usd(&campaign["remaining_budget_minor"]));
+        println!(
+            "\nThe campaign that ran out of money: {} ({})",
+            text(&campaign["title"]),
+            text(&campaign["status"])
+        );
+        println!(
+            "  budget {}, spent {}, remaining {}",
+            usd(&campaign["total_budget_minor"]),
+            usd(&campaign["spent_minor"]),
+            usd(&campaign["remaining_budget_minor"])
+        );
         for count in list(&answer["outcomes"]) {
-            println!("  {:>6} {} {}", number(&count["count"]), text(&count["status"]),
-                count["reason"].as_str().map(|reason| format!("({reason})")).unwrap_or_default());
+            println!(
+                "  {:>6} {} {}",
+                number(&count["count"]),
+                text(&count["status"]),
+                count["reason"].as_str().map(|reason| format!("({reason})")).unwrap_or_default()
+            );
         }
     }
     Ok(())
@@ -89,19 +113,31 @@ async fn explained(settings: &Settings, api: &ApiClient) -> anyhow::Result<()> {
     println!("\nOne sale explained: {event}");
     for leg in list(&answer["legs"]) {
         let attribution = &leg["attribution"];
-        println!("  decision  {}: {} of an order of {} (fee {} bps, terms version {})",
-            text(&leg["status"]), usd(&leg["payout"]["gross_minor"]), usd(&leg["value_minor"]),
-            number(&leg["payout"]["fee_bps"]), number(&attribution["terms_version"]));
+        println!(
+            "  decision  {}: {} of an order of {} (fee {} bps, terms version {})",
+            text(&leg["status"]),
+            usd(&leg["payout"]["gross_minor"]),
+            usd(&leg["value_minor"]),
+            number(&leg["payout"]["fee_bps"]),
+            number(&attribution["terms_version"])
+        );
         let sale_at = leg["at_ms"].as_i64().unwrap_or_default();
         for touch in list(&attribution["touches"]) {
             let before_ms = sale_at - touch["at_ms"].as_i64().unwrap_or_default();
-            println!("  touch     click {} {:.1} s before{}", text(&touch["click"]),
+            println!(
+                "  touch     click {} {:.1} s before{}",
+                text(&touch["click"]),
                 std::time::Duration::from_millis(u64::try_from(before_ms).unwrap_or_default()).as_secs_f64(),
-                if touch["chosen"] == true { "  ← last touch in the window" } else { "" });
+                if touch["chosen"] == true { "  ← last touch in the window" } else { "" }
+            );
         }
         for entry in list(&leg["entries"]) {
-            println!("  entry     {:<18} {:>8} {}", text(&entry["account_kind"]),
-                number(&entry["amount_minor"]), text(&entry["currency"]));
+            println!(
+                "  entry     {:<18} {:>8} {}",
+                text(&entry["account_kind"]),
+                number(&entry["amount_minor"]),
+                text(&entry["currency"])
+            );
         }
     }
     Ok(())
@@ -111,8 +147,13 @@ fn try_by_hand(settings: &Settings, world: &World) {
     let key = settings.admin_key_file();
     println!("\nTry by hand:");
     println!("  curl -i http://{}/{}", settings.listen, world.links[0].code);
-    println!("  curl -s '{}/?database={}' -d 'SELECT kind, count() FROM events GROUP BY kind'",
-        settings.clickhouse_url, settings.clickhouse_database);
-    println!("  curl -s -H \"Authorization: Bearer $(cat {})\" 'http://{}/v1/leaderboards?workspace={SLUG}&metric=clicks'",
-        key.display(), settings.api_listen);
+    println!(
+        "  curl -s '{}/?database={}' -d 'SELECT kind, count() FROM events GROUP BY kind'",
+        settings.clickhouse_url, settings.clickhouse_database
+    );
+    println!(
+        "  curl -s -H \"Authorization: Bearer $(cat {})\" 'http://{}/v1/leaderboards?workspace={SLUG}&metric=clicks'",
+        key.display(),
+        settings.api_listen
+    );
 }

@@ -11,10 +11,18 @@ use super::SLUG;
 use crate::http_client::ApiClient;
 
 const CREATORS: [(&str, &str); 12] = [
-    ("Amara Okafor", "fashion"), ("Ben Castillo", "tech"), ("Chloé Martin", "travel"),
-    ("Dev Patel", "gaming"), ("Elif Yıldız", "food"), ("Felix Brandt", "music"),
-    ("Grace Kim", "beauty"), ("Hugo Lindqvist", "outdoor"), ("Ines Moreau", "fitness"),
-    ("Jonas Weber", "film"), ("Kaya Nakamura", "art"), ("Leo Rossi", "cars"),
+    ("Amara Okafor", "fashion"),
+    ("Ben Castillo", "tech"),
+    ("Chloé Martin", "travel"),
+    ("Dev Patel", "gaming"),
+    ("Elif Yıldız", "food"),
+    ("Felix Brandt", "music"),
+    ("Grace Kim", "beauty"),
+    ("Hugo Lindqvist", "outdoor"),
+    ("Ines Moreau", "fitness"),
+    ("Jonas Weber", "film"),
+    ("Kaya Nakamura", "art"),
+    ("Leo Rossi", "cars"),
 ];
 
 /// Title, objective, payout and budget in cents. The second runs out of money.
@@ -73,7 +81,11 @@ pub(crate) async fn create_or_load(api: &ApiClient, path: &Path) -> anyhow::Resu
         path.clone_into(&mut world.path);
         return Ok(world);
     }
-    println!("Creating the demo workspace: {} creators, {} campaigns, 60 links …", CREATORS.len(), CAMPAIGNS.len());
+    println!(
+        "Creating the demo workspace: {} creators, {} campaigns, 60 links …",
+        CREATORS.len(),
+        CAMPAIGNS.len()
+    );
     let world = create(api, path).await?;
     world.save()?;
     Ok(world)
@@ -107,7 +119,8 @@ async fn ensure_workspace(api: &ApiClient) -> anyhow::Result<String> {
     let answer = if exists {
         api.post(&in_workspace("/v1/keys"), &json!({ "name": "demo" })).await?
     } else {
-        let workspace = json!({ "slug": SLUG, "name": "OROS demo", "currency": "USD", "platform_fee_bps": 1_000 });
+        let workspace =
+            json!({ "slug": SLUG, "name": "OROS demo", "currency": "USD", "platform_fee_bps": 1_000 });
         api.post("/v1/workspaces", &workspace).await?
     };
     text(&answer, "api_key")

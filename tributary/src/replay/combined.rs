@@ -26,7 +26,9 @@ impl Line {
     /// Somebody, as well as a log can tell: address and agent.
     pub(super) fn visitor_id(&self) -> String {
         let agent = self.user_agent.as_deref().unwrap_or_default();
-        domain::ids::hash_uuid("log-visitor", &[self.address.as_bytes(), agent.as_bytes()]).simple().to_string()
+        domain::ids::hash_uuid("log-visitor", &[self.address.as_bytes(), agent.as_bytes()])
+            .simple()
+            .to_string()
     }
 }
 
@@ -66,7 +68,8 @@ pub(super) fn parse(text: &str) -> Result<Line, BadLine> {
     let status = status.parse().map_err(|_unreadable| BadLine::Invalid("status"))?;
     let bytes = numbers.next().ok_or(BadLine::Missing("size"))?;
     // `-` stands for no body.
-    let bytes = if bytes == "-" { 0 } else { bytes.parse().map_err(|_unreadable| BadLine::Invalid("size"))? };
+    let bytes =
+        if bytes == "-" { 0 } else { bytes.parse().map_err(|_unreadable| BadLine::Invalid("size"))? };
     let (referrer, rest) = quoted(rest).ok_or(BadLine::Missing("referrer"))?;
     let (user_agent, _) = quoted(rest).ok_or(BadLine::Missing("user agent"))?;
     let given = |text: String| (!text.is_empty() && text != "-").then_some(text);

@@ -1,0 +1,57 @@
+# `make up` and `make test` do all their own set-up on a bare Debian 12 with Rust.
+# What is built and fetched goes below $(CACHE), outside of the checkout, so that
+# every checkout shares it.
+
+CACHE ?= $(HOME)/.cache/tributary
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export TRIBUTARY_CACHE = $(CACHE)
+
+PROGRAM = $(CARGO_TARGET_DIR)/debug/tributary
+TEST_PYTHON = $(CACHE)/venv/bin/python
+
+.PHONY: help up build engines packages test lint unit e2e test-kafka bench compose-check clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+up: build engines ## Run everything here, with the demo stream; Ctrl-C stops it
+	$(PROGRAM) up --demo
+
+build: packages
+	cargo build --locked --workspace
+
+packages: ## Install the Debian packages that building and running need
+	@tools/packages.sh
+
+engines: packages ## Fetch the ClickHouse library, pinned by version and checksum
+	@tools/fetch-chdb.sh
+
+test: lint unit e2e ## Format, lints, unit, property and end-to-end tests
+
+lint: packages
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+unit: build
+	cargo test --locked --workspace --lib --bins
+
+# The program itself must stand beside the tests, hence `build`.
+e2e: build engines $(TEST_PYTHON)
+	TRIBUTARY_TEST_PYTHON=$(TEST_PYTHON) cargo test --locked -p tests --test it -- --test-threads=2
+
+$(TEST_PYTHON): tests/clients/requirements.txt
+	python3 -m venv $(CACHE)/venv
+	$(TEST_PYTHON) -m pip install --quiet --requirement $<
+	@touch $@
+
+test-kafka: build engines $(TEST_PYTHON) ## The same end-to-end tests against Apache Kafka
+	TRIBUTARY_TEST_PYTHON=$(TEST_PYTHON) tests/kafka/run.sh
+
+bench: packages engines ## Measure, and print ratios
+	cargo bench --locked -p tests
+
+compose-check: ## Check docker-compose.yml against the Compose specification's schema
+	tools/compose-check.sh
+
+clean: ## Remove what was built and fetched
+	rm -rf $(CACHE)

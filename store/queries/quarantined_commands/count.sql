@@ -1,0 +1,3 @@
+SELECT count(*)
+FROM quarantined_commands
+WHERE workspace_id = $1

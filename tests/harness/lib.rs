@@ -1,0 +1,280 @@
+//! A whole Tributary for a test: its own directory, its own ports, its own
+//! processes, all gone at the end.
+
+mod http;
+mod world;
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+pub use crate::http::{Answer, Http};
+pub use crate::world::{Campaign, World};
+
+/// Names the brokers of a Kafka to test against instead of the embedded one.
+const BROKERS: &str = "TRIBUTARY_TEST_BROKERS";
+/// A start takes at most this long, on a busy machine.
+const START_WITHIN: Duration = Duration::from_secs(120);
+
+/// The program that was built beside this test.
+pub fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("this test's own path");
+    let name = format!("tributary{}", std::env::consts::EXE_SUFFIX);
+    let built = test.ancestors().skip(1).map(|dir| dir.join(&name)).find(|path| path.is_file());
+    built.expect("`cargo build -p tributary` comes before the tests")
+}
+
+/// A port that is free now.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("it is bound").port()
+}
+
+/// Ports of one stack.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    pub collector: u16,
+    pub api: u16,
+    pub kafka: u16,
+    pub postgres: u16,
+    pub clickhouse: u16,
+}
+
+/// A stack: `tributary up` on a directory of its own.
+pub struct Stack {
+    pub ports: Ports,
+    dir: tempfile::TempDir,
+    prefix: String,
+    brokers: Option<String>,
+    child: Option<Child>,
+}
+
+impl Stack {
+    /// Starts a stack and waits until it serves.
+    pub fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// As [`Stack::start`], with more arguments for `up`.
+    pub fn start_with(arguments: &[&str]) -> anyhow::Result<Self> {
+        let dir = tempfile::Builder::new().prefix("tributary-test-").tempdir()?;
+        // Postgres runs as another user where the tests run as root.
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755))?;
+        let ports = Ports {
+            collector: free_port(),
+            api: free_port(),
+            kafka: free_port(),
+            postgres: free_port(),
+            clickhouse: free_port(),
+        };
+        let brokers = std::env::var(BROKERS).ok();
+        // A Kafka that outlives the test keeps its topics.
+        let prefix = match brokers {
+            Some(_) => format!("t{}-", uuid::Uuid::now_v7().simple()),
+            None => String::new(),
+        };
+        let mut stack = Self { ports, dir, prefix, brokers, child: None };
+        stack.up(arguments)?;
+        Ok(stack)
+    }
+
+    /// Starts again on the same directory and ports.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        self.up(&[])
+    }
+
+    fn up(&mut self, arguments: &[&str]) -> anyhow::Result<()> {
+        assert!(self.child.is_none(), "it runs");
+        let mut command = self.command();
+        command.arg("up").args(arguments);
+        command.args(["--kafka-port", &self.ports.kafka.to_string()]);
+        command.args(["--postgres-port", &self.ports.postgres.to_string()]);
+        command.args(["--clickhouse-port", &self.ports.clickhouse.to_string()]);
+        if self.brokers.is_some() {
+            command.arg("--no-kafka");
+        }
+        let log = std::fs::File::options().create(true).append(true).open(self.log_path())?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        die_with_test(&mut command);
+        let mut child = command.spawn().context("cannot start tributary")?;
+        let mut stdout = BufReader::new(child.stdout.take().context("it has an output")?);
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            while matches!(stdout.read_line(&mut line), Ok(n) if n > 0) {
+                if line.starts_with("Ready") {
+                    ready.send(()).ok();
+                }
+                line.clear();
+            }
+        });
+        self.child = Some(child);
+        if is_ready.recv_timeout(START_WITHIN).is_err() {
+            bail!("tributary did not get ready; its log:\n{}", self.log_tail());
+        }
+        Ok(())
+    }
+
+    /// A command of the program, pointed at this stack.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(program());
+        let ports = self.ports;
+        let brokers = self.brokers();
+        command
+            .env_remove("TRIBUTARY_CONFIG")
+            .env("TRIBUTARY_DATA_DIR", self.data_dir())
+            .env("TRIBUTARY_BROKERS", brokers)
+            .env("TRIBUTARY_TOPIC_PREFIX", &self.prefix)
+            .env("TRIBUTARY_LISTEN", format!("127.0.0.1:{}", ports.collector))
+            .env("TRIBUTARY_API_LISTEN", format!("127.0.0.1:{}", ports.api))
+            .env("TRIBUTARY_CLICKHOUSE_URL", self.clickhouse_url())
+            .env("TRIBUTARY_DATABASE_URL", self.database_url("tributary_app", "tributary"))
+            .env("TRIBUTARY_OWNER_DATABASE_URL", self.database_url("tributary", "tributary"));
+        command
+    }
+
+    /// Runs a command of the program to its end.
+    pub fn run(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        Ok(self.command().args(arguments).output()?)
+    }
+
+    /// Waits until everything that was collected is in the books and in
+    /// ClickHouse.
+    pub fn settle(&self) -> anyhow::Result<()> {
+        let output = self.run(&["status", "--wait", "90"])?;
+        if !output.status.success() {
+            bail!(
+                "the pipeline does not come to rest: {}{}\n{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr),
+                self.log_tail()
+            );
+        }
+        Ok(())
+    }
+
+    /// Runs `reconcile`, which must pass.
+    pub fn reconcile(&self) -> anyhow::Result<()> {
+        let output = self.run(&["reconcile"])?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        if !output.status.success() || !text.contains("checks passed") {
+            bail!("reconcile: {text}{}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(())
+    }
+
+    /// The digest of the books.
+    pub fn digest(&self) -> anyhow::Result<String> {
+        let output = self.run(&["ledger", "digest"])?;
+        anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    }
+
+    /// Kills the program as nothing else can be killed.
+    pub fn kill_9(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("it can be killed");
+            child.wait().expect("it can be waited for");
+        }
+    }
+
+    /// Stops the program with SIGTERM; gives its exit code.
+    pub fn stop(&mut self) -> anyhow::Result<Option<i32>> {
+        let mut child = self.child.take().context("it runs")?;
+        kill(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGTERM)?;
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(60) {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status.code());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        child.kill()?;
+        child.wait()?;
+        bail!("tributary does not stop; its log:\n{}", self.log_tail())
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    pub fn log_path(&self) -> PathBuf {
+        self.dir.path().join("tributary.log")
+    }
+
+    /// The end of the program's log.
+    pub fn log_tail(&self) -> String {
+        let log = std::fs::read_to_string(self.log_path()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+
+    pub fn brokers(&self) -> String {
+        self.brokers.clone().unwrap_or_else(|| format!("127.0.0.1:{}", self.ports.kafka))
+    }
+
+    pub fn topics(&self) -> runtime::topics::Topics {
+        runtime::topics::Topics::new(&self.prefix)
+    }
+
+    pub fn collector_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.collector)
+    }
+
+    pub fn api_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.api)
+    }
+
+    pub fn clickhouse_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.clickhouse)
+    }
+
+    pub fn clickhouse(&self) -> sinks::Client {
+        sinks::client(&self.clickhouse_url(), "tributary")
+    }
+
+    pub fn database_url(&self, role: &str, database: &str) -> String {
+        format!("postgres://{role}@127.0.0.1:{}/{database}", self.ports.postgres)
+    }
+
+    pub async fn pool(&self) -> anyhow::Result<store::Pool> {
+        Ok(store::connect(&self.database_url("tributary_app", "tributary"), 8).await?)
+    }
+
+    pub fn admin_key(&self) -> anyhow::Result<String> {
+        let path = self.data_dir().join("admin.key");
+        Ok(std::fs::read_to_string(&path).with_context(|| path.display().to_string())?.trim().to_owned())
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if self.child.is_some()
+            && let Err(error) = self.stop()
+        {
+            // A test that fails already must not panic again.
+            std::mem::drop(error);
+        }
+    }
+}
+
+/// No process outlives a test that was killed.
+fn die_with_test(command: &mut Command) {
+    // SAFETY: one system call between fork and exec.
+    unsafe {
+        command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?));
+    }
+}
+
+/// The top of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the repository")
+}

@@ -1,0 +1,204 @@
+//! Settlement: zombies, repeats, replays.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use processors::settlement::{Range, Settled, SettlementSettings, settle_batch};
+use runtime::consumer::{BatchLimits, Consumer, PartitionOwner};
+use runtime::producer::{ProducerSettings, Publisher};
+use runtime::shutdown::CancellationToken;
+use tests::{Stack, World};
+
+const LIMITS: BatchLimits = BatchLimits { max_messages: 500, max_wait: Duration::from_millis(100) };
+
+/// Reads a topic from its beginning.
+struct FromStart;
+
+impl PartitionOwner for FromStart {
+    fn assigned(&self, _partition: i32) -> i64 {
+        0
+    }
+
+    fn revoked(&self, _partition: i32) {}
+}
+
+/// Partition, key and payload.
+type Raw = (i32, Vec<u8>, Vec<u8>);
+
+/// Everything on `credits`.
+fn read_credits(stack: &Stack, expected: usize) -> anyhow::Result<Vec<Raw>> {
+    let topic = stack.topics().credits;
+    let consumer = Consumer::new(&stack.brokers(), &format!("{topic}-reader"), &topic, Arc::new(FromStart))?;
+    let mut messages = Vec::new();
+    for _ in 0..300 {
+        for batch in consumer.poll(Duration::from_millis(200), LIMITS)? {
+            messages.extend(batch.messages.into_iter().map(|m| (batch.partition, m.key, m.payload)));
+        }
+        if messages.len() >= expected {
+            break;
+        }
+    }
+    Ok(messages)
+}
+
+async fn stream(world: &World, code: &str, visitors: std::ops::Range<u32>) -> anyhow::Result<()> {
+    for visitor in visitors {
+        world.click(code, &format!("visitor-{visitor:06}")).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_posts_nothing_twice() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let world = World::create(&stack, "zombie").await?;
+    let campaign = world.campaign("click", 5, 1_000_000).await?;
+    // A second settler on the same partitions, in a group of its own, so that
+    // nobody keeps the two apart.
+    let settings = SettlementSettings {
+        brokers: stack.brokers(),
+        group: format!("{}-zombie", stack.topics().credits),
+        topics: stack.topics(),
+        batch: LIMITS,
+    };
+    let pool = stack.pool().await?;
+    let publisher = Publisher::new(&stack.brokers(), ProducerSettings::default())?;
+    let stop = CancellationToken::new();
+    let zombie = {
+        let (pool, stop, handle) = (pool.clone(), stop.clone(), tokio::runtime::Handle::current());
+        tokio::task::spawn_blocking(move || {
+            processors::settlement::run(settings, pool, publisher, handle, stop)
+        })
+    };
+    stream(&world, &campaign.code, 0..600).await?;
+    stack.settle()?;
+    stop.cancel();
+    zombie.await??;
+    let answer = world.report(&format!("/v1/campaigns/{}", campaign.id)).await?;
+    assert_eq!(answer["outcomes"][0]["count"], 600, "{answer}");
+    assert_eq!(answer["campaign"]["spent_minor"], 600 * 5);
+    stack.reconcile()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_settlers_of_one_range_one_wins() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let pool = stack.pool().await?;
+    let range = Range { topic: "race", partition: 0, first_offset: 0, last_offset: 9 };
+    assert_eq!(store::offsets::next_offset(&pool, "race", 0).await?, 0);
+    let (one, two) = tokio::join!(settle_batch(&pool, range, &[]), settle_batch(&pool, range, &[]));
+    let fenced = [&one, &two].iter().filter(|settled| matches!(settled, Ok(Settled::Fenced))).count();
+    let committed =
+        [&one, &two].iter().filter(|settled| matches!(settled, Ok(Settled::Committed(_)))).count();
+    assert_eq!((committed, fenced), (1, 1), "{one:?} {two:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_leaves_the_books_identical() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let world = World::create(&stack, "replay").await?;
+    let small = world.campaign("click", 7, 350).await?;
+    let large = world.campaign("click", 5, 100_000).await?;
+    stream(&world, &small.code, 0..120).await?;
+    stream(&world, &large.code, 0..120).await?;
+    stack.settle()?;
+    let digest = stack.digest()?;
+    let messages = read_credits(&stack, 242)?;
+    assert_eq!(messages.len(), 242, "240 clicks and two fundings");
+    repeat_into_the_same(&stack, &messages).await?;
+    assert_eq!(stack.digest()?, digest, "repeats changed the books");
+    replay_into_an_empty(&stack, &digest).await?;
+    stack.reconcile()
+}
+
+/// Attribution that lost its offset emits everything again: new offsets, the
+/// same ids.
+async fn repeat_into_the_same(stack: &Stack, messages: &[Raw]) -> anyhow::Result<()> {
+    let pool = stack.pool().await?;
+    // A settler that begins at 0 again is fenced off.
+    let topic = stack.topics().credits;
+    let range = Range { topic: &topic, partition: messages[0].0, first_offset: 0, last_offset: 0 };
+    assert_eq!(settle_batch(&pool, range, &[]).await?, Settled::Fenced);
+    let publisher = Publisher::new(&stack.brokers(), ProducerSettings::default())?;
+    for (_, key, payload) in messages {
+        publisher.publish(&topic, key, payload).await?;
+    }
+    stack.settle()
+}
+
+/// The books follow from the topic alone.
+async fn replay_into_an_empty(stack: &Stack, digest: &str) -> anyhow::Result<()> {
+    let owner = store::connect(&stack.database_url("tributary", "tributary"), 1).await?;
+    store::migrate::create_database(&owner, "replayed").await?;
+    let owner = store::connect(&stack.database_url("tributary", "replayed"), 1).await?;
+    store::migrate::migrate(&owner).await?;
+    let pool = store::connect(&stack.database_url("tributary_app", "replayed"), 4).await?;
+    // Other batches than the first time: 7 messages each.
+    let batch = BatchLimits { max_messages: 7, max_wait: Duration::from_millis(50) };
+    let topics = stack.topics();
+    let group = format!("{}-replayed", topics.credits);
+    let settings = SettlementSettings { brokers: stack.brokers(), group, topics, batch };
+    let publisher = Publisher::new(&stack.brokers(), ProducerSettings::default())?;
+    let stop = CancellationToken::new();
+    let settling = {
+        let (pool, stop, handle) = (pool.clone(), stop.clone(), tokio::runtime::Handle::current());
+        tokio::task::spawn_blocking(move || {
+            processors::settlement::run(settings, pool, publisher, handle, stop)
+        })
+    };
+    let mut replayed = String::new();
+    for _ in 0..300 {
+        replayed = hex(&store::batches::records(&pool, None).await?.digest());
+        if replayed == digest {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    stop.cancel();
+    settling.await??;
+    assert_eq!(replayed, digest);
+    for verdict in processors::reconcile::check_books(&pool).await? {
+        assert!(verdict.offences.is_empty(), "{verdict:?}");
+    }
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reconcile_names_what_is_wrong() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let world = World::create(&stack, "broken").await?;
+    let campaign = world.campaign("click", 5, 1_000).await?;
+    let click = world.click(&campaign.code, "visitor-0001").await?;
+    stack.settle()?;
+    stack.reconcile()?;
+    // Somebody with the owner's rights falsifies a payout.
+    let owner = store::connect(&stack.database_url("tributary", "tributary"), 1).await?;
+    store::migrate::execute(
+        &owner,
+        "ALTER TABLE outcomes DISABLE TRIGGER append_only;
+         UPDATE outcomes SET gross_minor = gross_minor + 1, creator_minor = creator_minor + 1
+         WHERE status = 'posted'",
+    )
+    .await?;
+    let output = stack.run(&["reconcile", "--json"])?;
+    assert_eq!(output.status.code(), Some(1));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let failed: Vec<i64> = report["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|check| !check["offences"].as_array().unwrap().is_empty())
+        .map(|check| check["number"].as_i64().unwrap())
+        .collect();
+    // The chain, the posting, the creator's credits, and ClickHouse's copy.
+    assert_eq!(failed, [6, 9, 23, 27], "{report}");
+    assert!(report.to_string().contains(&click.id.to_string()));
+    let output = stack.run(&["ledger", "verify-chain"])?;
+    assert_eq!(output.status.code(), Some(1));
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! The schema itself: types, indexes, privileges, and migrating it.
+
+use tests::Stack;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schema_keeps_its_rules() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let owner = store::connect(&stack.database_url("tributary", "tributary"), 2).await?;
+    for (what, query) in [
+        (
+            "a money column that is not bigint",
+            "SELECT table_name || '.' || column_name FROM information_schema.columns
+             WHERE table_schema = 'public' AND column_name LIKE '%\\_minor' AND data_type <> 'bigint'",
+        ),
+        (
+            "a column of floating point",
+            "SELECT table_name || '.' || column_name FROM information_schema.columns
+             WHERE table_schema = 'public' AND data_type IN ('real', 'double precision')",
+        ),
+        (
+            "a foreign key without an index",
+            "SELECT c.conrelid::regclass || ' ' || c.conname FROM pg_constraint c
+             WHERE c.contype = 'f' AND c.connamespace = 'public'::regnamespace AND NOT EXISTS (
+                SELECT 1 FROM pg_index i WHERE i.indrelid = c.conrelid
+                AND (i.indkey::int2[])[0:cardinality(c.conkey) - 1] @> c.conkey)",
+        ),
+    ] {
+        let found = store::migrate::strings(&owner, query).await?;
+        assert!(found.is_empty(), "{what}: {found:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_application_cannot_rewrite_the_books() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let app = store::connect(&stack.database_url("tributary_app", "tributary"), 1).await?;
+    let owner = store::connect(&stack.database_url("tributary", "tributary"), 1).await?;
+    let kept = [
+        ("batches", "hash = hash"),
+        ("outcomes", "reason = reason"),
+        ("ledger_transactions", "kind = kind"),
+        ("ledger_entries", "amount_minor = 1"),
+        ("fundings", "amount_minor = 1"),
+        ("quarantined_commands", "reason = reason"),
+        ("campaign_terms", "payout_minor = 1"),
+        ("audit_log", "actor = actor"),
+    ];
+    for (table, change) in kept {
+        for statement in [
+            format!("UPDATE {table} SET {change}"),
+            format!("DELETE FROM {table}"),
+            format!("TRUNCATE {table} CASCADE"),
+        ] {
+            let error = store::migrate::execute(&app, &statement).await.unwrap_err().to_string();
+            assert!(error.contains("permission denied"), "{statement}: {error}");
+            // Not even the owner, without taking the trigger away first.
+            let error = store::migrate::execute(&owner, &statement).await.unwrap_err().to_string();
+            assert!(error.contains("append-only"), "{statement}: {error}");
+        }
+    }
+    let unbalanced =
+        "WITH b AS (INSERT INTO batches (topic, partition, first_offset, last_offset, outcome_count,
+            transaction_count, line_count, previous_hash, hash)
+            VALUES ('x', 0, 0, 0, 0, 0, 0, decode(repeat('00', 32), 'hex'), decode(repeat('00', 32), 'hex'))
+            RETURNING id),
+        a AS (INSERT INTO ledger_accounts (id, workspace_id, kind, owner_id, currency)
+            SELECT gen_random_uuid(), gen_random_uuid(), kind, gen_random_uuid(), 'USD'
+            FROM unnest(ARRAY['cash', 'campaign_escrow']) AS kind RETURNING id),
+        t AS (INSERT INTO ledger_transactions (id, batch_id, workspace_id, kind, source_id, leg, at)
+            SELECT gen_random_uuid(), b.id, gen_random_uuid(), 'escrow', gen_random_uuid(), 0, now() FROM b
+            RETURNING id)
+        INSERT INTO ledger_entries (transaction_id, line, account_id, amount_minor, currency)
+        SELECT t.id, (row_number() OVER ())::int - 1, a.id, 5, 'USD' FROM t, a";
+    let error = store::migrate::execute(&app, unbalanced).await.unwrap_err().to_string();
+    assert!(error.contains("does not balance"), "{error}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrating_twice_and_at_once_is_harmless() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let running: Vec<_> = (0..3)
+        .map(|_| stack.command().arg("migrate").stderr(std::process::Stdio::piped()).spawn())
+        .collect::<Result<_, _>>()?;
+    for child in running {
+        let output = child.wait_with_output()?;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    // At once, on a database that has nothing yet.
+    let owner = store::connect(&stack.database_url("tributary", "tributary"), 1).await?;
+    store::migrate::create_database(&owner, "fresh").await?;
+    let url = stack.database_url("tributary", "fresh");
+    let (one, two) = (store::connect(&url, 1).await?, store::connect(&url, 1).await?);
+    let (one, two) = tokio::join!(store::migrate::migrate(&one), store::migrate::migrate(&two));
+    one?;
+    two?;
+    let clickhouse = stack.clickhouse_url();
+    let (one, two) = tokio::join!(
+        sinks::schema::migrate(&clickhouse, "fresh"),
+        sinks::schema::migrate(&clickhouse, "fresh")
+    );
+    one?;
+    two?;
+    Ok(())
+}
