@@ -9,7 +9,7 @@ export TRIBUTARY_CACHE = $(CACHE)
 PROGRAM = $(CARGO_TARGET_DIR)/debug/tributary
 TEST_PYTHON = $(CACHE)/venv/bin/python
 
-.PHONY: help up build engines packages test lint unit e2e test-kafka bench compose-check clean
+.PHONY: help up build engines packages test lint unit e2e test-kafka compose-check clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -28,7 +28,7 @@ engines: packages ## Fetch the ClickHouse library, pinned by version and checksu
 
 test: lint unit e2e ## Format, lints, unit, property and end-to-end tests
 
-lint: packages
+lint: packages compose-check
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
@@ -46,9 +46,6 @@ $(TEST_PYTHON): tests/clients/requirements.txt
 
 test-kafka: build engines $(TEST_PYTHON) ## The same end-to-end tests against Apache Kafka
 	TRIBUTARY_TEST_PYTHON=$(TEST_PYTHON) tests/kafka/run.sh
-
-bench: packages engines ## Measure, and print ratios
-	cargo bench --locked -p tests
 
 compose-check: ## Check docker-compose.yml against the Compose specification's schema
 	tools/compose-check.sh
