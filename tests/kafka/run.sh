@@ -5,6 +5,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${TRIBUTARY_CACHE:-$HOME/.cache/tributary}/target}
 for tool in java mvn; do
     if ! command -v "$tool" >/dev/null; then
         echo "test-kafka: skipped, there is no $tool (Debian: apt-get install default-jre-headless maven)"

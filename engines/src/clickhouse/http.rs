@@ -1,12 +1,14 @@
 //! ClickHouse's HTTP interface: routes, headers, exception codes.
 
 use std::future::Future;
+use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -50,10 +52,38 @@ pub(super) async fn serve(
         .route("/", any(handle))
         .layer(DefaultBodyLimit::disable())
         .layer(RequestDecompressionLayer::new())
+        .layer(axum::middleware::map_request(take_lz4))
         .layer(compress)
         .with_state(Arc::clone(&sessions));
     axum::serve(listener, router).with_graceful_shutdown(stop).await?;
     tokio::task::spawn_blocking(move || sessions.shut_down()).await.map_err(std::io::Error::other)
+}
+
+/// Marks a body that is an LZ4 frame (`Content-Encoding: lz4`, what Python's
+/// clickhouse-connect sends), which the decompression layer does not know.
+#[derive(Clone, Copy)]
+struct Lz4Body;
+
+async fn take_lz4(mut http: Request) -> Request {
+    let encoding = http.headers().get(header::CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"lz4")) {
+        http.headers_mut().remove(header::CONTENT_ENCODING);
+        http.extensions_mut().insert(Lz4Body);
+    }
+    http
+}
+
+/// The plain body behind an LZ4 frame; gathered whole, unlike all others.
+async fn unpack_lz4(body: Body) -> Result<Body, EngineError> {
+    let bad = |error: String| {
+        EngineError(format!("Code: 271. DB::Exception: lz4 body: {error}. (CANNOT_DECOMPRESS)"))
+    };
+    let packed = axum::body::to_bytes(body, usize::MAX).await.map_err(|error| bad(error.to_string()))?;
+    let mut plain = Vec::new();
+    lz4_flex::frame::FrameDecoder::new(&packed[..])
+        .read_to_end(&mut plain)
+        .map_err(|error| bad(error.to_string()))?;
+    Ok(Body::from(plain))
 }
 
 async fn handle(State(sessions): State<Arc<Sessions>>, http: Request) -> Response {
@@ -66,7 +96,7 @@ async fn handle(State(sessions): State<Arc<Sessions>>, http: Request) -> Respons
     }
     let (outcome, format) = match authenticate(&request) {
         Err(error) => (Err(error), String::new()),
-        Ok(()) => match read_form(&parts.headers, body, &mut request).await {
+        Ok(()) => match read_body(&parts, body, &mut request).await {
             Err(error) => (Err(error), String::new()),
             Ok(body) => run(&sessions, &mut request, body, parts.method == Method::GET).await,
         },
@@ -92,6 +122,12 @@ fn authenticate(request: &QueryRequest) -> Result<(), EngineError> {
         "Code: 516. DB::Exception: {user}: Authentication failed: the embedded engine has only \
          the user default, without a password. (AUTHENTICATION_FAILED)"
     )))
+}
+
+/// The body to read the statement and its rows from.
+async fn read_body(parts: &Parts, body: Body, request: &mut QueryRequest) -> Result<Body, EngineError> {
+    let body = if parts.extensions.get::<Lz4Body>().is_some() { unpack_lz4(body).await? } else { body };
+    read_form(&parts.headers, body, request).await
 }
 
 /// Takes the fields of a form (`multipart/form-data`), which is how clients
@@ -315,7 +351,7 @@ fn status_of(code: u32) -> StatusCode {
         497 | 164 => StatusCode::FORBIDDEN,
         516 | 192 | 193 | 194 => StatusCode::FORBIDDEN,
         60 | 46 | 63 | 47 | 16 | 51 | 81 | 115 | 50 => StatusCode::NOT_FOUND,
-        62 | 6 | 26 | 27 | 33 | 38 | 41 | 43 | 53 | 70 | 72 | 117 | 131 | 210 | 456 | 457 => {
+        62 | 271 | 6 | 26 | 27 | 33 | 38 | 41 | 43 | 53 | 70 | 72 | 117 | 131 | 210 | 456 | 457 => {
             StatusCode::BAD_REQUEST
         }
         159 => StatusCode::REQUEST_TIMEOUT,
