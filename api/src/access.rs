@@ -62,14 +62,9 @@ impl FromRequestParts<Arc<App>> for InWorkspace {
             let message = "say which workspace: ?workspace=<id or slug>";
             return Err(ApiError::new(StatusCode::BAD_REQUEST, "missing_workspace", message));
         };
-        let workspaces = store::control::list_workspaces(&app.pool).await?;
-        workspaces
-            .into_iter()
-            .find(|workspace| workspace.slug == name || workspace.id.to_string() == name)
-            .map(Self)
-            .ok_or_else(|| {
-                let message = format!("there is no workspace {name:?}");
-                ApiError::new(StatusCode::NOT_FOUND, "unknown_workspace", message)
-            })
+        store::control::find_workspace(&app.pool, &name).await?.map(Self).ok_or_else(|| {
+            let message = format!("there is no workspace {name:?}");
+            ApiError::new(StatusCode::NOT_FOUND, "unknown_workspace", message)
+        })
     }
 }

@@ -70,12 +70,15 @@ pub async fn list_workspaces(pool: &Pool) -> Result<Vec<WorkspaceRow>, StoreErro
     Ok(sqlx::query_as(sql!("workspaces/list")).fetch_all(pool).await?)
 }
 
-/// One workspace.
+/// The workspace with this id or slug.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn workspace(pool: &Pool, id: Uuid) -> Result<Option<WorkspaceRow>, StoreError> {
-    Ok(sqlx::query_as(sql!("workspaces/get")).bind(id).fetch_optional(pool).await?)
+pub async fn find_workspace(pool: &Pool, id_or_slug: &str) -> Result<Option<WorkspaceRow>, StoreError> {
+    let id = Uuid::parse_str(id_or_slug).ok();
+    let found =
+        sqlx::query_as(sql!("workspaces/find")).bind(id).bind(id_or_slug).fetch_optional(pool).await?;
+    Ok(found)
 }
 
 /// Adds a key to a workspace, by its SHA-256.

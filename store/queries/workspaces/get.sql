@@ -1,3 +1,0 @@
-SELECT id, slug, name, currency::text AS currency, platform_fee_bps, time_zone
-FROM workspaces
-WHERE id = $1
