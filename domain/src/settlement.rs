@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::budget::Budget;
 use crate::command::{Basis, Command, Credit, Decision, Funding, Reason};
 use crate::dedupe::{Arrival, arrival};
-use crate::ids::{AccountId, CampaignId, EventId, LinkId, TransactionId, UserId, VisitorKey, WorkspaceId};
+use crate::ids::{CampaignId, EventId, LinkId, TransactionId, UserId, VisitorKey, WorkspaceId};
 use crate::ledger::{AccountKey, Split, Transaction, campaign_funding, campaign_payout, split};
 use crate::money::Money;
 use crate::rules::Objective;
@@ -143,12 +143,6 @@ impl Plan {
             *change = change.checked_add(line.amount_minor).expect("capped amounts, small batches");
         }
         changes
-    }
-
-    /// The ids of those accounts.
-    #[must_use]
-    pub fn account_ids(&self) -> Vec<AccountId> {
-        self.account_changes().keys().map(AccountKey::id).collect()
     }
 }
 
