@@ -9,7 +9,7 @@ export TRIBUTARY_CACHE = $(CACHE)
 PROGRAM = $(CARGO_TARGET_DIR)/debug/tributary
 TEST_PYTHON = $(CACHE)/venv/bin/python
 
-.PHONY: help up build engines packages test lint unit e2e test-kafka compose-check clean
+.PHONY: help up build engines packages test lint unit e2e test-kafka bench compose-check clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,10 @@ $(TEST_PYTHON): tests/clients/requirements.txt
 
 test-kafka: build engines $(TEST_PYTHON) ## The same end-to-end tests against Apache Kafka
 	TRIBUTARY_TEST_PYTHON=$(TEST_PYTHON) tests/kafka/run.sh
+
+bench: packages engines ## How fast each part is, beside a named limit, in one run (optimised build)
+	cargo build --locked --release --workspace
+	cargo bench --locked --workspace --bench pipeline -- $(BENCH)
 
 compose-check: ## Check docker-compose.yml against the Compose specification's schema
 	tools/compose-check.sh

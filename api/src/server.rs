@@ -10,8 +10,9 @@ use runtime::producer::Publisher;
 use runtime::shutdown::CancellationToken;
 use store::Pool;
 
+use crate::control::{campaigns, fundings, links, people, workspaces};
 use crate::error::ApiError;
-use crate::{control, reports};
+use crate::reports;
 
 /// How the API behaves.
 #[derive(Clone, Debug)]
@@ -48,16 +49,16 @@ pub async fn serve(
 
 fn router(app: Arc<App>) -> Router {
     Router::new()
-        .route("/v1/workspaces", post(control::create_workspace).get(control::list_workspaces))
-        .route("/v1/keys", post(control::create_key))
-        .route("/v1/creators", post(control::create_creator).get(control::list_creators))
-        .route("/v1/businesses", post(control::create_business).get(control::list_businesses))
-        .route("/v1/campaigns", post(control::create_campaign).get(control::list_campaigns))
-        .route("/v1/campaigns/{id}", get(control::get_campaign))
-        .route("/v1/campaigns/{id}/terms", post(control::add_terms))
-        .route("/v1/campaigns/{id}/fundings", post(control::fund))
-        .route("/v1/campaigns/{id}/creators", post(control::set_member))
-        .route("/v1/links", post(control::create_link).get(control::list_links))
+        .route("/v1/workspaces", post(workspaces::create_workspace).get(workspaces::list_workspaces))
+        .route("/v1/keys", post(workspaces::create_key))
+        .route("/v1/creators", post(people::create_creator).get(people::list_creators))
+        .route("/v1/businesses", post(people::create_business).get(people::list_businesses))
+        .route("/v1/campaigns", post(campaigns::create_campaign).get(campaigns::list_campaigns))
+        .route("/v1/campaigns/{id}", get(campaigns::get_campaign))
+        .route("/v1/campaigns/{id}/terms", post(campaigns::add_terms))
+        .route("/v1/campaigns/{id}/fundings", post(fundings::fund))
+        .route("/v1/campaigns/{id}/creators", post(campaigns::set_member))
+        .route("/v1/links", post(links::create_link).get(links::list_links))
         .route("/v1/wallets/{user}", get(reports::wallet))
         .route("/v1/leaderboards", get(reports::leaderboard))
         .route("/v1/conversions/{id}/explain", get(reports::explain))

@@ -7,7 +7,9 @@
 //! |---|---|
 //! | [`ids`] | names of things; ids derived from content |
 //! | [`money`] | amounts, currencies, fees, exact splits |
-//! | [`event`] | what comes in, its shape and its limits |
+//! | [`event`] | an event as it stands on Kafka |
+//! | [`native`] | an event as a client writes it, and its limits |
+//! | [`refusal`] | why a client's event is refused |
 //! | [`token`] | the signed click id (`tcid`) |
 //! | [`link`] | what stands behind a link's code |
 //! | [`dedupe`] | same id, same payload: ignored; other payload: quarantined |
@@ -31,6 +33,8 @@ pub mod ids;
 pub mod ledger;
 pub mod link;
 pub mod money;
+pub mod native;
+pub mod refusal;
 pub mod rules;
 pub mod settlement;
 pub mod token;

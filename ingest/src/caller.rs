@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use axum::http::{HeaderMap, StatusCode, header};
-use domain::event::{Client, MAX_TEXT_BYTES};
+use domain::event::Client;
 use domain::ids::WorkspaceId;
+use domain::native::MAX_TEXT_BYTES;
 
 use crate::error::ApiError;
 use crate::geo::GeoReader;

@@ -4,7 +4,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use domain::event::Refusal;
+use domain::refusal::Refusal;
 use serde::Serialize;
 
 /// A request that cannot be answered as asked.

@@ -32,6 +32,11 @@ pub(crate) struct UpArgs {
     #[arg(long, env = "TRIBUTARY_CLICKHOUSE_PORT", default_value_t = 8123, value_name = "PORT")]
     clickhouse_port: u16,
 
+    /// Start the engines only, with their tables and topics; run `ingest`, `process`, `sink` and
+    /// `api` beside them
+    #[arg(long, conflicts_with = "demo")]
+    engines_only: bool,
+
     /// Use the Kafka at --brokers instead of the embedded one
     #[arg(long)]
     no_kafka: bool,
@@ -118,6 +123,9 @@ async fn run_services(
         runtime::topics::forget_groups(&settings.brokers, &settings.groups()).await?;
     }
     settings.admin_key = Some(admin_key(&settings.admin_key_file(), settings.admin_key.as_deref())?);
+    if args.engines_only {
+        return serve_engines(settings, engines, stop, started).await;
+    }
     // Not a child of `stop`: the demo winds up before its services are told.
     let services_stop = CancellationToken::new();
     let services = vec![
@@ -156,6 +164,25 @@ async fn run_services(
     };
     services_stop.cancel();
     outcome.and(services.await)
+}
+
+async fn serve_engines(
+    settings: &Settings,
+    engines: &mut Engines,
+    stop: &CancellationToken,
+    started: Instant,
+) -> anyhow::Result<()> {
+    println!(
+        "Ready after {:.1} s: Kafka {}, Postgres {}, ClickHouse {}",
+        started.elapsed().as_secs_f64(),
+        settings.brokers,
+        settings.database_url,
+        settings.clickhouse_url
+    );
+    tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        failure = engines.failure() => Err(failure.into()),
+    }
 }
 
 /// The admin key: the setting, or the one in the file, which is made if it is

@@ -128,7 +128,7 @@ async fn explained(settings: &Settings, api: &ApiClient) -> anyhow::Result<()> {
                 "  touch     click {} {:.1} s before{}",
                 text(&touch["click"]),
                 std::time::Duration::from_millis(u64::try_from(before_ms).unwrap_or_default()).as_secs_f64(),
-                if touch["chosen"] == true { "  ← last touch in the window" } else { "" }
+                if touch["chosen"] == true { "  ← credited" } else { "" }
             );
         }
         for entry in list(&leg["entries"]) {
@@ -146,7 +146,9 @@ async fn explained(settings: &Settings, api: &ApiClient) -> anyhow::Result<()> {
 fn try_by_hand(settings: &Settings, world: &World) {
     let key = settings.admin_key_file();
     println!("\nTry by hand:");
-    println!("  curl -i http://{}/{}", settings.listen, world.links[0].code);
+    // As a browser: curl's own name is a robot's, and robots are on no leaderboard.
+    println!("  curl -i -A 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0' \\");
+    println!("       http://{}/{}", settings.listen, world.links[0].code);
     println!(
         "  curl -s '{}/?database={}' -d 'SELECT kind, count() FROM events GROUP BY kind'",
         settings.clickhouse_url, settings.clickhouse_database

@@ -1,0 +1,91 @@
+//! Money for campaigns.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use domain::command::{Command, Funding};
+use domain::ids::{CampaignId, WorkspaceId};
+use domain::money::{Currency, Money, check_amount};
+use runtime::clock::now_ms;
+use serde::Deserialize;
+use serde_json::json;
+use store::ledger::FundingState;
+use uuid::Uuid;
+
+use crate::access::InWorkspace;
+use crate::control::campaigns::campaign;
+use crate::control::{Body, commit, created};
+use crate::error::ApiError;
+use crate::server::App;
+
+/// A caller waits at most this long for a funding to be settled.
+const FUNDING_WAIT: Duration = Duration::from_secs(10);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FundingInput {
+    external_id: String,
+    amount_minor: i64,
+}
+
+/// Sends a funding to settlement, and waits for it. Budgets have one writer,
+/// settlement, so a funding takes its place in the campaign's log like every
+/// payout.
+pub(crate) async fn fund(
+    State(app): State<Arc<App>>,
+    InWorkspace(workspace): InWorkspace,
+    Path(id): Path<Uuid>,
+    body: Body<FundingInput>,
+) -> Result<Response, ApiError> {
+    let Json(input) = body?;
+    if input.amount_minor <= 0 || check_amount(input.amount_minor).is_err() {
+        return Err(ApiError::invalid("amount_minor", "must be above 0 and within the limit"));
+    }
+    if input.external_id.is_empty() || input.external_id.len() > 128 {
+        return Err(ApiError::invalid("external_id", "must have 1 to 128 bytes"));
+    }
+    let campaign = campaign(&app, workspace.id, id).await?;
+    let currency = Currency::new(&campaign.currency).map_err(|error| ApiError::invalid("currency", error))?;
+    let funding = Funding {
+        external_id: input.external_id,
+        workspace: WorkspaceId(workspace.id),
+        campaign: CampaignId(id),
+        money: Money { amount_minor: input.amount_minor, currency },
+        at_ms: now_ms(),
+    };
+    let transaction = store::begin(&app.pool).await?;
+    commit(transaction, "fund", "campaign", id, &json!(funding)).await?;
+    let command = Command::Fund(funding.clone());
+    let payload = serde_json::to_vec(&command).expect("commands are JSON");
+    let topic = &app.settings.credits_topic;
+    if let Err(error) = app.publisher.publish(topic, command.key().to_string().as_bytes(), &payload).await {
+        tracing::error!(%error, "a funding was not published");
+        let message = "Kafka does not answer; send the same request again, it funds once";
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "kafka_unavailable", message));
+    }
+    funding_answer(&app, &funding).await
+}
+
+async fn funding_answer(app: &App, funding: &Funding) -> Result<Response, ApiError> {
+    let started = Instant::now();
+    let shown = json!({ "id": funding.id(), "external_id": funding.external_id, "money": funding.money });
+    loop {
+        match store::ledger::funding_state(&app.pool, funding).await? {
+            FundingState::Posted => {
+                return Ok(created(json!({ "funding": shown, "state": "posted" })));
+            }
+            FundingState::Quarantined { reason } => return Err(ApiError::conflict(reason)),
+            FundingState::Waiting if started.elapsed() < FUNDING_WAIT => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            FundingState::Waiting => {
+                let body = json!({ "funding": shown, "state": "waiting" });
+                return Ok((StatusCode::ACCEPTED, Json(body)).into_response());
+            }
+        }
+    }
+}

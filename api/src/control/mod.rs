@@ -1,0 +1,56 @@
+//! Control calls. Each change is written down in the audit log, in the same
+//! transaction.
+//!
+//! | module | controls |
+//! |---|---|
+//! | [`workspaces`] | workspaces and their keys |
+//! | [`people`] | creators and businesses |
+//! | [`campaigns`] | campaigns, their terms and who takes part |
+//! | [`fundings`] | money for campaigns |
+//! | [`links`] | tracking links |
+
+pub(crate) mod campaigns;
+pub(crate) mod fundings;
+pub(crate) mod links;
+pub(crate) mod people;
+pub(crate) mod workspaces;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use domain::money::FULL_BPS;
+use serde::Serialize;
+use serde_json::Value;
+use store::Transaction;
+use uuid::Uuid;
+
+use crate::error::ApiError;
+
+/// The actor in the audit log of whoever has the admin key.
+const ADMIN: &str = "admin";
+
+type Body<T> = Result<Json<T>, JsonRejection>;
+
+fn created(body: impl Serialize) -> Response {
+    (StatusCode::CREATED, Json(body)).into_response()
+}
+
+fn check_bps(field: &str, bps: u16) -> Result<(), ApiError> {
+    if bps > FULL_BPS {
+        return Err(ApiError::invalid(field, format!("{bps} basis points are more than 100 % ({FULL_BPS})")));
+    }
+    Ok(())
+}
+
+/// Commits a change, with its entry in the audit log.
+async fn commit(
+    mut transaction: Transaction,
+    action: &str,
+    kind: &str,
+    id: Uuid,
+    after: &Value,
+) -> Result<(), ApiError> {
+    store::control::audit(&mut transaction, ADMIN, action, kind, id, after).await?;
+    Ok(store::commit(transaction).await?)
+}

@@ -1,0 +1,421 @@
+//! The event as a client writes it, and the rules by which it becomes one for
+//! Kafka.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::event::{Body, Client, Event, payload_hash};
+use crate::ids::{EventId, VisitorKey, WorkspaceId};
+use crate::money::{Currency, Money, check_amount};
+use crate::refusal::Refusal;
+use crate::token::{SigningKey, verify};
+
+/// Longest id, name, goal or code, in bytes.
+pub const MAX_NAME_BYTES: usize = 128;
+/// Longest address or other text, in bytes.
+pub const MAX_TEXT_BYTES: usize = 2_048;
+/// Largest `properties`, as JSON, in bytes.
+pub const MAX_PROPERTIES_BYTES: usize = 16_384;
+/// Deepest nesting inside `properties`.
+pub const MAX_PROPERTIES_DEPTH: usize = 8;
+/// An event's time may be this far ahead of the collector's clock.
+pub const MAX_CLOCK_AHEAD_MS: i64 = 5 * 60 * 1_000;
+/// No event is older than 2000-01-01T00:00:00Z.
+pub const MIN_EVENT_MS: i64 = 946_684_800_000;
+
+/// An event as a client writes it to `/v1/events`. Unknown fields are refused:
+/// a misspelt `value` must not become a sale of nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NativeEvent {
+    /// `page`, `track`, `identify`, `conversion` or `sale`.
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    /// The client's own id; a repeat of it is recognised.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// RFC 3339 text or milliseconds since 1970; now, if absent.
+    #[serde(default)]
+    pub timestamp: Option<Value>,
+    /// The visitor, as the client knows them (the cookie `tvid`, for example).
+    #[serde(default)]
+    pub visitor_id: Option<String>,
+    /// The user, as the client knows them.
+    #[serde(default)]
+    pub user_id: Option<String>,
+    /// The click token of the landing page's address.
+    #[serde(default)]
+    pub tcid: Option<String>,
+    /// Page: its address.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// Page: its title.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// Track: what was done.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Conversion: the goal reached.
+    #[serde(default)]
+    pub goal: Option<String>,
+    /// Sale, conversion: the order's number.
+    #[serde(default)]
+    pub order_id: Option<String>,
+    /// Sale, conversion: what it is worth.
+    #[serde(default)]
+    pub value: Option<NativeMoney>,
+    /// Page, track, identify: anything else.
+    #[serde(default)]
+    pub properties: Option<BTreeMap<String, Value>>,
+    /// Where the client came from.
+    #[serde(default)]
+    pub referrer: Option<String>,
+    /// The client's user agent, when a server passes it on.
+    #[serde(default)]
+    pub user_agent: Option<String>,
+    /// The client's address, when a server passes it on.
+    #[serde(default)]
+    pub ip: Option<String>,
+}
+
+/// `{"amount_minor": 1999, "currency": "USD"}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NativeMoney {
+    /// Whole minor units.
+    pub amount_minor: i64,
+    /// ISO 4217.
+    pub currency: String,
+}
+
+/// What the collector adds to a client's event.
+#[derive(Clone, Debug)]
+pub struct Intake<'a> {
+    /// Whose key the client used.
+    pub workspace: WorkspaceId,
+    /// The collector's clock.
+    pub now_ms: i64,
+    /// The id to give an event that brings none.
+    pub fresh_id: EventId,
+    /// The keys that click tokens may be signed with.
+    pub keys: &'a [SigningKey],
+}
+
+impl NativeEvent {
+    /// Reads one event from JSON.
+    ///
+    /// # Errors
+    /// When it is not JSON, or not of an event's shape.
+    pub fn read(json: &[u8]) -> Result<Self, Refusal> {
+        Ok(serde_json::from_slice(json)?)
+    }
+
+    /// Turns a client's event into one for Kafka; `client` and `bot` are left
+    /// for the collector to fill.
+    ///
+    /// # Errors
+    /// When a field is missing, too large or cannot be.
+    pub fn accept(self, intake: &Intake<'_>) -> Result<Event, Refusal> {
+        self.check_lengths()?;
+        let workspace = intake.workspace;
+        let token = self.tcid.as_deref().map(|text| verify(text, workspace, intake.keys)).transpose()?;
+        let kind = known_kind(&self.kind)?;
+        let visitor = match (&token, &self.visitor_id, &self.user_id) {
+            (Some(token), _, _) => token.visitor,
+            (None, Some(id), _) => VisitorKey::derive(workspace, id),
+            (None, None, Some(id)) => VisitorKey::derive_user(workspace, id),
+            (None, None, None) => {
+                return Err(Refusal::Missing { kind, field: "visitor_id, user_id or tcid" });
+            }
+        };
+        let stated_at_ms = self.timestamp.as_ref().map(read_timestamp).transpose()?;
+        if let Some(at_ms) = stated_at_ms {
+            check_event_time(at_ms, intake.now_ms)?;
+        }
+        let order_id = self.order_id.clone();
+        let body = self.body(kind, token.map(|token| token.click))?;
+        // An order's number names its sale, whoever reports it and how often.
+        let id = match (&self.id, &order_id) {
+            (Some(id), _) => EventId::from_client(workspace, id),
+            (None, Some(order)) => EventId::from_client(workspace, &format!("{kind}:{order}")),
+            (None, None) => intake.fresh_id,
+        };
+        let payload_hash = payload_hash(&(&body, visitor, stated_at_ms));
+        Ok(Event {
+            id,
+            workspace,
+            visitor,
+            // A clock that runs ahead must not outrun the rules.
+            at_ms: stated_at_ms.map_or(intake.now_ms, |at_ms| at_ms.min(intake.now_ms)),
+            received_at_ms: intake.now_ms,
+            payload_hash,
+            body,
+            client: Client::default(),
+            bot: None,
+        })
+    }
+
+    fn check_lengths(&self) -> Result<(), Refusal> {
+        for (field, text, limit) in [
+            ("id", &self.id, MAX_NAME_BYTES),
+            ("visitor_id", &self.visitor_id, MAX_NAME_BYTES),
+            ("user_id", &self.user_id, MAX_NAME_BYTES),
+            ("name", &self.name, MAX_NAME_BYTES),
+            ("goal", &self.goal, MAX_NAME_BYTES),
+            ("order_id", &self.order_id, MAX_NAME_BYTES),
+            ("url", &self.url, MAX_TEXT_BYTES),
+            ("title", &self.title, MAX_TEXT_BYTES),
+            ("referrer", &self.referrer, MAX_TEXT_BYTES),
+            ("user_agent", &self.user_agent, MAX_TEXT_BYTES),
+        ] {
+            match text {
+                Some(text) if text.len() > limit => {
+                    return Err(Refusal::TooLarge { field, limit });
+                }
+                Some(text) if text.is_empty() => {
+                    let message = "is empty; leave it out instead".to_owned();
+                    return Err(Refusal::Invalid { field, message });
+                }
+                _ => {}
+            }
+        }
+        let Some(properties) = &self.properties else { return Ok(()) };
+        let field = "properties";
+        if properties.values().any(|value| depth_exceeds(value, MAX_PROPERTIES_DEPTH)) {
+            let message = format!("nested deeper than {MAX_PROPERTIES_DEPTH}");
+            return Err(Refusal::Invalid { field, message });
+        }
+        if serde_json::to_vec(properties)?.len() > MAX_PROPERTIES_BYTES {
+            return Err(Refusal::TooLarge { field, limit: MAX_PROPERTIES_BYTES });
+        }
+        Ok(())
+    }
+
+    fn body(&self, kind: &'static str, click: Option<EventId>) -> Result<Body, Refusal> {
+        let need = |text: &Option<String>, field| text.clone().ok_or(Refusal::Missing { kind, field });
+        let properties = || self.properties.clone().unwrap_or_default();
+        let value = self.value.as_ref().map(NativeMoney::accept).transpose()?;
+        Ok(match kind {
+            "page" => Body::Page {
+                url: need(&self.url, "url")?,
+                title: self.title.clone(),
+                properties: properties(),
+            },
+            "track" => Body::Track { name: need(&self.name, "name")?, properties: properties() },
+            "identify" => {
+                Body::Identify { user_id: need(&self.user_id, "user_id")?, properties: properties() }
+            }
+            "conversion" => Body::Conversion {
+                goal: need(&self.goal, "goal")?,
+                value,
+                order_id: self.order_id.clone(),
+                click,
+            },
+            _ => Body::Sale {
+                order_id: need(&self.order_id, "order_id")?,
+                value: value.ok_or(Refusal::Missing { kind, field: "value" })?,
+                click,
+            },
+        })
+    }
+}
+
+impl NativeMoney {
+    fn accept(&self) -> Result<Money, Refusal> {
+        let invalid =
+            |error: crate::money::MoneyError| Refusal::Invalid { field: "value", message: error.to_string() };
+        let currency = Currency::new(&self.currency).map_err(invalid)?;
+        let amount_minor = check_amount(self.amount_minor).map_err(invalid)?;
+        if amount_minor < 0 {
+            let message = "amount_minor is negative; a return is a refund, not a sale".to_owned();
+            return Err(Refusal::Invalid { field: "value", message });
+        }
+        Ok(Money { amount_minor, currency })
+    }
+}
+
+fn known_kind(kind: &str) -> Result<&'static str, Refusal> {
+    ["page", "track", "identify", "conversion", "sale"]
+        .into_iter()
+        .find(|known| *known == kind)
+        .ok_or_else(|| Refusal::UnknownType(kind.chars().take(64).collect()))
+}
+
+fn read_timestamp(value: &Value) -> Result<i64, Refusal> {
+    let invalid = || Refusal::Invalid {
+        field: "timestamp",
+        message: "must be RFC 3339 text such as \"2026-01-31T12:00:00Z\", or whole milliseconds \
+                  since 1970"
+            .to_owned(),
+    };
+    match value {
+        Value::Number(number) => number.as_i64().ok_or_else(invalid),
+        Value::String(text) => {
+            let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_unreadable| invalid())?;
+            moment
+                .unix_timestamp_nanos()
+                .checked_div_euclid(1_000_000)
+                .and_then(|ms| i64::try_from(ms).ok())
+                .ok_or_else(invalid)
+        }
+        _ => Err(invalid()),
+    }
+}
+
+fn check_event_time(at_ms: i64, now_ms: i64) -> Result<(), Refusal> {
+    let latest = now_ms.saturating_add(MAX_CLOCK_AHEAD_MS);
+    let message = if at_ms > latest {
+        "is more than five minutes in the future"
+    } else if at_ms < MIN_EVENT_MS {
+        "is before the year 2000 (seconds where milliseconds are meant?)"
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::Invalid { field: "timestamp", message: message.to_owned() })
+}
+
+fn depth_exceeds(value: &Value, limit: usize) -> bool {
+    let Some(below) = limit.checked_sub(1) else { return true };
+    match value {
+        Value::Array(items) => items.iter().any(|item| depth_exceeds(item, below)),
+        Value::Object(fields) => fields.values().any(|field| depth_exceeds(field, below)),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const NOW_MS: i64 = 1_800_000_000_000;
+
+    fn accept(json: &str) -> Result<Event, Refusal> {
+        let keys = [SigningKey { id: 0, secret: vec![1; 32] }];
+        let intake = Intake {
+            workspace: WorkspaceId(Uuid::from_u128(1)),
+            now_ms: NOW_MS,
+            fresh_id: EventId(Uuid::from_u128(99)),
+            keys: &keys,
+        };
+        NativeEvent::read(json.as_bytes())?.accept(&intake)
+    }
+
+    #[test]
+    fn each_kind_is_accepted() {
+        for (json, kind) in [
+            (r#"{"type":"page","visitor_id":"v","url":"https://a.example/"}"#, "page"),
+            (r#"{"type":"track","visitor_id":"v","name":"play","properties":{"s":1}}"#, "track"),
+            (r#"{"type":"identify","visitor_id":"v","user_id":"u"}"#, "identify"),
+            (r#"{"type":"conversion","user_id":"u","goal":"signup"}"#, "conversion"),
+            (
+                r#"{"type":"sale","visitor_id":"v","order_id":"1","value":{"amount_minor":5,"currency":"USD"}}"#,
+                "sale",
+            ),
+        ] {
+            assert_eq!(accept(json).unwrap().body.kind(), kind);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (json, code, text) in [
+            ("{", "malformed_json", "line 1, column 1"),
+            (r#"{"type":"page",}"#, "malformed_json", "column 16"),
+            (r#"{"type":"page","visitor":"v"}"#, "invalid_shape", "unknown field `visitor`"),
+            (r#"{"type":"view","visitor_id":"v"}"#, "unknown_type", "\"view\""),
+            (r#"{"visitor_id":"v"}"#, "unknown_type", "\"\""),
+            (r#"{"type":"page","visitor_id":"v"}"#, "missing_field", "needs url"),
+            (r#"{"type":"page","url":"/"}"#, "missing_field", "visitor_id, user_id or tcid"),
+            (r#"{"type":"page","visitor_id":"","url":"/"}"#, "invalid_field", "visitor_id: is empty"),
+            (r#"{"type":"conversion","tcid":"x","goal":"g"}"#, "token_malformed", "not a click token"),
+            (
+                r#"{"type":"sale","visitor_id":"v","order_id":"1","value":{"amount_minor":5,"currency":"usd"}}"#,
+                "invalid_field",
+                "ISO 4217",
+            ),
+            (
+                r#"{"type":"sale","visitor_id":"v","order_id":"1","value":{"amount_minor":-5,"currency":"USD"}}"#,
+                "invalid_field",
+                "negative",
+            ),
+            (
+                r#"{"type":"sale","visitor_id":"v","order_id":"1","value":{"amount_minor":1.5,"currency":"USD"}}"#,
+                "invalid_shape",
+                "expected i64",
+            ),
+            (r#"{"type":"page","visitor_id":"v","url":"/","timestamp":1}"#, "invalid_field", "2000"),
+            (
+                r#"{"type":"page","visitor_id":"v","url":"/","timestamp":"2099-01-01T00:00:00Z"}"#,
+                "invalid_field",
+                "future",
+            ),
+        ] {
+            let refusal = accept(json).unwrap_err();
+            assert_eq!(refusal.code(), code, "{json}: {refusal}");
+            assert!(refusal.to_string().contains(text), "{json}: {refusal}");
+        }
+        let long = format!(r#"{{"type":"page","visitor_id":"v","url":"{}"}}"#, "x".repeat(3_000));
+        assert_eq!(accept(&long).unwrap_err().code(), "too_large");
+        let deep = "[".repeat(20) + &"]".repeat(20);
+        let deep = format!(r#"{{"type":"track","visitor_id":"v","name":"n","properties":{{"a":{deep}}}}}"#);
+        assert_eq!(accept(&deep).unwrap_err().code(), "invalid_field");
+    }
+
+    #[test]
+    fn an_order_names_its_sale() {
+        let sale = |extra: &str| {
+            accept(&format!(
+                r#"{{"type":"sale","order_id":"1","value":{{"amount_minor":5,"currency":"USD"}},{extra}}}"#
+            ))
+            .unwrap()
+        };
+        let one = sale(r#""visitor_id":"a""#);
+        assert_eq!(one.id, sale(r#""visitor_id":"b""#).id);
+        assert_ne!(one.payload_hash, sale(r#""visitor_id":"b""#).payload_hash);
+        assert_ne!(one.id, sale(r#""visitor_id":"a","id":"x""#).id);
+    }
+
+    #[test]
+    fn a_repeat_hashes_the_same() {
+        let one = accept(
+            r#"{"type":"track","visitor_id":"v","id":"1","name":"n","properties":{"b":1,"a":{"y":1,"x":2}}}"#,
+        );
+        let two = accept(
+            r#"{"id":"1","properties":{"a":{"x":2,"y":1},"b":1},"type":"track","name":"n","visitor_id":"v"}"#,
+        );
+        assert_eq!(one.unwrap(), two.unwrap());
+    }
+
+    #[test]
+    fn times_are_read_both_ways() {
+        let at = |timestamp: &str| {
+            let json = format!(r#"{{"type":"page","visitor_id":"v","url":"/","timestamp":{timestamp}}}"#);
+            accept(&json).unwrap().at_ms
+        };
+        assert_eq!(at("\"2026-11-21T10:00:00.123+01:00\""), 1_795_251_600_123);
+        assert_eq!(at("1795251600123"), 1_795_251_600_123);
+    }
+
+    #[test]
+    fn events_round_trip() {
+        let event = accept(r#"{"type":"track","visitor_id":"v","name":"n","properties":{"a":[1,"x",null]}}"#)
+            .unwrap();
+        let json = serde_json::to_vec(&event).unwrap();
+        assert_eq!(serde_json::from_slice::<Event>(&json).unwrap(), event);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_get_an_answer(bytes: Vec<u8>) {
+            if let Err(refusal) = NativeEvent::read(&bytes) {
+                assert!(!refusal.to_string().is_empty());
+            }
+        }
+    }
+}

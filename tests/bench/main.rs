@@ -1,0 +1,44 @@
+//! `make bench`: how fast each part is, as a ratio to a named limit measured
+//! in the same run. Two-core figures of different days do not compare; the
+//! ratios do.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints a table")]
+
+mod bare;
+mod clicks;
+mod load;
+mod settlement;
+mod sink;
+mod table;
+
+use anyhow::Context as _;
+use table::Table;
+
+/// What each part is called on the command line.
+const PARTS: [&str; 3] = ["clicks", "settlement", "sink"];
+
+fn main() -> anyhow::Result<()> {
+    // Cargo adds `--bench`.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if let [mode, port] = &arguments[..]
+        && mode == bare::MODE
+    {
+        return runtime.block_on(bare::serve(port.parse().context("a port")?));
+    }
+    for argument in &arguments {
+        anyhow::ensure!(PARTS.contains(&argument.as_str()), "there is no part {argument:?}; {PARTS:?}");
+    }
+    let wanted = |part: &str| arguments.is_empty() || arguments.iter().any(|a| a == part);
+    let mut table = Table::default();
+    if wanted("clicks") {
+        runtime.block_on(clicks::measure(&mut table))?;
+    }
+    if wanted("settlement") {
+        runtime.block_on(settlement::measure(&mut table))?;
+    }
+    if wanted("sink") {
+        runtime.block_on(sink::measure(&mut table))?;
+    }
+    println!("\n{table}");
+    Ok(())
+}

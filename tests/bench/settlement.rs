@@ -1,0 +1,214 @@
+//! Settlement, from Kafka into the books, beside the same SQL driven directly.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use domain::chain::Records;
+use domain::command::{Basis, BasisTouch, Command, Credit, Decision, Funding};
+use domain::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId};
+use domain::money::{Currency, Money};
+use domain::rules::Objective;
+use domain::settlement::{campaigns_of, ids_of, settle};
+use processors::settlement::SettlementSettings;
+use runtime::consumer::BatchLimits;
+use runtime::producer::{ProducerSettings, Publisher};
+use runtime::shutdown::CancellationToken;
+use runtime::topics::{TopicSettings, Topics};
+use store::Pool;
+use store::batches::NewBatch;
+use tests::Stack;
+use uuid::Uuid;
+
+use crate::table::Table;
+
+const CAMPAIGNS: u128 = 8;
+const CREDITS: u128 = 100_000;
+const BATCH: usize = 5_000;
+const AT_MS: i64 = 1_790_000_000_000;
+
+pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
+    println!("settlement: {CREDITS} payable actions of {CAMPAIGNS} campaigns …");
+    let stack = Stack::start_with(&["--engines-only"])?;
+    let topics = Topics::new("bench-");
+    let commands = commands();
+    publish(&stack, &topics, &commands).await?;
+    let direct = direct(&database(&stack, "direct").await?, &commands).await?;
+    table.limit("settlement's SQL alone, batches of 5,000", direct, "one connection, rows worked out before");
+    let piped = through_kafka(&stack, &database(&stack, "piped").await?, topics, commands.len()).await?;
+    table.figure("settlement: events from Kafka into the books", piped, direct, "3 ledger entries an event");
+    Ok(())
+}
+
+/// A database of its own, with the tables.
+async fn database(stack: &Stack, name: &str) -> anyhow::Result<Pool> {
+    let owner = store::connect(&stack.database_url("tributary", "tributary"), 1).await?;
+    store::migrate::create_database(&owner, name).await?;
+    let owner = store::connect(&stack.database_url("tributary", name), 1).await?;
+    store::migrate::migrate(&owner).await?;
+    Ok(store::connect(&stack.database_url("tributary_app", name), 8).await?)
+}
+
+fn usd(amount_minor: i64) -> Money {
+    Money { amount_minor, currency: Currency::new("USD").expect("ISO 4217") }
+}
+
+/// Fundings that suffice, then clicks that are all to be paid.
+fn commands() -> Vec<Command> {
+    let workspace = WorkspaceId(Uuid::from_u128(1));
+    let campaign = |number: u128| CampaignId(Uuid::from_u128(100 + number % CAMPAIGNS));
+    let fundings = (0..CAMPAIGNS).map(|number| {
+        Command::Fund(Funding {
+            external_id: format!("funding-{number}"),
+            workspace,
+            campaign: campaign(number),
+            money: usd(1_000_000_000),
+            at_ms: AT_MS,
+        })
+    });
+    let credits = (0..CREDITS).map(|number| {
+        let event = EventId(Uuid::from_u128(1 << 80 | number));
+        let creator = UserId(Uuid::from_u128(1_000 + number % 200));
+        let link = LinkId(Uuid::from_u128(10_000 + number % 1_000));
+        let touch = BasisTouch {
+            click: event,
+            link,
+            campaign: campaign(number),
+            creator,
+            at_ms: AT_MS,
+            chosen: true,
+        };
+        Command::Credit(Credit {
+            event,
+            leg: 0,
+            kind: Objective::Click,
+            workspace,
+            at_ms: AT_MS,
+            visitor: VisitorKey(number.to_be_bytes()),
+            payload_hash: format!("{number:064x}"),
+            campaign: Some(campaign(number)),
+            creator: Some(creator),
+            link: Some(link),
+            click: Some(event),
+            value: None,
+            decision: Decision::Payable { payout: usd(25), fee_bps: 1_000 },
+            basis: Basis {
+                model: "last_touch".to_owned(),
+                terms_version: Some(1),
+                window_ms: Some(2_592_000_000),
+                touches: vec![touch],
+            },
+        })
+    });
+    fundings.chain(credits).collect()
+}
+
+async fn publish(stack: &Stack, topics: &Topics, commands: &[Command]) -> anyhow::Result<()> {
+    let settings = TopicSettings { partitions: 4, replication: 1, retention: Duration::from_secs(86_400) };
+    runtime::topics::ensure(&stack.brokers(), topics, settings).await?;
+    let publisher = Publisher::new(&stack.brokers(), ProducerSettings::default())?;
+    for chunk in commands.chunks(20_000) {
+        let mut pending = Vec::with_capacity(chunk.len());
+        for command in chunk {
+            let payload = serde_json::to_vec(command)?;
+            pending.push(publisher.send(&topics.credits, command.key().as_bytes(), &payload)?);
+        }
+        for delivery in pending {
+            delivery.acknowledged().await?;
+        }
+    }
+    Ok(())
+}
+
+/// Events a second of settlement itself, from its first batch to its last.
+async fn through_kafka(stack: &Stack, pool: &Pool, topics: Topics, expected: usize) -> anyhow::Result<f64> {
+    let settings = SettlementSettings {
+        brokers: stack.brokers(),
+        group: "bench-settlement".to_owned(),
+        topics,
+        batch: BatchLimits { max_messages: BATCH, max_wait: Duration::from_millis(200) },
+    };
+    let publisher = Publisher::new(&stack.brokers(), ProducerSettings::default())?;
+    let stop = CancellationToken::new();
+    let settling = {
+        let (pool, stop, handle) = (pool.clone(), stop.clone(), tokio::runtime::Handle::current());
+        tokio::task::spawn_blocking(move || {
+            processors::settlement::run(settings, pool, publisher, handle, stop)
+        })
+    };
+    let expected = i64::try_from(expected)?;
+    let mut first: Option<(Instant, i64)> = None;
+    let rate = loop {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let settled: i64 = store::offsets::list(pool).await?.iter().map(|(_, _, next)| next).sum();
+        match first {
+            None if settled > 0 => first = Some((Instant::now(), settled)),
+            Some((since, before)) if settled == expected => {
+                break (settled - before) as f64 / since.elapsed().as_secs_f64();
+            }
+            _ => ensure!(!settling.is_finished(), "settlement ended early"),
+        }
+    };
+    stop.cancel();
+    settling.await??;
+    Ok(rate)
+}
+
+/// Events a second of settlement's SQL on one connection. The clock stands
+/// still while it is worked out what to write.
+async fn direct(pool: &Pool, commands: &[Command]) -> anyhow::Result<f64> {
+    let mut in_sql = Duration::ZERO;
+    let mut first_offset = 0;
+    store::offsets::next_offset(pool, "direct", 0).await?;
+    for commands in commands.chunks(BATCH) {
+        let next = first_offset + i64::try_from(commands.len())?;
+        in_sql += settle_directly(pool, commands, first_offset, next).await?;
+        first_offset = next;
+    }
+    Ok(commands.len() as f64 / in_sql.as_secs_f64())
+}
+
+async fn settle_directly(
+    pool: &Pool,
+    commands: &[Command],
+    first_offset: i64,
+    next: i64,
+) -> anyhow::Result<Duration> {
+    let (topic, partition) = ("direct", 0);
+    let (campaigns, ids) = (campaigns_of(commands), ids_of(commands));
+    let mut in_sql = Duration::ZERO;
+    let started = Instant::now();
+    let mut transaction = store::begin(pool).await?;
+    let moved = store::offsets::advance(&mut transaction, topic, partition, first_offset, next).await?;
+    let budgets = store::ledger::lock_budgets(&mut transaction, &campaigns).await?;
+    let known = store::outcomes::known(&mut transaction, &ids).await?;
+    let previous_hash = store::batches::last_hash(&mut transaction, topic, partition).await?;
+    in_sql += started.elapsed();
+    ensure!(moved, "nobody else settles");
+    let plan = settle(commands, known, BTreeMap::clone(&budgets));
+    let records = Records::of(&plan);
+    let batch = NewBatch {
+        topic,
+        partition,
+        first_offset,
+        last_offset: next - 1,
+        outcome_count: plan.outcomes.len(),
+        transaction_count: plan.transactions.len(),
+        line_count: records.lines.len(),
+        previous_hash,
+        hash: records.chained(&previous_hash),
+    };
+    let changes = plan.account_changes();
+    let started = Instant::now();
+    let batch = store::batches::insert(&mut transaction, &batch).await?;
+    let inserted = store::outcomes::insert(&mut transaction, batch, &plan.outcomes).await?;
+    store::ledger::insert_fundings(&mut transaction, batch, &plan.fundings).await?;
+    store::ledger::post(&mut transaction, batch, &plan.transactions, &changes).await?;
+    store::ledger::save_budgets(&mut transaction, plan.budgets.values()).await?;
+    store::commit(transaction).await?;
+    in_sql += started.elapsed();
+    let posted = plan.outcomes.iter().filter(|outcome| outcome.reason.is_none()).count();
+    ensure!(posted == plan.outcomes.len(), "all are to be paid");
+    ensure!(usize::try_from(inserted).context("a count")? == posted, "all are new");
+    Ok(in_sql)
+}

@@ -1,0 +1,142 @@
+//! The event sink, from Kafka into ClickHouse, beside one direct insert of the
+//! same rows.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use domain::event::{Body, Client, Event};
+use domain::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId};
+use runtime::producer::{ProducerSettings, Publisher};
+use runtime::shutdown::CancellationToken;
+use runtime::topics::{TopicSettings, Topics};
+use sinks::EventRow;
+use sinks::events::EventSinkSettings;
+use tests::Stack;
+use uuid::Uuid;
+
+use crate::table::Table;
+
+const EVENTS: u64 = 400_000;
+const AT_MS: i64 = 1_790_000_000_000;
+
+pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
+    println!("sink: {EVENTS} clicks …");
+    let stack = Stack::start_with(&["--engines-only"])?;
+    let topics = Topics::new("bench-");
+    publish(&stack, &topics).await?;
+    let piped = through_kafka(&stack, topics.events).await?;
+    let direct = direct(&stack).await?;
+    table.limit("one direct insert through the clickhouse crate", direct, "the same rows, already in memory");
+    table.figure(
+        "event sink: rows from Kafka into ClickHouse",
+        piped,
+        direct,
+        "exactly once, ranges in Postgres",
+    );
+    Ok(())
+}
+
+fn click(number: u64) -> Event {
+    let id = |base: u128| Uuid::from_u128(base << 64 | u128::from(number));
+    Event {
+        id: EventId(id(1)),
+        workspace: WorkspaceId(Uuid::from_u128(7)),
+        visitor: VisitorKey(id(2).into_bytes()),
+        at_ms: AT_MS + i64::try_from(number).unwrap_or_default(),
+        received_at_ms: AT_MS + i64::try_from(number).unwrap_or_default(),
+        payload_hash: format!("{:032x}{:032x}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15), number),
+        body: Body::Click {
+            link: LinkId(Uuid::from_u128(u128::from(number % 60))),
+            campaign: CampaignId(Uuid::from_u128(u128::from(number % 4))),
+            creator: UserId(Uuid::from_u128(u128::from(number % 12))),
+            supporter: None,
+        },
+        client: Client {
+            network: Some(format!("203.0.{}.0", number % 250)),
+            user_agent: Some(
+                "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".to_owned(),
+            ),
+            referrer: Some(format!("https://social.example/post/{}", number % 1_000)),
+            country: Some("DE".to_owned()),
+            city: Some("Berlin".to_owned()),
+        },
+        bot: None,
+    }
+}
+
+async fn publish(stack: &Stack, topics: &Topics) -> anyhow::Result<()> {
+    let settings = TopicSettings { partitions: 4, replication: 1, retention: Duration::from_secs(86_400) };
+    runtime::topics::ensure(&stack.brokers(), topics, settings).await?;
+    let publisher = Publisher::new(&stack.brokers(), ProducerSettings::default())?;
+    let mut pending = Vec::new();
+    for number in 0..EVENTS {
+        let event = click(number);
+        let key = event.visitor.to_string();
+        pending.push(publisher.send(&topics.events, key.as_bytes(), &serde_json::to_vec(&event)?)?);
+        if pending.len() == 20_000 || number + 1 == EVENTS {
+            for delivery in pending.drain(..) {
+                delivery.acknowledged().await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn table_in(stack: &Stack, database: &str) -> anyhow::Result<sinks::Client> {
+    sinks::schema::migrate(&stack.clickhouse_url(), database).await?;
+    Ok(sinks::client(&stack.clickhouse_url(), database))
+}
+
+async fn count(client: &sinks::Client) -> anyhow::Result<u64> {
+    Ok(client.query("SELECT count() FROM events").fetch_one().await?)
+}
+
+/// Rows a second of the sink itself, from its first insert to its last.
+async fn through_kafka(stack: &Stack, topic: String) -> anyhow::Result<f64> {
+    let client = table_in(stack, "piped").await?;
+    let settings = EventSinkSettings {
+        brokers: stack.brokers(),
+        group: "bench-sink".to_owned(),
+        topic,
+        max_rows: 20_000,
+        max_age: Duration::from_millis(400),
+    };
+    let stop = CancellationToken::new();
+    let pool = stack.pool().await?;
+    let loading = {
+        let (client, stop, handle) = (client.clone(), stop.clone(), tokio::runtime::Handle::current());
+        tokio::task::spawn_blocking(move || sinks::events::run(settings, client, pool, handle, stop))
+    };
+    let mut first: Option<(Instant, u64)> = None;
+    let rate = loop {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let loaded = count(&client).await?;
+        match first {
+            None if loaded > 0 => first = Some((Instant::now(), loaded)),
+            Some((since, before)) if loaded == EVENTS => {
+                break (loaded - before) as f64 / since.elapsed().as_secs_f64();
+            }
+            _ => ensure!(!loading.is_finished(), "the sink ended early"),
+        }
+    };
+    stop.cancel();
+    loading.await??;
+    Ok(rate)
+}
+
+/// Rows a second of one insert of all rows.
+async fn direct(stack: &Stack) -> anyhow::Result<f64> {
+    let rows: Vec<EventRow> =
+        table_in(stack, "piped").await?.query("SELECT ?fields FROM events").fetch_all().await?;
+    ensure!(rows.len() as u64 == EVENTS, "all rows are read back");
+    let client = table_in(stack, "direct").await?;
+    let started = Instant::now();
+    let mut insert = client.insert::<EventRow>("events").await?;
+    for row in &rows {
+        insert.write(row).await?;
+    }
+    insert.end().await?;
+    let rate = rows.len() as f64 / started.elapsed().as_secs_f64();
+    ensure!(count(&client).await? == EVENTS, "all rows are there");
+    Ok(rate)
+}
