@@ -37,7 +37,7 @@ unit: build
 
 # The program itself must stand beside the tests, hence `build`.
 e2e: build engines $(TEST_PYTHON)
-	TRIBUTARY_TEST_PYTHON=$(TEST_PYTHON) cargo test --locked -p tests --test it -- --test-threads=2
+	TRIBUTARY_TEST_PYTHON=$(TEST_PYTHON) cargo test --locked --workspace --test it -- --test-threads=2
 
 $(TEST_PYTHON): tests/clients/requirements.txt
 	python3 -m venv $(CACHE)/venv

@@ -22,7 +22,9 @@ use uuid::Uuid;
 
 use crate::caller::{authenticate, client, text_header};
 use crate::error::ApiError;
-use crate::server::App;
+use crate::outbox::NotRecorded;
+use crate::server::{App, record};
+use crate::spool::Record;
 
 /// Events in one request.
 const MAX_BATCH: usize = 1_000;
@@ -101,13 +103,13 @@ async fn take(
     if let ([Err(refusal)], false) = (&read[..], is_batch) {
         return Err(refusal.clone().into());
     }
-    Ok(publish(app, read).await)
+    Ok(publish(app, headers, read).await)
 }
 
 /// Publishes what can be, and answers for each.
-async fn publish(app: &App, read: Vec<Result<Event, Refusal>>) -> Response {
-    let accepted: Vec<&Event> = read.iter().filter_map(|event| event.as_ref().ok()).collect();
-    let mut published = app.publish_all(&accepted).await.into_iter();
+async fn publish(app: &App, headers: &HeaderMap, read: Vec<Result<Event, Refusal>>) -> Response {
+    let records: Vec<Record> = read.iter().flatten().map(|event| record(event, headers)).collect();
+    let mut recorded = app.outbox.record_all(&records).await.into_iter();
     let mut unavailable = false;
     let mut results = Vec::with_capacity(read.len());
     for (index, event) in read.iter().enumerate() {
@@ -120,12 +122,17 @@ async fn publish(app: &App, read: Vec<Result<Event, Refusal>>) -> Response {
         };
         let result = match event {
             Err(refusal) => result("invalid", Some(refusal.code()), Some(refusal.to_string())),
-            Ok(_) => match published.next() {
-                Some(Ok(())) => result("accepted", None, None),
-                Some(Err(_)) | None => {
+            Ok(_) => match recorded.next().expect("one result for one event") {
+                Ok(()) => result("accepted", None, None),
+                Err(NotRecorded::Refused(message)) => {
+                    result("invalid", Some("refused_by_kafka"), Some(message))
+                }
+                Err(NotRecorded::Spool(error)) => {
                     unavailable = true;
-                    let message = "not recorded; send it again, with the same id".to_owned();
-                    result("unavailable", Some("kafka_unavailable"), Some(message))
+                    let message = format!(
+                        "not recorded: Kafka does not answer, and {error}; send it again, with the same id"
+                    );
+                    result("unavailable", Some("not_durable"), Some(message))
                 }
             },
         };

@@ -11,6 +11,8 @@
 //! | `bots` | which callers are robots |
 //! | `geo` | where an address is |
 //! | `links` | links and keys, cached |
+//! | `outbox` | makes events durable: in Kafka, or in the spool |
+//! | `spool` | events on this machine's disk, until Kafka has them |
 //! | `error` | what a caller is told when something is wrong |
 
 mod bots;
@@ -20,7 +22,10 @@ mod error;
 mod geo;
 mod intake;
 mod links;
+mod outbox;
 mod redirect;
 pub mod server;
+mod spool;
 
 pub use geo::{GeoError, GeoReader};
+pub use spool::{SpoolError, SpoolSettings};

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::caller::{VISITOR_COOKIE, client, text_header, visitor_cookie};
 use crate::error::ApiError;
 use crate::links::Target;
-use crate::server::App;
+use crate::server::{App, record};
 
 /// A year.
 const COOKIE_MAX_AGE_S: u32 = 31_536_000;
@@ -56,7 +56,7 @@ pub(crate) async fn follow(
     let event = click(&app, &target, &visitor_id, now_ms, peer, &method, &headers);
     let token = ClickToken { click: event.id, link: target.link.id, visitor: event.visitor };
     let tcid = sign(&token, target.link.workspace, app.signing_key());
-    if let Err(error) = app.publish(&event).await {
+    if let Err(error) = app.outbox.record(record(&event, &headers)).await {
         // The person behind the link must not pay for our trouble.
         metrics::counter!("tributary_ingest_clicks_lost_total").increment(1);
         tracing::error!(%error, click = %event.id, "a click was answered but not recorded");

@@ -3,17 +3,16 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use domain::event::Event;
 use domain::token::SigningKey;
-use runtime::KafkaError;
-use runtime::producer::{Pending, Publisher};
+use runtime::producer::Publisher;
 use runtime::shutdown::CancellationToken;
 use tower_http::decompression::RequestDecompressionLayer;
 
@@ -22,6 +21,8 @@ use crate::directory::{Directory, DirectoryError};
 use crate::error::ApiError;
 use crate::geo::GeoReader;
 use crate::links::Links;
+use crate::outbox::{Outbox, OutboxSettings};
+use crate::spool::{Record, Spool, SpoolError, SpoolSettings};
 use crate::{intake, redirect};
 
 /// How the collector behaves.
@@ -29,10 +30,14 @@ use crate::{intake, redirect};
 pub struct IngestSettings {
     /// The topic that events go to.
     pub events_topic: String,
+    /// The topic for events that Kafka refuses.
+    pub dead_letter_topic: String,
     /// Largest body, after decompression.
     pub max_body_bytes: usize,
-    /// A caller waits at most this long for Kafka.
-    pub ack_timeout: Duration,
+    /// An event that Kafka has not acknowledged within this goes to the spool.
+    pub spool_after: Duration,
+    /// The spool.
+    pub spool: SpoolSettings,
     /// Requests in progress get this long to end at a stop.
     pub drain_within: Duration,
 }
@@ -44,16 +49,18 @@ pub(crate) struct App {
     pub(crate) geo: Option<GeoReader>,
     pub(crate) settings: IngestSettings,
     pub(crate) signing_keys: Vec<SigningKey>,
-    publisher: Publisher,
+    pub(crate) outbox: Arc<Outbox>,
 }
 
-/// A click or event that is not in Kafka, as far as is known.
+/// A collector that cannot start.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PublishError {
+pub enum StartError {
+    /// Postgres does not answer, or has no signing key.
     #[error(transparent)]
-    Kafka(#[from] KafkaError),
-    #[error("no acknowledgement within {0:?}")]
-    Timeout(Duration),
+    Directory(#[from] DirectoryError),
+    /// The spool cannot be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
 }
 
 impl App {
@@ -61,48 +68,24 @@ impl App {
         // Checked when the collector was made.
         &self.signing_keys[0]
     }
+}
 
-    fn send(&self, event: &Event) -> Result<Pending, KafkaError> {
-        let payload = serde_json::to_vec(event).expect("events are JSON");
-        let key = event.visitor.to_string();
-        self.publisher.send(&self.settings.events_topic, key.as_bytes(), &payload)
+/// An event, as it goes to Kafka.
+pub(crate) fn record(event: &Event, headers: &HeaderMap) -> Record {
+    let trace = headers.get("traceparent").map(HeaderValue::as_bytes).filter(|trace| is_traceparent(trace));
+    Record {
+        key: event.visitor.to_string().into_bytes(),
+        trace: trace.unwrap_or_default().to_vec(),
+        payload: serde_json::to_vec(event).expect("events are JSON"),
     }
+}
 
-    /// Publishes an event and waits until Kafka has it.
-    pub(crate) async fn publish(&self, event: &Event) -> Result<(), PublishError> {
-        let started = Instant::now();
-        let pending = self.send(event)?;
-        let result = self.acknowledged(pending, started).await;
-        metrics::histogram!("tributary_ingest_ack_seconds").record(started.elapsed().as_secs_f64());
-        result
-    }
-
-    /// Publishes events together; one result for each.
-    pub(crate) async fn publish_all(&self, events: &[&Event]) -> Vec<Result<(), PublishError>> {
-        let started = Instant::now();
-        let pending: Vec<Result<Pending, KafkaError>> = events.iter().map(|event| self.send(event)).collect();
-        let mut results = Vec::with_capacity(pending.len());
-        for pending in pending {
-            results.push(match pending {
-                Ok(pending) => self.acknowledged(pending, started).await,
-                Err(error) => Err(error.into()),
-            });
-        }
-        if let Some(error) = results.iter().find_map(|result| result.as_ref().err()) {
-            tracing::error!(%error, "events were refused because Kafka did not take them");
-        }
-        metrics::histogram!("tributary_ingest_ack_seconds").record(started.elapsed().as_secs_f64());
-        results
-    }
-
-    async fn acknowledged(&self, pending: Pending, started: Instant) -> Result<(), PublishError> {
-        let limit = self.settings.ack_timeout;
-        let left = limit.saturating_sub(started.elapsed());
-        match tokio::time::timeout(left, pending.acknowledged()).await {
-            Ok(result) => Ok(result?),
-            Err(_elapsed) => Err(PublishError::Timeout(limit)),
-        }
-    }
+/// Whether it has the form of W3C's trace context: four groups of hex digits.
+fn is_traceparent(text: &[u8]) -> bool {
+    let groups = text.split(|byte| *byte == b'-').map(|group| {
+        group.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte)).then_some(group.len())
+    });
+    groups.eq([Some(2), Some(32), Some(16), Some(2)])
 }
 
 /// The collector, ready to serve.
@@ -114,24 +97,32 @@ impl Collector {
     /// A collector that publishes through `publisher`.
     ///
     /// # Errors
-    /// When the directory does not answer, or has no key to sign with.
+    /// When the directory does not answer or has no key to sign with, or the
+    /// spool cannot be used.
     pub async fn new(
         settings: IngestSettings,
         publisher: Publisher,
         directory: Arc<dyn Directory>,
         geo: Option<GeoReader>,
-    ) -> Result<Self, DirectoryError> {
+    ) -> Result<Self, StartError> {
         let signing_keys = directory.signing_keys().await?;
         if signing_keys.is_empty() {
-            return Err(DirectoryError("there is no key to sign click tokens with".to_owned()));
+            return Err(DirectoryError("there is no key to sign click tokens with".to_owned()).into());
         }
+        let spool = Spool::open(settings.spool.clone())?;
+        let outbox_settings = OutboxSettings {
+            events_topic: settings.events_topic.clone(),
+            dead_letter_topic: settings.dead_letter_topic.clone(),
+            spool_after: settings.spool_after,
+        };
+        let outbox = Arc::new(Outbox::new(outbox_settings, publisher, spool));
         let links = Links::new(directory);
-        let app = App { links, bots: BotDetector::new(), geo, settings, signing_keys, publisher };
+        let app = App { links, bots: BotDetector::new(), geo, settings, signing_keys, outbox };
         Ok(Self { app: Arc::new(app) })
     }
 
     /// Serves until `stop` is cancelled; then lets requests in progress end,
-    /// and waits for what is on its way to Kafka.
+    /// and gives Kafka a while to take what it was sent and what is spooled.
     ///
     /// # Errors
     /// When the listener fails.
@@ -141,12 +132,17 @@ impl Collector {
         stop: CancellationToken,
     ) -> std::io::Result<()> {
         let drain_within = self.app.settings.drain_within;
-        let publisher = self.app.publisher.clone();
+        let outbox = Arc::clone(&self.app.outbox);
+        let draining = {
+            let (outbox, stop) = (Arc::clone(&outbox), stop.clone());
+            tokio::spawn(async move { outbox.drain(&stop).await })
+        };
         let server = axum::serve(listener, self.router().into_make_service_with_connect_info::<SocketAddr>())
             .with_graceful_shutdown(stop.clone().cancelled_owned());
         bounded(server.into_future(), stop, drain_within).await?;
-        let flush = tokio::task::spawn_blocking(move || publisher.flush(drain_within));
-        flush.await.map_err(std::io::Error::other)
+        draining.await.map_err(std::io::Error::other)?;
+        outbox.close(drain_within).await;
+        Ok(())
     }
 
     fn router(&self) -> Router {
@@ -157,7 +153,7 @@ impl Collector {
             .route("/v1/sales", post(intake::sales))
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
-            .route("/metrics", get(|| async { runtime::telemetry::render_metrics() }))
+            .route("/metrics", get(show_metrics))
             .fallback(unknown_path)
             .method_not_allowed_fallback(wrong_method)
             .layer(RequestDecompressionLayer::new())
@@ -184,14 +180,25 @@ async fn bounded(
     }
 }
 
+/// Ready as long as events can be made durable somewhere.
 async fn ready(State(app): State<Arc<App>>) -> Response {
-    // A queue that nears its bound is one that Kafka does not empty.
-    let in_flight = app.publisher.in_flight();
-    if in_flight > 100_000 {
-        let message = format!("{in_flight} events wait for Kafka");
-        return ApiError::unavailable("kafka_unavailable", message).into_response();
+    if app.outbox.in_flight() == 0 && app.outbox.spool.is_empty() {
+        return "ready\n".into_response();
     }
-    "ready\n".into_response()
+    // Something waits for Kafka; so the spool must be there if it waits long.
+    match app.outbox.spool.append(&[]).await {
+        Ok(()) => "ready\n".into_response(),
+        Err(error) => ApiError::unavailable("spool_unusable", error.to_string()).into_response(),
+    }
+}
+
+async fn show_metrics(State(app): State<Arc<App>>) -> String {
+    let spool = &app.outbox.spool;
+    metrics::gauge!("tributary_spool_events").set(spool.backlog() as f64);
+    metrics::gauge!("tributary_spool_bytes").set(spool.bytes() as f64);
+    metrics::gauge!("tributary_spool_age_seconds").set(spool.age().as_secs_f64());
+    metrics::gauge!("tributary_producer_queue").set(f64::from(app.outbox.in_flight()));
+    runtime::telemetry::render_metrics()
 }
 
 async fn unknown_path() -> ApiError {
@@ -200,4 +207,22 @@ async fn unknown_path() -> ApiError {
 
 async fn wrong_method() -> ApiError {
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", "this path does not take this method")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_trace_contexts_are_passed_on() {
+        for (text, expected) in [
+            ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", true),
+            ("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", false),
+            ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7", false),
+            ("", false),
+            ("anything", false),
+        ] {
+            assert_eq!(is_traceparent(text.as_bytes()), expected, "{text}");
+        }
+    }
 }

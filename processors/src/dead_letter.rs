@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use runtime::consumer::Batch;
+use runtime::dead_letter::{Source, letter};
 use runtime::producer::Publisher;
 use runtime::retry::Backoff;
 use runtime::shutdown::CancellationToken;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 use tokio::runtime::Handle;
 
 /// Where unreadable messages go.
@@ -56,18 +56,12 @@ impl DeadLetter {
         let (topic, partition, offset) = source;
         tracing::warn!(topic, partition, offset, reason, "unreadable message goes to the dead-letter topic");
         metrics::counter!("tributary_dead_letters_total", "topic" => topic.to_owned()).increment(1);
-        let letter = json!({
-            "topic": topic,
-            "partition": partition,
-            "offset": offset,
-            "reason": reason,
-            "payload": String::from_utf8_lossy(payload),
-        });
-        let letter = letter.to_string();
+        let letter =
+            letter(&Source { topic, partition: Some(partition), offset: Some(offset) }, reason, payload);
         let key = format!("{topic}/{partition}/{offset}");
         let mut backoff = Backoff::default();
         while !stop.is_cancelled() {
-            match self.publisher.publish(&self.topic, key.as_bytes(), letter.as_bytes()).await {
+            match self.publisher.publish(&self.topic, key.as_bytes(), &letter).await {
                 Ok(()) => return true,
                 Err(error) => tracing::warn!(%error, "cannot write to the dead-letter topic"),
             }

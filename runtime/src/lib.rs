@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod consumer;
+pub mod dead_letter;
 pub mod producer;
 pub mod progress;
 pub mod random;
@@ -28,6 +29,14 @@ pub enum KafkaError {
         /// The topic.
         topic: String,
         /// What is wrong.
+        message: String,
+    },
+    /// A message will never be taken: too large, or not as the topic wants it.
+    #[error("Kafka refuses a message for {topic}: {message}")]
+    Refused {
+        /// The topic.
+        topic: String,
+        /// Why.
         message: String,
     },
     /// A message was not taken.

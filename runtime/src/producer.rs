@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
+use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::util::Timeout;
 
 use crate::KafkaError;
@@ -13,13 +15,14 @@ use crate::KafkaError;
 pub struct ProducerSettings {
     /// How long a message waits for others to share its request.
     pub linger: Duration,
-    /// A message that is not acknowledged within this fails.
-    pub message_timeout: Duration,
+    /// A message that is not acknowledged within this fails; with none, it is
+    /// tried for ever.
+    pub message_timeout: Option<Duration>,
 }
 
 impl Default for ProducerSettings {
     fn default() -> Self {
-        Self { linger: Duration::from_millis(1), message_timeout: Duration::from_secs(10) }
+        Self { linger: Duration::from_millis(1), message_timeout: Some(Duration::from_secs(10)) }
     }
 }
 
@@ -43,12 +46,28 @@ impl Pending {
     /// When the broker refuses the message or does not answer in time. It may
     /// still have been written.
     pub async fn acknowledged(self) -> Result<(), KafkaError> {
-        let failed = |message: String| KafkaError::Publish { topic: self.topic, message };
         match self.delivery.await {
             Ok(Ok(_delivery)) => Ok(()),
-            Ok(Err((error, _message))) => Err(failed(error.to_string())),
-            Err(_cancelled) => Err(failed("the producer was closed".to_owned())),
+            Ok(Err((error, _message))) => Err(not_taken(&self.topic, &error)),
+            Err(_cancelled) => {
+                Err(KafkaError::Publish { topic: self.topic, message: "the producer was closed".to_owned() })
+            }
         }
+    }
+}
+
+/// Whether another try may help.
+fn not_taken(topic: &str, error: &rdkafka::error::KafkaError) -> KafkaError {
+    let (topic, message) = (topic.to_owned(), error.to_string());
+    match error.rdkafka_error_code() {
+        Some(
+            Code::MessageSizeTooLarge
+            | Code::InvalidMessageSize
+            | Code::InvalidRecord
+            | Code::PolicyViolation
+            | Code::InvalidTimestamp,
+        ) => KafkaError::Refused { topic, message },
+        _ => KafkaError::Publish { topic, message },
     }
 }
 
@@ -63,7 +82,7 @@ impl Publisher {
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("linger.ms", settings.linger.as_millis().to_string())
-            .set("message.timeout.ms", settings.message_timeout.as_millis().to_string())
+            .set("message.timeout.ms", settings.message_timeout.map_or(0, |t| t.as_millis()).to_string())
             .set("compression.type", "lz4")
             .set("queue.buffering.max.messages", "200000")
             .create()
@@ -76,12 +95,29 @@ impl Publisher {
     /// # Errors
     /// When the client's queue is full or the message too large.
     pub fn send(&self, topic: &str, key: &[u8], payload: &[u8]) -> Result<Pending, KafkaError> {
-        let record = FutureRecord::to(topic).key(key).payload(payload);
+        self.send_traced(topic, key, &[], payload)
+    }
+
+    /// As [`Publisher::send`], with the W3C `traceparent` of the request behind
+    /// it as a header; none where `trace` is empty.
+    ///
+    /// # Errors
+    /// As [`Publisher::send`].
+    pub fn send_traced(
+        &self,
+        topic: &str,
+        key: &[u8],
+        trace: &[u8],
+        payload: &[u8],
+    ) -> Result<Pending, KafkaError> {
+        let mut record = FutureRecord::to(topic).key(key).payload(payload);
+        if !trace.is_empty() {
+            let header = Header { key: "traceparent", value: Some(trace) };
+            record = record.headers(OwnedHeaders::new_with_capacity(1).insert(header));
+        }
         match self.producer.send_result(record) {
             Ok(delivery) => Ok(Pending { topic: topic.to_owned(), delivery }),
-            Err((error, _record)) => {
-                Err(KafkaError::Publish { topic: topic.to_owned(), message: error.to_string() })
-            }
+            Err((error, _record)) => Err(not_taken(topic, &error)),
         }
     }
 

@@ -1,11 +1,13 @@
 //! The event sink, from Kafka into ClickHouse, beside one direct insert of the
 //! same rows.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use domain::event::{Body, Client, Event};
 use domain::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId};
+use runtime::consumer::{BatchLimits, Consumer, PartitionOwner};
 use runtime::producer::{ProducerSettings, Publisher};
 use runtime::shutdown::CancellationToken;
 use runtime::topics::{TopicSettings, Topics};
@@ -24,8 +26,10 @@ pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
     let stack = Stack::start_with(&["--engines-only"])?;
     let topics = Topics::new("bench-");
     publish(&stack, &topics).await?;
+    let read = read(&stack, topics.events.clone()).await?;
     let piped = through_kafka(&stack, topics.events).await?;
     let direct = direct(&stack).await?;
+    table.limit("reading the topic, and nothing else", read, "librdkafka, four partitions");
     table.limit("one direct insert through the clickhouse crate", direct, "the same rows, already in memory");
     table.figure(
         "event sink: rows from Kafka into ClickHouse",
@@ -89,6 +93,36 @@ async fn table_in(stack: &Stack, database: &str) -> anyhow::Result<sinks::Client
 
 async fn count(client: &sinks::Client) -> anyhow::Result<u64> {
     Ok(client.query("SELECT count() FROM events").fetch_one().await?)
+}
+
+struct FromStart;
+
+impl PartitionOwner for FromStart {
+    fn assigned(&self, _partition: i32) -> i64 {
+        0
+    }
+
+    fn revoked(&self, _partition: i32) {}
+}
+
+/// Messages a second that a consumer gets and drops.
+async fn read(stack: &Stack, topic: String) -> anyhow::Result<f64> {
+    let consumer = Consumer::new(&stack.brokers(), "bench-read", &topic, Arc::new(FromStart))?;
+    let limits = BatchLimits { max_messages: 20_000, max_wait: Duration::from_millis(200) };
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut count = 0;
+        let mut first: Option<(Instant, u64)> = None;
+        while count < EVENTS {
+            let batches = consumer.poll(Duration::from_millis(100), limits)?;
+            count += batches.iter().map(|batch| batch.messages.len() as u64).sum::<u64>();
+            if count > 0 && first.is_none() {
+                first = Some((Instant::now(), count));
+            }
+        }
+        let (since, before) = first.expect("there were messages");
+        anyhow::Ok((EVENTS - before) as f64 / since.elapsed().as_secs_f64())
+    });
+    reading.await?
 }
 
 /// Rows a second of the sink itself, from its first insert to its last.

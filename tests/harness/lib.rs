@@ -65,6 +65,15 @@ impl Stack {
 
     /// As [`Stack::start`], with more arguments for `up`.
     pub fn start_with(arguments: &[&str]) -> anyhow::Result<Self> {
+        Self::start_on(std::env::var(BROKERS).ok(), arguments)
+    }
+
+    /// As [`Stack::start_with`], with the Kafka at `brokers`.
+    pub fn beside(brokers: &str, arguments: &[&str]) -> anyhow::Result<Self> {
+        Self::start_on(Some(brokers.to_owned()), arguments)
+    }
+
+    fn start_on(brokers: Option<String>, arguments: &[&str]) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("tributary-test-").tempdir()?;
         // Postgres runs as another user where the tests run as root.
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755))?;
@@ -75,7 +84,6 @@ impl Stack {
             postgres: free_port(),
             clickhouse: free_port(),
         };
-        let brokers = std::env::var(BROKERS).ok();
         // A Kafka that outlives the test keeps its topics.
         let prefix = match brokers {
             Some(_) => format!("t{}-", uuid::Uuid::now_v7().simple()),
@@ -125,7 +133,19 @@ impl Stack {
 
     /// A command of the program, pointed at this stack.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(program());
+        self.command_within(&[])
+    }
+
+    /// As [`Stack::command`], run by another program with its arguments.
+    pub fn command_within(&self, runner: &[String]) -> Command {
+        let mut command = match runner {
+            [] => Command::new(program()),
+            [runner, arguments @ ..] => {
+                let mut command = Command::new(runner);
+                command.args(arguments).arg(program());
+                command
+            }
+        };
         let ports = self.ports;
         let brokers = self.brokers();
         command
@@ -267,7 +287,7 @@ impl Drop for Stack {
 }
 
 /// No process outlives a test that was killed.
-fn die_with_test(command: &mut Command) {
+pub fn die_with_test(command: &mut Command) {
     // SAFETY: one system call between fork and exec.
     unsafe {
         command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?));

@@ -1,6 +1,8 @@
 //! A workspace with a business and creators, made over the control API, and
 //! people who click.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -36,6 +38,17 @@ pub struct Clicked {
 }
 
 impl World {
+    /// As [`World::create`], with an API that has only just been started.
+    pub async fn create_soon(stack: &Stack, slug: &str) -> anyhow::Result<Self> {
+        for _ in 0..100 {
+            if std::net::TcpStream::connect(("127.0.0.1", stack.ports.api)).is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Self::create(stack, slug).await
+    }
+
     pub async fn create(stack: &Stack, slug: &str) -> anyhow::Result<Self> {
         let admin = format!("Bearer {}", stack.admin_key()?);
         let mut world = Self {

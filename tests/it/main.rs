@@ -10,5 +10,6 @@ mod crash;
 mod engines;
 mod errors;
 mod flow;
+mod outage;
 mod replay;
 mod schema;

@@ -68,4 +68,4 @@ for _ in $(seq 300); do
 done
 echo "Apache Kafka 4.3.1 serves on 127.0.0.1:$broker"
 export TRIBUTARY_TEST_BROKERS=127.0.0.1:$broker
-cargo test --locked -p tests --test it -- --test-threads=2
+cargo test --locked --workspace --test it -- --test-threads=2

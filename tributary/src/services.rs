@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use ingest::GeoReader;
 use ingest::server::{Collector, IngestSettings};
+use ingest::{GeoReader, SpoolSettings};
 use processors::attribution::AttributionSettings;
 use processors::settlement::SettlementSettings;
 use runtime::consumer::BatchLimits;
@@ -36,12 +36,11 @@ fn publisher(settings: &Settings) -> anyhow::Result<Publisher> {
     Ok(Publisher::new(&settings.brokers, ProducerSettings::default())?)
 }
 
-/// A message handed over after `message_timeout` is not lost but refused, and
-/// the caller told; so the collector waits a little less than the client tries.
+/// The collector's client never gives a message up: what is late is in the
+/// spool as well, and one that was given up could be overtaken by a later one.
 fn collector_publisher(settings: &Settings) -> anyhow::Result<Publisher> {
-    let message_timeout = Duration::from_millis(settings.ack_timeout_ms + 1_000);
-    let settings_ = ProducerSettings { message_timeout, ..ProducerSettings::default() };
-    Ok(Publisher::new(&settings.brokers, settings_)?)
+    let for_ever = ProducerSettings { message_timeout: None, ..ProducerSettings::default() };
+    Ok(Publisher::new(&settings.brokers, for_ever)?)
 }
 
 async fn listen(address: std::net::SocketAddr, what: &str, flag: &str) -> anyhow::Result<TcpListener> {
@@ -56,15 +55,20 @@ pub(crate) async fn ingest(settings: &Settings, stop: CancellationToken) -> anyh
     let geo = settings.geoip.as_deref().map(GeoReader::open).transpose()?;
     let ingest_settings = IngestSettings {
         events_topic: settings.topics().events,
+        dead_letter_topic: settings.topics().dead_letter,
         max_body_bytes: settings.max_body_bytes,
-        ack_timeout: Duration::from_millis(settings.ack_timeout_ms),
+        spool_after: Duration::from_millis(settings.spool_after_ms),
+        spool: SpoolSettings {
+            dir: settings.spool_dir.clone().unwrap_or_else(|| settings.data_dir.join("spool")),
+            max_bytes: settings.spool_max_bytes,
+        },
         drain_within: Duration::from_secs(10),
     };
     let directory = Arc::new(PostgresDirectory(pool));
     let publisher = collector_publisher(settings)?;
     let collector = Collector::new(ingest_settings, publisher, directory, geo)
         .await
-        .context("the collector cannot start: are Postgres up and its tables migrated?")?;
+        .context("the collector cannot start: is Postgres up, and are its tables migrated?")?;
     let listener = listen(settings.listen, "the collector", "--listen").await?;
     tracing::info!(address = %settings.listen, "collector listens");
     Ok(Box::pin(async move { Ok(collector.serve(listener, stop).await?) }))

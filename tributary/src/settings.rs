@@ -133,9 +133,17 @@ pub(crate) struct Settings {
     #[arg(long, global = true, env = "TRIBUTARY_MAX_BODY_BYTES", default_value_t = 4 << 20, value_name = "BYTES")]
     pub(crate) max_body_bytes: usize,
 
-    /// A caller of the collector waits at most this long for Kafka
-    #[arg(long, global = true, env = "TRIBUTARY_ACK_TIMEOUT_MS", default_value_t = 5_000, value_name = "MS")]
-    pub(crate) ack_timeout_ms: u64,
+    /// An event that Kafka has not acknowledged within this goes to the collector's spool
+    #[arg(long, global = true, env = "TRIBUTARY_SPOOL_AFTER_MS", default_value_t = 250, value_name = "MS")]
+    pub(crate) spool_after_ms: u64,
+
+    /// The collector's spool; one process at a time (default: <data-dir>/spool)
+    #[arg(long, global = true, env = "TRIBUTARY_SPOOL_DIR", value_name = "DIR")]
+    pub(crate) spool_dir: Option<PathBuf>,
+
+    /// The spool takes at most this much of the disk
+    #[arg(long, global = true, env = "TRIBUTARY_SPOOL_MAX_BYTES", default_value_t = 1 << 30, value_name = "BYTES")]
+    pub(crate) spool_max_bytes: u64,
 
     /// Messages in one batch of a processor, rows in one insert of a sink
     #[arg(long, global = true, env = "TRIBUTARY_BATCH", default_value_t = 5_000, value_name = "N")]
