@@ -29,7 +29,7 @@ const AT_MS: i64 = 1_790_000_000_000;
 
 pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
     println!("settlement: {CREDITS} payable actions of {CAMPAIGNS} campaigns …");
-    let stack = Stack::start_with(&["--engines-only"])?;
+    let stack = Stack::start_with(&["--engines-only", "--kafka-in-memory"])?;
     let topics = Topics::new("bench-");
     let commands = commands();
     publish(&stack, &topics, &commands).await?;

@@ -23,7 +23,7 @@ const AT_MS: i64 = 1_790_000_000_000;
 
 pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
     println!("sink: {EVENTS} clicks …");
-    let stack = Stack::start_with(&["--engines-only"])?;
+    let stack = Stack::start_with(&["--engines-only", "--kafka-in-memory"])?;
     let topics = Topics::new("bench-");
     publish(&stack, &topics).await?;
     let read = read(&stack, topics.events.clone()).await?;
