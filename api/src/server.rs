@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use clickhouse::Client;
 use runtime::producer::Publisher;
 use runtime::shutdown::CancellationToken;
@@ -50,6 +50,8 @@ pub async fn serve(
 fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/workspaces", post(workspaces::create_workspace).get(workspaces::list_workspaces))
+        .route("/v1/privacy", put(workspaces::set_privacy))
+        .route("/v1/signing-keys", post(workspaces::rotate_signing_key))
         .route("/v1/keys", post(workspaces::create_key))
         .route("/v1/creators", post(people::create_creator).get(people::list_creators))
         .route("/v1/businesses", post(people::create_business).get(people::list_businesses))
@@ -59,6 +61,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/campaigns/{id}/fundings", post(fundings::fund))
         .route("/v1/campaigns/{id}/creators", post(campaigns::set_member))
         .route("/v1/links", post(links::create_link).get(links::list_links))
+        .route("/v1/links/{id}", put(links::change_link))
         .route("/v1/wallets/{user}", get(reports::wallet))
         .route("/v1/leaderboards", get(reports::leaderboard))
         .route("/v1/conversions/{id}/explain", get(reports::explain))

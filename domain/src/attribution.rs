@@ -320,6 +320,8 @@ mod tests {
             campaign: CampaignId(Uuid::from_u128(campaign)),
             creator: UserId(Uuid::from_u128(campaign * 1_000)),
             supporter: None,
+            variant: None,
+            utm: std::collections::BTreeMap::new(),
         };
         event(number, at_ms, body)
     }

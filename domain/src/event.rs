@@ -7,6 +7,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId};
+use crate::link::Device;
 use crate::money::Money;
 
 /// An event on the topic `events`.
@@ -49,6 +50,12 @@ pub enum Body {
         /// The supporter who shared it, if any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         supporter: Option<UserId>,
+        /// Which of the link's weighted destinations it was led to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        variant: Option<String>,
+        /// The `utm_` parameters of the short address.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        utm: BTreeMap<String, String>,
     },
     /// A page was seen.
     Page {
@@ -139,6 +146,15 @@ pub struct Client {
     /// Its city, in English.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub city: Option<String>,
+    /// What sort of device it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Device>,
+    /// Its system, by its user agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os: Option<String>,
+    /// Its browser, by its user agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub browser: Option<String>,
 }
 
 impl Client {
@@ -159,6 +175,10 @@ pub enum BotReason {
     Head,
     /// Fetched ahead of a person's decision.
     Prefetch,
+    /// The user agent is that of a service that shows a preview of a link.
+    Preview,
+    /// The address is a hosting provider's.
+    DataCentre,
 }
 
 impl BotReason {
@@ -170,6 +190,8 @@ impl BotReason {
             Self::NoUserAgent => "no_user_agent",
             Self::Head => "head",
             Self::Prefetch => "prefetch",
+            Self::Preview => "preview",
+            Self::DataCentre => "data_centre",
         }
     }
 }

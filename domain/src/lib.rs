@@ -11,7 +11,8 @@
 //! | [`native`] | an event as a client writes it, and its limits |
 //! | [`refusal`] | why a client's event is refused |
 //! | [`token`] | the signed click id (`tcid`) |
-//! | [`link`] | what stands behind a link's code |
+//! | [`link`] | what stands behind a link's code, and which destination a click gets |
+//! | [`privacy`] | what a workspace keeps of its visitors |
 //! | [`dedupe`] | same id, same payload: ignored; other payload: quarantined |
 //! | [`rules`] | campaign terms, versioned by time |
 //! | [`attribution`] | which click earned a conversion, and why |
@@ -34,6 +35,7 @@ pub mod ledger;
 pub mod link;
 pub mod money;
 pub mod native;
+pub mod privacy;
 pub mod refusal;
 pub mod rules;
 pub mod settlement;

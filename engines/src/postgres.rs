@@ -124,7 +124,11 @@ impl Postgres {
         tracing::warn!(pid, "stopping a Postgres server left by an earlier run");
         let mut pg_ctl = self.command("pg_ctl");
         pg_ctl.args(["stop", "--mode=fast", "--wait", "--timeout=30"]);
-        self.run(pg_ctl)
+        match self.run(pg_ctl) {
+            // It was stopping of its own accord, for its parent is gone.
+            Err(_) if !self.data_dir.join("postmaster.pid").exists() => Ok(()),
+            stopped => stopped,
+        }
     }
 
     /// Creates [`DATABASE`] where it is missing; the server must run.

@@ -1,59 +1,55 @@
-//! Which callers are robots. They are answered like everybody else, recorded
-//! with the reason, and never paid for.
+//! Which callers are no people. They are answered like everybody else,
+//! recorded with the reason, and never paid for.
 
 use axum::http::{HeaderMap, Method};
-use dashmap::DashMap;
 use domain::event::BotReason;
 
-/// Distinct user agents remembered; beyond it the memory starts anew.
-const MAX_REMEMBERED: usize = 50_000;
+use crate::agent::Agent;
 
-/// Tells robots from people.
-pub(crate) struct BotDetector {
-    patterns: isbot::Bots,
-    remembered: DashMap<String, bool>,
-}
+/// Networks of hosting providers, by autonomous system: people do not browse
+/// from there. Networks that people also come through (Cloudflare's and
+/// Apple's relays, for example) are not among them.
+const DATA_CENTRES: [u32; 24] = [
+    14_061,  // DigitalOcean
+    14_618,  // Amazon
+    15_169,  // Google
+    16_276,  // OVH
+    16_509,  // Amazon
+    8_075,   // Microsoft
+    12_876,  // Scaleway
+    20_473,  // Vultr
+    24_940,  // Hetzner
+    28_753,  // Leaseweb
+    31_898,  // Oracle
+    36_351,  // IBM
+    37_963,  // Alibaba
+    45_102,  // Alibaba
+    45_090,  // Tencent
+    51_167,  // Contabo
+    60_781,  // Leaseweb
+    62_567,  // DigitalOcean
+    63_949,  // Akamai (Linode)
+    132_203, // Tencent
+    197_540, // netcup
+    200_019, // Alexhost
+    212_238, // Datacamp
+    396_982, // Google Cloud
+];
 
-impl BotDetector {
-    pub(crate) fn new() -> Self {
-        Self { patterns: isbot::Bots::default(), remembered: DashMap::new() }
+/// Why a request is no person's, if so.
+pub(crate) fn judge(
+    method: &Method,
+    headers: &HeaderMap,
+    agent: &Agent,
+    asn: Option<u32>,
+) -> Option<BotReason> {
+    if method == Method::HEAD {
+        return Some(BotReason::Head);
     }
-
-    /// Why the request is no person's, if so.
-    pub(crate) fn judge(
-        &self,
-        method: &Method,
-        headers: &HeaderMap,
-        user_agent: Option<&str>,
-    ) -> Option<BotReason> {
-        if method == Method::HEAD {
-            return Some(BotReason::Head);
-        }
-        if is_prefetch(headers) {
-            return Some(BotReason::Prefetch);
-        }
-        self.judge_user_agent(user_agent)
+    if is_prefetch(headers) {
+        return Some(BotReason::Prefetch);
     }
-
-    /// As [`BotDetector::judge`], for an event that a server passes on.
-    pub(crate) fn judge_user_agent(&self, user_agent: Option<&str>) -> Option<BotReason> {
-        match user_agent.map(str::trim) {
-            None | Some("") => Some(BotReason::NoUserAgent),
-            Some(agent) => self.is_robot(agent).then_some(BotReason::UserAgent),
-        }
-    }
-
-    fn is_robot(&self, user_agent: &str) -> bool {
-        if let Some(known) = self.remembered.get(user_agent) {
-            return *known;
-        }
-        let robot = self.patterns.is_bot(user_agent);
-        if self.remembered.len() >= MAX_REMEMBERED {
-            self.remembered.clear();
-        }
-        self.remembered.insert(user_agent.to_owned(), robot);
-        robot
-    }
+    agent.bot.or_else(|| asn.filter(|asn| DATA_CENTRES.contains(asn)).map(|_| BotReason::DataCentre))
 }
 
 /// Browsers that fetch a page before anybody has decided to see it say so.
@@ -68,29 +64,34 @@ fn is_prefetch(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use domain::link::Device;
 
-    const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
+    use super::*;
 
     #[test]
     fn robots_and_people() {
-        let detector = BotDetector::new();
-        let none = HeaderMap::new();
-        let mut prefetch = HeaderMap::new();
-        prefetch.insert("sec-purpose", "prefetch;prerender".parse().unwrap());
-        let googlebot = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
-        for (method, headers, agent, expected) in [
-            (Method::GET, &none, Some(FIREFOX), None),
-            (Method::GET, &none, Some(googlebot), Some(BotReason::UserAgent)),
-            (Method::GET, &none, Some("curl/8.5.0"), Some(BotReason::UserAgent)),
-            (Method::GET, &none, Some(" "), Some(BotReason::NoUserAgent)),
-            (Method::GET, &none, None, Some(BotReason::NoUserAgent)),
-            (Method::HEAD, &none, Some(FIREFOX), Some(BotReason::Head)),
-            (Method::GET, &prefetch, Some(FIREFOX), Some(BotReason::Prefetch)),
+        let person = Agent { bot: None, device: Device::Desktop, os: None, browser: None };
+        let robot = Agent { bot: Some(BotReason::UserAgent), ..person.clone() };
+        for (method, header, agent, asn, expected) in [
+            (Method::GET, None, &person, None, None),
+            (Method::GET, None, &person, Some(3_320), None),
+            (Method::GET, None, &person, Some(16_509), Some(BotReason::DataCentre)),
+            (Method::GET, None, &robot, Some(16_509), Some(BotReason::UserAgent)),
+            (Method::HEAD, None, &person, None, Some(BotReason::Head)),
+            (
+                Method::GET,
+                Some(("sec-purpose", "prefetch;prerender")),
+                &person,
+                None,
+                Some(BotReason::Prefetch),
+            ),
+            (Method::GET, Some(("purpose", "prefetch")), &person, None, Some(BotReason::Prefetch)),
+            (Method::GET, Some(("x-moz", "Prefetch")), &person, None, Some(BotReason::Prefetch)),
+            (Method::GET, Some(("sec-purpose", "document")), &person, None, None),
         ] {
-            for _ in 0..2 {
-                assert_eq!(detector.judge(&method, headers, agent), expected, "{agent:?}");
-            }
+            let headers = header.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+            let headers: HeaderMap = headers.into_iter().collect();
+            assert_eq!(judge(&method, &headers, agent, asn), expected, "{method} {header:?} {asn:?}");
         }
     }
 }

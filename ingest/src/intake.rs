@@ -11,17 +11,19 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use domain::event::Event;
-use domain::ids::{EventId, WorkspaceId};
+use domain::ids::EventId;
 use domain::native::{Intake, NativeEvent};
 use domain::refusal::Refusal;
+use domain::token::SigningKey;
 use futures_util::StreamExt as _;
 use runtime::clock::now_ms;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::caller::{authenticate, client, text_header};
+use crate::caller::{Facts, authenticate, client, client_address, key_of, needs_salt, text_header};
 use crate::error::ApiError;
+use crate::links::Tenant;
 use crate::outbox::NotRecorded;
 use crate::server::{App, record};
 use crate::spool::Record;
@@ -86,7 +88,7 @@ async fn take(
     body: Body,
     kind: Option<&'static str>,
 ) -> Result<Response, ApiError> {
-    let workspace = authenticate(&app.links, headers).await?;
+    let tenant = authenticate(&app.links, key_of(headers).as_deref()).await?;
     let body = read_body(body, app.settings.max_body_bytes).await?;
     let (pieces, is_batch) = split(&body)?;
     if pieces.len() > MAX_BATCH {
@@ -98,7 +100,23 @@ async fn take(
         let message = "Idempotency-Key names one event; give each event of a batch its own id";
         return Err(ApiError::new(StatusCode::BAD_REQUEST, "idempotency_key_on_batch", message));
     }
-    let caller = Caller { workspace, peer, headers, kind, idempotency_key };
+    let now_ms = now_ms();
+    let salt = match needs_salt(&tenant.privacy) {
+        true => app.salt(now_ms).await,
+        false => None,
+    };
+    let address = client_address(peer.ip(), headers, &app.settings.trusted_proxies);
+    let keys = app.links.signing_keys();
+    let caller = Caller {
+        tenant,
+        address,
+        headers,
+        kind,
+        idempotency_key,
+        now_ms,
+        salt: salt.as_deref(),
+        keys: &keys,
+    };
     let read: Vec<Result<Event, Refusal>> = pieces.iter().map(|piece| caller.read(app, piece)).collect();
     if let ([Err(refusal)], false) = (&read[..], is_batch) {
         return Err(refusal.clone().into());
@@ -203,11 +221,14 @@ fn split(body: &[u8]) -> Result<(Vec<&RawValue>, bool), ApiError> {
 
 /// What the events of a request have in common.
 struct Caller<'a> {
-    workspace: WorkspaceId,
-    peer: SocketAddr,
+    tenant: Tenant,
+    address: IpAddr,
     headers: &'a HeaderMap,
     kind: Option<&'static str>,
     idempotency_key: Option<&'a str>,
+    now_ms: i64,
+    salt: Option<&'a [u8]>,
+    keys: &'a [SigningKey],
 }
 
 impl Caller<'_> {
@@ -231,25 +252,28 @@ impl Caller<'_> {
         let stated = native.user_agent.take();
         let user_agent = stated.or_else(|| text_header(self.headers, header::USER_AGENT));
         let address = match native.ip.take() {
-            Some(ip) => Some(ip.parse::<IpAddr>().map_err(|_unreadable| Refusal::Invalid {
+            Some(ip) => ip.parse::<IpAddr>().map_err(|_unreadable| Refusal::Invalid {
                 field: "ip",
                 message: "is no IP address".to_owned(),
-            })?),
-            None => Some(self.peer.ip()),
+            })?,
+            None => self.address,
         };
         let referrer = native.referrer.take();
+        let agent = app.agents.read(user_agent.as_deref());
         // What a server reports was done by somebody; only what a browser
         // sends is judged by its user agent.
         let judged = matches!(native.kind.as_str(), "page" | "track");
-        let bot = judged.then(|| app.bots.judge_user_agent(user_agent.as_deref())).flatten();
+        let bot = judged.then_some(agent.bot).flatten();
         let intake = Intake {
-            workspace: self.workspace,
-            now_ms: now_ms(),
+            workspace: self.tenant.workspace,
+            now_ms: self.now_ms,
             fresh_id: EventId(Uuid::now_v7()),
-            keys: &app.signing_keys,
+            keys: self.keys,
         };
         let mut event = native.accept(&intake)?;
-        event.client = client(address, user_agent, referrer, app.geo.as_ref());
+        let place = app.geo.place(address);
+        let facts = Facts { address: Some(address), place, user_agent, agent: &agent, referrer };
+        event.client = client(facts, &self.tenant.privacy, false, self.salt);
         event.bot = bot;
         Ok(event)
     }

@@ -8,14 +8,19 @@
 //! | `redirect` | `GET /{code}` |
 //! | `intake` | `/v1/events`, `/v1/conversions`, `/v1/sales` |
 //! | `caller` | who is asking: key, address, user agent, visitor cookie |
-//! | `bots` | which callers are robots |
-//! | `geo` | where an address is |
-//! | `links` | links and keys, cached |
+//! | `agent` | what a user agent says |
+//! | `bots` | which callers are no people |
+//! | `geo` | where an address is, and whose network it is in |
+//! | `links` | links and keys, as requests need them |
+//! | `cache` | the directory's answers, remembered |
+//! | `target` | a link, ready for redirecting |
 //! | `outbox` | makes events durable: in Kafka, or in the spool |
 //! | `spool` | events on this machine's disk, until Kafka has them |
 //! | `error` | what a caller is told when something is wrong |
 
+mod agent;
 mod bots;
+mod cache;
 mod caller;
 pub mod directory;
 mod error;
@@ -26,6 +31,7 @@ mod outbox;
 mod redirect;
 pub mod server;
 mod spool;
+mod target;
 
-pub use geo::{GeoError, GeoReader};
+pub use geo::{GeoError, GeoSettings};
 pub use spool::{SpoolError, SpoolSettings};

@@ -1,161 +1,189 @@
-//! Links and keys, cached: a look-up costs a trip to the directory once per
-//! [`FRESH_FOR`], and what is known goes on working while the directory is
-//! away.
+//! Links and keys, as requests need them: out of the cache, which hears of
+//! changes.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
-use domain::ids::WorkspaceId;
-use domain::link::Link;
+use domain::ids::{LinkId, WorkspaceId};
+use domain::privacy::Privacy;
+use domain::token::SigningKey;
+use futures_util::StreamExt as _;
+use runtime::shutdown::CancellationToken;
 use sha2::{Digest as _, Sha256};
 
-use crate::directory::{Directory, DirectoryError};
+use crate::cache::Cache;
+use crate::directory::{Change, Directory, DirectoryError};
+use crate::target::Target;
 
-/// An answer is used for this long without asking again.
-const FRESH_FOR: Duration = Duration::from_secs(5);
-/// Unknown codes and keys remembered; beyond it they are forgotten together,
-/// so that guessing codes cannot fill the memory.
-const MAX_UNKNOWN: usize = 100_000;
+/// Signing keys are read again after this, though no change was heard of: a
+/// key may be retired at a time set long before.
+const SIGNING_KEYS_EVERY: Duration = Duration::from_secs(60);
+/// A link whose clicks are used up is asked about again after this.
+const USED_UP_FOR: Duration = Duration::from_secs(1);
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
-struct Cached<T> {
-    answer: Option<T>,
-    asked: Instant,
+/// A tenant, and what it keeps of visitors.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tenant {
+    pub(crate) workspace: WorkspaceId,
+    pub(crate) privacy: Privacy,
 }
 
-/// A link, ready for redirecting.
-#[derive(Debug)]
-pub(crate) struct Target {
-    pub(crate) link: Link,
-    /// The destination up to and including `tcid=`.
-    head: String,
-    /// Its fragment, with the `#`.
-    tail: String,
+/// Clicks of a limited link that this collector may still lead on.
+#[derive(Default)]
+struct Allowance {
+    left: AtomicI64,
+    /// Held while more are drawn; until when there are none.
+    drawing: tokio::sync::Mutex<Option<Instant>>,
 }
 
-impl Target {
-    fn new(link: Link) -> Result<Self, DirectoryError> {
-        let broken = |what: &str| DirectoryError(format!("link {}: its destination {what}", link.id));
-        let url = url::Url::parse(&link.destination_url).map_err(|error| broken(&error.to_string()))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(broken("is neither http nor https"));
-        }
-        let text = url.as_str();
-        let (before, tail) = text.find('#').map_or((text, ""), |at| text.split_at(at));
-        let joint = match before.split_once('?') {
-            None => "?",
-            Some((_, "")) => "",
-            Some(_) => "&",
-        };
-        let (head, tail) = (format!("{before}{joint}tcid="), tail.to_owned());
-        Ok(Self { link, head, tail })
-    }
-
-    /// The destination with `tcid` appended; its own query and fragment stay.
-    pub(crate) fn destination(&self, tcid: &str) -> String {
-        [self.head.as_str(), tcid, self.tail.as_str()].concat()
-    }
-}
-
-/// Asks the directory and remembers.
+/// What a collector has looked up.
 pub(crate) struct Links {
     directory: Arc<dyn Directory>,
-    targets: DashMap<String, Cached<Arc<Target>>>,
-    keys: DashMap<[u8; 32], Cached<WorkspaceId>>,
+    targets: Cache<String, Arc<Target>>,
+    keys: Cache<[u8; 32], Tenant>,
+    allowances: DashMap<LinkId, Arc<Allowance>>,
+    signing_keys: RwLock<Arc<[SigningKey]>>,
+    salts: Cache<i64, Arc<[u8]>>,
 }
 
 impl Links {
-    pub(crate) fn new(directory: Arc<dyn Directory>) -> Self {
-        Self { directory, targets: DashMap::new(), keys: DashMap::new() }
+    /// # Errors
+    /// When the directory does not answer, or has no key to sign with.
+    pub(crate) async fn new(directory: Arc<dyn Directory>) -> Result<Self, DirectoryError> {
+        let signing_keys = RwLock::new(signing_keys(directory.as_ref()).await?);
+        Ok(Self {
+            directory,
+            targets: Cache::new(),
+            keys: Cache::new(),
+            allowances: DashMap::new(),
+            signing_keys,
+            salts: Cache::new(),
+        })
     }
 
     /// The link with this code.
     pub(crate) async fn target(&self, code: &str) -> Result<Option<Arc<Target>>, DirectoryError> {
-        let known = self.targets.get(code).map(|c| (c.answer.clone(), c.asked.elapsed() < FRESH_FOR));
-        if let Some((answer, true)) = known {
-            return Ok(answer);
-        }
-        let asked = Instant::now();
-        match self.directory.link(code).await {
-            Ok(link) => {
-                let answer = link.map(Target::new).transpose()?.map(Arc::new);
-                if answer.is_none() && self.targets.len() >= MAX_UNKNOWN {
-                    self.targets.retain(|_, cached| cached.answer.is_some());
-                }
-                self.targets.insert(code.to_owned(), Cached { answer: answer.clone(), asked });
-                Ok(answer)
-            }
-            Err(error) => stale(known.map(|(answer, _)| answer), error),
-        }
+        let look_up = || async {
+            let found = self.directory.link(code).await?;
+            found.map(|(link, privacy)| Target::new(link, privacy).map(Arc::new)).transpose()
+        };
+        self.targets.get(&code.to_owned(), look_up).await
     }
 
-    /// The workspace that `key` belongs to.
-    pub(crate) async fn workspace_of_key(&self, key: &str) -> Result<Option<WorkspaceId>, DirectoryError> {
+    /// Who `key` belongs to.
+    pub(crate) async fn tenant_of_key(&self, key: &str) -> Result<Option<Tenant>, DirectoryError> {
         let hash: [u8; 32] = Sha256::digest(key.as_bytes()).into();
-        let known = self.keys.get(&hash).map(|c| (c.answer, c.asked.elapsed() < FRESH_FOR));
-        if let Some((answer, true)) = known {
-            return Ok(answer);
+        let look_up = || async {
+            let found = self.directory.workspace_of_key(&hash).await?;
+            Ok(found.map(|(workspace, privacy)| Tenant { workspace, privacy }))
+        };
+        self.keys.get(&hash, look_up).await
+    }
+
+    /// The keys that click tokens may be signed with; the first signs.
+    pub(crate) fn signing_keys(&self) -> Arc<[SigningKey]> {
+        Arc::clone(&self.signing_keys.read().expect("no panic while held"))
+    }
+
+    /// The salt of the day of `now_ms`.
+    pub(crate) async fn daily_salt(&self, now_ms: i64) -> Result<Arc<[u8]>, DirectoryError> {
+        let day = now_ms.div_euclid(DAY_MS);
+        let look_up = || async { Ok(Some(Arc::from(self.directory.daily_salt(day).await?))) };
+        let salt = self.salts.get(&day, look_up).await?;
+        self.salts.forget(&(day - 1));
+        salt.ok_or_else(|| DirectoryError("there is no salt for today".to_owned()))
+    }
+
+    /// Takes one click out of a link's limit; `false` when it is used up.
+    /// While the directory is away a known link goes on, beyond its limit if
+    /// need be.
+    pub(crate) async fn take_click(&self, target: &Target) -> bool {
+        if target.link.click_limit.is_none() {
+            return true;
         }
-        let asked = Instant::now();
-        match self.directory.workspace_of_key(&hash).await {
-            Ok(answer) => {
-                if answer.is_none() && self.keys.len() >= MAX_UNKNOWN {
-                    self.keys.retain(|_, cached| cached.answer.is_some());
-                }
-                self.keys.insert(hash, Cached { answer, asked });
-                Ok(answer)
+        let allowance = Arc::clone(&self.allowances.entry(target.link.id).or_default());
+        let take = || {
+            allowance
+                .left
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| (left > 0).then(|| left - 1))
+        };
+        if take().is_ok() {
+            return true;
+        }
+        let mut used_up_until = allowance.drawing.lock().await;
+        if take().is_ok() {
+            return true;
+        }
+        if used_up_until.is_some_and(|until| Instant::now() < until) {
+            return false;
+        }
+        match self.directory.draw_clicks(target.link.id).await {
+            Ok(drawn) if drawn > 0 => {
+                allowance.left.store(drawn - 1, Ordering::Release);
+                true
             }
-            Err(error) => stale(known.map(|(answer, _)| answer), error),
+            Ok(_) => {
+                *used_up_until = Some(Instant::now() + USED_UP_FOR);
+                false
+            }
+            Err(error) => {
+                tracing::warn!(%error, link = %target.link.id, "a click limit cannot be checked; the link goes on");
+                true
+            }
+        }
+    }
+
+    /// Follows changes until told to stop.
+    pub(crate) async fn follow(&self, stop: &CancellationToken) {
+        let mut changes = self.directory.changes();
+        let mut every = tokio::time::interval(SIGNING_KEYS_EVERY);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                change = changes.next() => match change {
+                    Some(change) => self.apply(change).await,
+                    None => return,
+                },
+                _ = every.tick() => self.read_signing_keys().await,
+            }
+        }
+    }
+
+    async fn apply(&self, change: Change) {
+        match change {
+            Change::Link(code) => self.targets.forget(&code),
+            Change::Keys => self.keys.doubt_all(),
+            Change::SigningKeys => self.read_signing_keys().await,
+            Change::Everything => {
+                self.targets.doubt_all();
+                self.keys.doubt_all();
+                self.set_deaf(false);
+                self.read_signing_keys().await;
+            }
+            Change::Deaf => self.set_deaf(true),
+        }
+    }
+
+    fn set_deaf(&self, deaf: bool) {
+        self.targets.set_deaf(deaf);
+        self.keys.set_deaf(deaf);
+    }
+
+    async fn read_signing_keys(&self) {
+        match signing_keys(self.directory.as_ref()).await {
+            Ok(keys) => *self.signing_keys.write().expect("no panic while held") = keys,
+            Err(error) => tracing::warn!(%error, "signing keys cannot be read; going on with those known"),
         }
     }
 }
 
-/// While the directory is away, an old yes is better than none; an old no is
-/// not.
-fn stale<T>(known: Option<Option<T>>, error: DirectoryError) -> Result<Option<T>, DirectoryError> {
-    match known {
-        Some(Some(answer)) => {
-            tracing::warn!(%error, "directory is away; using what is known");
-            Ok(Some(answer))
-        }
-        _ => Err(error),
+async fn signing_keys(directory: &dyn Directory) -> Result<Arc<[SigningKey]>, DirectoryError> {
+    let keys = directory.signing_keys().await?;
+    if keys.is_empty() {
+        return Err(DirectoryError("there is no key to sign click tokens with".to_owned()));
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use domain::ids::{CampaignId, LinkId, UserId};
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn link(destination: &str) -> Link {
-        Link {
-            id: LinkId(Uuid::nil()),
-            workspace: WorkspaceId(Uuid::nil()),
-            campaign: CampaignId(Uuid::nil()),
-            creator: UserId(Uuid::nil()),
-            supporter: None,
-            destination_url: destination.to_owned(),
-            fallback_url: None,
-            expires_at_ms: None,
-        }
-    }
-
-    #[test]
-    fn the_token_joins_what_is_there() {
-        for (destination, expected) in [
-            ("https://a.example", "https://a.example/?tcid=T"),
-            ("https://a.example/p", "https://a.example/p?tcid=T"),
-            ("https://a.example/p?", "https://a.example/p?tcid=T"),
-            ("https://a.example/p?x=1&y=%20", "https://a.example/p?x=1&y=%20&tcid=T"),
-            ("https://a.example/p?x=1#part", "https://a.example/p?x=1&tcid=T#part"),
-            ("http://a.example/#a?b", "http://a.example/?tcid=T#a?b"),
-        ] {
-            assert_eq!(Target::new(link(destination)).unwrap().destination("T"), expected);
-        }
-        for bad in ["javascript:alert(1)", "ftp://a.example/", "not a url", "//a.example"] {
-            assert!(Target::new(link(bad)).is_err(), "{bad}");
-        }
-    }
+    Ok(Arc::from(keys))
 }

@@ -18,7 +18,7 @@ use tokio::time::timeout_at;
 use crate::spool::{Chunk, Record, Spool, SpoolError};
 
 /// What is read from the spool and sent to Kafka at once.
-const CHUNK_BYTES: u64 = 1 << 20;
+const CHUNK_BYTES: u64 = 1 << 18;
 /// A caller whose event Kafka refuses waits at most this long for the letter.
 const BURY_WITHIN: Duration = Duration::from_secs(5);
 

@@ -1,117 +1,157 @@
 //! `GET /{code}`: records the click, then sends the browser on.
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Path, State};
+use axum::extract::{ConnectInfo, Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use domain::event::{Body, Event, payload_hash};
+use domain::event::{Body, BotReason, Client, Event, payload_hash};
 use domain::ids::{EventId, VisitorKey};
+use domain::link::Choice;
+use domain::native::MAX_NAME_BYTES;
 use domain::token::{ClickToken, sign};
 use runtime::clock::now_ms;
-use runtime::random::hex_id;
 use uuid::Uuid;
 
-use crate::caller::{VISITOR_COOKIE, client, text_header, visitor_cookie};
+use crate::bots::judge;
+use crate::caller::{Facts, Visitor, client, client_address, needs_salt, text_header, visitor};
 use crate::error::ApiError;
-use crate::links::Target;
+use crate::links::Tenant;
 use crate::server::{App, record};
-
-/// A year.
-const COOKIE_MAX_AGE_S: u32 = 31_536_000;
+use crate::target::{Query, Target};
 
 pub(crate) async fn follow(
     State(app): State<Arc<App>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Path(code): Path<String>,
+    RawQuery(query): RawQuery,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let target = match app.links.target(&code).await {
-        Ok(Some(target)) => target,
-        Ok(None) => {
-            let message = "no link has this code".to_owned();
-            return Err(ApiError::new(StatusCode::NOT_FOUND, "unknown_code", message));
-        }
-        Err(error) => {
-            tracing::error!(%error, code, "cannot look up a link");
-            return Err(ApiError::unavailable(
-                "directory_unavailable",
-                "links cannot be looked up right now",
-            ));
-        }
-    };
+    let target = find(&app, &code).await?;
     let now_ms = now_ms();
     if target.link.expires_at_ms.is_some_and(|expires| now_ms >= expires) {
-        return match &target.link.fallback_url {
-            Some(fallback) => redirect(fallback),
-            None => Err(ApiError::new(StatusCode::GONE, "expired", "this link has expired")),
-        };
+        return elsewhere(&target, "expired", "this link has expired");
     }
-    let (visitor_id, is_new) = match visitor_cookie(&headers) {
-        Some(id) => (id.to_owned(), false),
-        None => (hex_id(), true),
+    let address = client_address(peer.ip(), &headers, &app.settings.trusted_proxies);
+    let salt = match needs_salt(&target.privacy) {
+        true => app.salt(now_ms).await,
+        false => None,
     };
-    let event = click(&app, &target, &visitor_id, now_ms, peer, &method, &headers);
+    let tenant = Tenant { workspace: target.link.workspace, privacy: target.privacy };
+    let visitor = visitor(tenant, &headers, address, salt.as_deref());
+    let request = Request { method: &method, headers: &headers, address, salt: salt.as_deref() };
+    let (client, bot, choice) = request.look(&app, &target, &visitor);
+    if bot.is_none() && !app.links.take_click(&target).await {
+        return elsewhere(&target, "used_up", "this link has been used as often as it may be");
+    }
+    let query = Query::read(query.as_deref());
+    let event = click(&target, visitor.key, now_ms, choice, &query, client, bot);
     let token = ClickToken { click: event.id, link: target.link.id, visitor: event.visitor };
-    let tcid = sign(&token, target.link.workspace, app.signing_key());
+    let tcid = sign(&token, target.link.workspace, &app.links.signing_keys()[0]);
     if let Err(error) = app.outbox.record(record(&event, &headers)).await {
         // The person behind the link must not pay for our trouble.
         metrics::counter!("tributary_ingest_clicks_lost_total").increment(1);
         tracing::error!(%error, click = %event.id, "a click was answered but not recorded");
     }
-    let mut response = redirect(&target.destination(&tcid))?;
-    if is_new {
-        let cookie = format!(
-            "{VISITOR_COOKIE}={visitor_id}; Path=/; Max-Age={COOKIE_MAX_AGE_S}; HttpOnly; SameSite=Lax"
-        );
-        let cookie = HeaderValue::from_str(&cookie).expect("hex digits");
+    let mut response = redirect(&target.address(choice, &query, &tcid))?;
+    if let Some(cookie) = visitor.cookie {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
     Ok(response)
 }
 
+async fn find(app: &App, code: &str) -> Result<Arc<Target>, ApiError> {
+    match app.links.target(code).await {
+        Ok(Some(target)) => Ok(target),
+        Ok(None) => Err(ApiError::new(StatusCode::NOT_FOUND, "unknown_code", "no link has this code")),
+        Err(error) => {
+            tracing::error!(%error, code, "cannot look up a link");
+            Err(ApiError::unavailable("directory_unavailable", "links cannot be looked up right now"))
+        }
+    }
+}
+
+/// Where a link leads that leads nowhere any more.
+fn elsewhere(target: &Target, reason: &'static str, message: &str) -> Result<Response, ApiError> {
+    match &target.link.fallback_url {
+        Some(fallback) => redirect(fallback),
+        None => Err(ApiError::new(StatusCode::GONE, reason, message)),
+    }
+}
+
+/// What a click's request says of who clicks.
+struct Request<'a> {
+    method: &'a Method,
+    headers: &'a HeaderMap,
+    address: IpAddr,
+    salt: Option<&'a [u8]>,
+}
+
+impl Request<'_> {
+    /// What is kept of the client, whether it is no person, and where it is
+    /// led.
+    fn look(&self, app: &App, target: &Target, visitor: &Visitor) -> (Client, Option<BotReason>, Choice) {
+        let user_agent = text_header(self.headers, header::USER_AGENT);
+        let agent = app.agents.read(user_agent.as_deref());
+        let place = app.geo.place(self.address);
+        let bot = judge(self.method, self.headers, &agent, place.asn);
+        let choice = target.choose(visitor.key, place.country.as_deref(), agent.device);
+        let facts = Facts {
+            address: Some(self.address),
+            place,
+            user_agent,
+            agent: &agent,
+            referrer: text_header(self.headers, header::REFERER),
+        };
+        (client(facts, &target.privacy, visitor.opted_out, self.salt), bot, choice)
+    }
+}
+
 fn click(
-    app: &App,
     target: &Target,
-    visitor_id: &str,
+    visitor: VisitorKey,
     now_ms: i64,
-    peer: SocketAddr,
-    method: &Method,
-    headers: &HeaderMap,
+    choice: Choice,
+    query: &Query,
+    client: Client,
+    bot: Option<BotReason>,
 ) -> Event {
     let link = &target.link;
-    let user_agent = text_header(headers, header::USER_AGENT);
-    let bot = app.bots.judge(method, headers, user_agent.as_deref());
-    let referrer = text_header(headers, header::REFERER);
+    let short = |text: &&str| text.len() <= MAX_NAME_BYTES;
+    let utm: BTreeMap<String, String> = query
+        .utm()
+        .filter(|(_, value)| short(value))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
     let body = Body::Click {
         link: link.id,
         campaign: link.campaign,
         creator: link.creator,
         supporter: link.supporter,
+        variant: target.variant_name(choice).map(ToOwned::to_owned),
+        utm,
     };
     let id = EventId(Uuid::now_v7());
     Event {
         id,
         workspace: link.workspace,
-        visitor: VisitorKey::derive(link.workspace, visitor_id),
+        visitor,
         at_ms: now_ms,
         received_at_ms: now_ms,
         payload_hash: payload_hash(&(&body, id)),
         body,
-        client: client(Some(peer.ip()), user_agent, referrer, app.geo.as_ref()),
+        client,
         bot,
     }
 }
 
 fn redirect(location: &str) -> Result<Response, ApiError> {
     let location = HeaderValue::from_str(location).map_err(|_not_a_header| {
-        ApiError::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "bad_destination",
-            "this link's destination is broken",
-        )
+        let message = "this link's destination is broken";
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "bad_destination", message)
     })?;
     let mut response = StatusCode::FOUND.into_response();
     response.headers_mut().insert(header::LOCATION, location);

@@ -11,19 +11,25 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use domain::event::Event;
-use domain::token::SigningKey;
+use ipnet::IpNet;
 use runtime::producer::Publisher;
 use runtime::shutdown::CancellationToken;
+use tokio::task::JoinSet;
 use tower_http::decompression::RequestDecompressionLayer;
 
-use crate::bots::BotDetector;
+use crate::agent::Agents;
 use crate::directory::{Directory, DirectoryError};
 use crate::error::ApiError;
-use crate::geo::GeoReader;
+use crate::geo::{Geo, GeoError, GeoSettings};
 use crate::links::Links;
 use crate::outbox::{Outbox, OutboxSettings};
 use crate::spool::{Record, Spool, SpoolError, SpoolSettings};
 use crate::{intake, redirect};
+
+/// A start waits at most this long for Kafka, and then goes on without it.
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+/// How often GeoIP files are looked at.
+const GEO_EVERY: Duration = Duration::from_secs(10);
 
 /// How the collector behaves.
 #[derive(Clone, Debug)]
@@ -38,6 +44,10 @@ pub struct IngestSettings {
     pub spool_after: Duration,
     /// The spool.
     pub spool: SpoolSettings,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// GeoIP files.
+    pub geo: GeoSettings,
     /// Requests in progress get this long to end at a stop.
     pub drain_within: Duration,
 }
@@ -45,10 +55,9 @@ pub struct IngestSettings {
 /// What every request may use.
 pub(crate) struct App {
     pub(crate) links: Links,
-    pub(crate) bots: BotDetector,
-    pub(crate) geo: Option<GeoReader>,
+    pub(crate) agents: Agents,
+    pub(crate) geo: Geo,
     pub(crate) settings: IngestSettings,
-    pub(crate) signing_keys: Vec<SigningKey>,
     pub(crate) outbox: Arc<Outbox>,
 }
 
@@ -61,12 +70,21 @@ pub enum StartError {
     /// The spool cannot be used.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// A GeoIP file cannot be used.
+    #[error(transparent)]
+    Geo(#[from] GeoError),
 }
 
 impl App {
-    pub(crate) fn signing_key(&self) -> &SigningKey {
-        // Checked when the collector was made.
-        &self.signing_keys[0]
+    /// The salt of the day, unless the directory has to be asked and is away.
+    pub(crate) async fn salt(&self, now_ms: i64) -> Option<Arc<[u8]>> {
+        match self.links.daily_salt(now_ms).await {
+            Ok(salt) => Some(salt),
+            Err(error) => {
+                tracing::warn!(%error, "there is no salt for addresses; nothing of them is kept");
+                None
+            }
+        }
     }
 }
 
@@ -98,26 +116,27 @@ impl Collector {
     ///
     /// # Errors
     /// When the directory does not answer or has no key to sign with, or the
-    /// spool cannot be used.
+    /// spool or a GeoIP file cannot be used.
     pub async fn new(
         settings: IngestSettings,
         publisher: Publisher,
         directory: Arc<dyn Directory>,
-        geo: Option<GeoReader>,
     ) -> Result<Self, StartError> {
-        let signing_keys = directory.signing_keys().await?;
-        if signing_keys.is_empty() {
-            return Err(DirectoryError("there is no key to sign click tokens with".to_owned()).into());
-        }
+        let links = Links::new(directory).await?;
+        let geo = Geo::open(&settings.geo)?;
         let spool = Spool::open(settings.spool.clone())?;
         let outbox_settings = OutboxSettings {
             events_topic: settings.events_topic.clone(),
             dead_letter_topic: settings.dead_letter_topic.clone(),
             spool_after: settings.spool_after,
         };
+        let (connecting, topic) = (publisher.clone(), settings.events_topic.clone());
+        let connected = tokio::task::spawn_blocking(move || connecting.connect(&topic, CONNECT_WITHIN));
+        if !connected.await.unwrap_or_default() {
+            tracing::warn!("Kafka does not answer; events go to the spool until it does");
+        }
         let outbox = Arc::new(Outbox::new(outbox_settings, publisher, spool));
-        let links = Links::new(directory);
-        let app = App { links, bots: BotDetector::new(), geo, settings, signing_keys, outbox };
+        let app = App { links, agents: Agents::new(), geo, settings, outbox };
         Ok(Self { app: Arc::new(app) })
     }
 
@@ -133,14 +152,19 @@ impl Collector {
     ) -> std::io::Result<()> {
         let drain_within = self.app.settings.drain_within;
         let outbox = Arc::clone(&self.app.outbox);
-        let draining = {
-            let (outbox, stop) = (Arc::clone(&outbox), stop.clone());
-            tokio::spawn(async move { outbox.drain(&stop).await })
-        };
+        let mut beside = JoinSet::new();
+        {
+            let (app, outbox, stop) = (Arc::clone(&self.app), Arc::clone(&outbox), stop.clone());
+            beside.spawn(async move {
+                tokio::join!(outbox.drain(&stop), app.links.follow(&stop), refresh_geo(&app, &stop));
+            });
+        }
         let server = axum::serve(listener, self.router().into_make_service_with_connect_info::<SocketAddr>())
             .with_graceful_shutdown(stop.clone().cancelled_owned());
         bounded(server.into_future(), stop, drain_within).await?;
-        draining.await.map_err(std::io::Error::other)?;
+        while let Some(ended) = beside.join_next().await {
+            ended.map_err(std::io::Error::other)?;
+        }
         outbox.close(drain_within).await;
         Ok(())
     }
@@ -176,6 +200,21 @@ async fn bounded(
         () = deadline => {
             tracing::warn!(?within, "requests still in progress were cut off");
             Ok(())
+        }
+    }
+}
+
+/// Reads changed GeoIP files again, until told to stop.
+async fn refresh_geo(app: &Arc<App>, stop: &CancellationToken) {
+    let mut every = tokio::time::interval(GEO_EVERY);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = every.tick() => {}
+        }
+        let app = Arc::clone(app);
+        if tokio::task::spawn_blocking(move || app.geo.refresh()).await.is_err() {
+            tracing::error!("reading a GeoIP file panicked");
         }
     }
 }

@@ -129,6 +129,13 @@ impl Publisher {
         self.send(topic, key, payload)?.acknowledged().await
     }
 
+    /// Connects, so that the first message does not have to wait for it; for
+    /// at most `within`. Blocks. `false` if Kafka does not answer.
+    #[must_use]
+    pub fn connect(&self, topic: &str, within: Duration) -> bool {
+        self.producer.client().fetch_metadata(Some(topic), Timeout::After(within)).is_ok()
+    }
+
     /// Messages that are not acknowledged yet.
     #[must_use]
     pub fn in_flight(&self) -> i32 {

@@ -39,6 +39,9 @@ pub struct EventRow {
     pub network: String,
     pub country: String,
     pub city: String,
+    pub device: String,
+    pub os: String,
+    pub browser: String,
     pub bot: String,
     pub properties: String,
     pub payload_hash: u64,
@@ -61,6 +64,9 @@ impl EventRow {
             network: event.client.network.unwrap_or_default(),
             country: event.client.country.unwrap_or_default(),
             city: event.client.city.unwrap_or_default(),
+            device: event.client.device.map_or("", |device| device.code()).to_owned(),
+            os: event.client.os.unwrap_or_default(),
+            browser: event.client.browser.unwrap_or_default(),
             bot: event.bot.map_or("", |bot| bot.code()).to_owned(),
             payload_hash: short_hash(&event.payload_hash),
             partition: u16::try_from(partition).unwrap_or(u16::MAX),
@@ -73,11 +79,15 @@ impl EventRow {
 
     fn set_body(&mut self, body: Body) {
         match body {
-            Body::Click { link, campaign, creator, supporter } => {
+            Body::Click { link, campaign, creator, supporter, variant, utm } => {
                 self.link_id = link.0;
                 self.campaign_id = campaign.0;
                 self.creator_id = creator.0;
                 self.supporter_id = supporter.map_or(Uuid::nil(), |id| id.0);
+                self.name = variant.unwrap_or_default();
+                if !utm.is_empty() {
+                    self.properties = serde_json::to_string(&utm).expect("texts are JSON");
+                }
             }
             Body::Page { url, title, properties } => {
                 self.url = url;

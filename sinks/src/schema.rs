@@ -8,9 +8,10 @@ use crate::SinkError;
 /// Version, name and statements of each migration. Every statement must be
 /// harmless to repeat: ClickHouse has no transactions over DDL, and two
 /// migrators may meet.
-const MIGRATIONS: [(u32, &str, &str); 2] = [
+const MIGRATIONS: [(u32, &str, &str); 3] = [
     (1, "events", include_str!("../../clickhouse/0001_events.sql")),
     (2, "outcomes", include_str!("../../clickhouse/0002_outcomes.sql")),
+    (3, "devices", include_str!("../../clickhouse/0003_devices.sql")),
 ];
 
 #[derive(Row, Serialize, Deserialize)]

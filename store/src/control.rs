@@ -2,6 +2,7 @@
 
 use domain::ids::WorkspaceId;
 use domain::money::Currency;
+use domain::privacy::Privacy;
 use serde::Serialize;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -229,6 +230,25 @@ pub async fn audit(
         .bind(entity_kind)
         .bind(entity_id)
         .bind(Json(after))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Sets what a workspace keeps of its visitors.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_privacy(
+    connection: &mut Connection,
+    workspace: Uuid,
+    privacy: Privacy,
+) -> Result<(), StoreError> {
+    sqlx::query(sql!("workspaces/set_privacy"))
+        .bind(workspace)
+        .bind(privacy.address.code())
+        .bind(privacy.honour_opt_out)
+        .bind(i32::from(privacy.cookie_days))
         .execute(connection)
         .await?;
     Ok(())

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use domain::event::{Body, Client, Event};
 use domain::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId};
+use domain::link::Device;
 use runtime::consumer::{BatchLimits, Consumer, PartitionOwner};
 use runtime::producer::{ProducerSettings, Publisher};
 use runtime::shutdown::CancellationToken;
@@ -54,6 +55,8 @@ fn click(number: u64) -> Event {
             campaign: CampaignId(Uuid::from_u128(u128::from(number % 4))),
             creator: UserId(Uuid::from_u128(u128::from(number % 12))),
             supporter: None,
+            variant: None,
+            utm: std::collections::BTreeMap::new(),
         },
         client: Client {
             network: Some(format!("203.0.{}.0", number % 250)),
@@ -63,6 +66,9 @@ fn click(number: u64) -> Event {
             referrer: Some(format!("https://social.example/post/{}", number % 1_000)),
             country: Some("DE".to_owned()),
             city: Some("Berlin".to_owned()),
+            device: Some(Device::Desktop),
+            os: Some("Linux".to_owned()),
+            browser: Some("Firefox".to_owned()),
         },
         bot: None,
     }

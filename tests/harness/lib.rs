@@ -17,7 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 pub use crate::http::{Answer, Http};
-pub use crate::world::{Campaign, World};
+pub use crate::world::{BROWSER, Campaign, World};
 
 /// Names the brokers of a Kafka to test against instead of the embedded one.
 const BROKERS: &str = "TRIBUTARY_TEST_BROKERS";
@@ -206,6 +206,20 @@ impl Stack {
         }
     }
 
+    /// Halts the embedded broker, as a machine that swaps would; what it was
+    /// sent and has not answered stays open. Another's Kafka is left alone.
+    pub fn freeze_kafka(&self) -> Option<FrozenKafka> {
+        let wanted = format!("engine\0kafka\0--port\0{}\0", self.ports.kafka);
+        let processes = std::fs::read_dir("/proc").expect("a Linux machine").filter_map(Result::ok);
+        let pid =
+            processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()).find(|pid| {
+                let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                String::from_utf8_lossy(&command).contains(&wanted)
+            })?;
+        kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("it is this test's");
+        Some(FrozenKafka(Pid::from_raw(pid)))
+    }
+
     /// Stops the program with SIGTERM; gives its exit code.
     pub fn stop(&mut self) -> anyhow::Result<Option<i32>> {
         let mut child = self.child.take().context("it runs")?;
@@ -283,6 +297,15 @@ impl Drop for Stack {
             // A test that fails already must not panic again.
             std::mem::drop(error);
         }
+    }
+}
+
+/// A halted broker; killed when dropped.
+pub struct FrozenKafka(Pid);
+
+impl Drop for FrozenKafka {
+    fn drop(&mut self) {
+        kill(self.0, Signal::SIGKILL).ok();
     }
 }
 

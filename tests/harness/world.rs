@@ -4,12 +4,14 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use hyper::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{Answer, Http, Stack};
 
-const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+/// A person's user agent.
+pub const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 
 /// A workspace of its own.
 pub struct World {
@@ -115,7 +117,16 @@ impl World {
 
     /// Posts to the control API; anything but success is an error.
     pub async fn control(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        let answer = self.control_raw(path, &body.to_string()).await?;
+        self.controlled(Method::POST, path, body).await
+    }
+
+    /// As [`World::control`], with PUT.
+    pub async fn replace(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.controlled(Method::PUT, path, body).await
+    }
+
+    async fn controlled(&self, method: Method, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let answer = self.control_sent(method, path, &body.to_string()).await?;
         if !(200..300).contains(&answer.status) {
             bail!("{path}: {} {}", answer.status, answer.text());
         }
@@ -123,9 +134,13 @@ impl World {
     }
 
     pub async fn control_raw(&self, path: &str, body: &str) -> anyhow::Result<Answer> {
+        self.control_sent(Method::POST, path, body).await
+    }
+
+    async fn control_sent(&self, method: Method, path: &str, body: &str) -> anyhow::Result<Answer> {
         let url = format!("{}{path}?workspace={}", self.api, self.slug);
         let headers = [("authorization", self.admin.as_str()), ("content-type", "application/json")];
-        self.http.post(&url, &headers, body.to_owned()).await
+        self.http.send(method, &url, &headers, body.to_owned()).await
     }
 
     /// Gets a report; `path` may have a query.
@@ -137,6 +152,21 @@ impl World {
             bail!("{path}: {} {}", answer.status, answer.text());
         }
         answer.json()
+    }
+
+    /// Makes another link of the first creator, with whatever `settings` say.
+    pub async fn link(&self, campaign: &Campaign, code: &str, settings: &Value) -> anyhow::Result<String> {
+        let mut link = json!({ "campaign_id": campaign.id, "creator_id": self.creator, "code": code,
+            "destination_url": "https://shop.example/" });
+        let fields = link.as_object_mut().context("an object")?;
+        fields.extend(settings.as_object().context("an object")?.clone());
+        id(&self.control("/v1/links", &link).await?)
+    }
+
+    /// Follows a short address with these headers; gives status, location and
+    /// cookie.
+    pub async fn follow(&self, address: &str, headers: &[(&str, &str)]) -> anyhow::Result<Answer> {
+        self.http.get(&format!("{}/{address}", self.collector), headers).await
     }
 
     /// A person follows a link.

@@ -67,7 +67,11 @@ async fn nothing_answered_is_lost_or_doubled() -> anyhow::Result<()> {
             })
             .collect();
         tokio::time::sleep(after).await;
+        // Whoever goes on without Kafka's acknowledgement is found out.
+        let frozen = stack.freeze_kafka();
+        tokio::time::sleep(Duration::from_millis(400)).await;
         stack.kill_9();
+        drop(frozen);
         stop.store(true, Ordering::Relaxed);
         for person in people {
             person.await?;

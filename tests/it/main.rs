@@ -10,6 +10,7 @@ mod crash;
 mod engines;
 mod errors;
 mod flow;
+mod links;
 mod outage;
 mod replay;
 mod schema;

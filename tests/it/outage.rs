@@ -15,7 +15,7 @@ use serde_json::json;
 use tests::{Http, Stack, World, die_with_test, free_port, program};
 use uuid::Uuid;
 
-const VISITORS: usize = 24;
+const VISITORS: usize = 200;
 
 /// A broker that the test may kill, beside a stack without one.
 struct Broker {
@@ -131,7 +131,7 @@ fn stream(
                         tokio::time::sleep(Duration::from_millis(20)).await;
                     }
                 }
-                tokio::time::sleep(Duration::from_millis(8)).await;
+                tokio::time::sleep(Duration::from_millis(80)).await;
                 if number % 10 == 0 && world.click(&code, &name).await.is_ok() {
                     told.redirected.fetch_add(1, Ordering::Relaxed);
                 }

@@ -3,13 +3,18 @@
 use std::collections::HashMap;
 
 use anyhow::Context as _;
+use hyper::Method;
 use runtime::progress::Progress;
 
+use crate::http_client::HttpClient;
 use crate::settings::{ATTRIBUTION, Settings};
 
 /// Messages and batches between a service and the end of what it reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Backlog {
+    /// Events in the collector's spool, not in Kafka; none where it does not
+    /// answer.
+    pub(crate) spool: i64,
     /// Events not attributed.
     pub(crate) attribution: i64,
     /// Credits not settled.
@@ -31,6 +36,7 @@ pub(crate) async fn measure(settings: &Settings) -> anyhow::Result<Backlog> {
     let topics = settings.topics();
     // In the order of the flow: what moves on meanwhile is then seen further
     // down, not missed.
+    let spool = spooled(settings).await.unwrap_or_default();
     let (attribution, event_ends) = attribution(settings).await?;
     let pool = store::connect(&settings.database_url, 1).await?;
     let sinks: HashMap<(String, String, i32), i64> = store::sinks::list(&pool)
@@ -56,7 +62,17 @@ pub(crate) async fn measure(settings: &Settings) -> anyhow::Result<Backlog> {
         .sum();
     let outcome_sink =
         settled.iter().map(|(partition, next)| next - loaded("outcomes", &topics.credits, *partition)).sum();
-    Ok(Backlog { attribution, settlement, event_sink, outcome_sink })
+    Ok(Backlog { spool, attribution, settlement, event_sink, outcome_sink })
+}
+
+/// What the collector says of its spool.
+async fn spooled(settings: &Settings) -> Option<i64> {
+    let url = format!("http://{}/metrics", settings.listen);
+    let answer = HttpClient::new().send(Method::GET, &url, &[], "").await.ok()?;
+    let text = String::from_utf8(answer.body.to_vec()).ok()?;
+    let value = text.lines().find_map(|line| line.strip_prefix("tributary_spool_events "))?;
+    // A gauge is written as a float; this one holds whole numbers.
+    value.trim().parse::<f64>().ok().map(|events| events as i64)
 }
 
 type Ends = Vec<(i32, i64)>;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use ingest::server::{Collector, IngestSettings};
-use ingest::{GeoReader, SpoolSettings};
+use ingest::{GeoSettings, SpoolSettings};
 use processors::attribution::AttributionSettings;
 use processors::settlement::SettlementSettings;
 use runtime::consumer::BatchLimits;
@@ -52,7 +52,6 @@ async fn listen(address: std::net::SocketAddr, what: &str, flag: &str) -> anyhow
 /// The collector.
 pub(crate) async fn ingest(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
     let pool = store::connect_lazy(&settings.database_url, POOL)?;
-    let geo = settings.geoip.as_deref().map(GeoReader::open).transpose()?;
     let ingest_settings = IngestSettings {
         events_topic: settings.topics().events,
         dead_letter_topic: settings.topics().dead_letter,
@@ -62,13 +61,14 @@ pub(crate) async fn ingest(settings: &Settings, stop: CancellationToken) -> anyh
             dir: settings.spool_dir.clone().unwrap_or_else(|| settings.data_dir.join("spool")),
             max_bytes: settings.spool_max_bytes,
         },
+        trusted_proxies: settings.trusted_proxies.clone(),
+        geo: GeoSettings { places: settings.geoip.clone(), networks: settings.geoip_asn.clone() },
         drain_within: Duration::from_secs(10),
     };
     let directory = Arc::new(PostgresDirectory(pool));
     let publisher = collector_publisher(settings)?;
-    let collector = Collector::new(ingest_settings, publisher, directory, geo)
-        .await
-        .context("the collector cannot start: is Postgres up, and are its tables migrated?")?;
+    let collector =
+        Collector::new(ingest_settings, publisher, directory).await.context("the collector cannot start")?;
     let listener = listen(settings.listen, "the collector", "--listen").await?;
     tracing::info!(address = %settings.listen, "collector listens");
     Ok(Box::pin(async move { Ok(collector.serve(listener, stop).await?) }))

@@ -129,6 +129,20 @@ pub(crate) struct Settings {
     #[arg(long, global = true, env = "TRIBUTARY_GEOIP", value_name = "FILE")]
     pub(crate) geoip: Option<PathBuf>,
 
+    /// MaxMind or DB-IP file (.mmdb) for the networks of addresses; hosting providers' are no people's
+    #[arg(long, global = true, env = "TRIBUTARY_GEOIP_ASN", value_name = "FILE")]
+    pub(crate) geoip_asn: Option<PathBuf>,
+
+    /// Proxies in front of the collector, whose X-Forwarded-For is believed
+    #[arg(
+        long,
+        global = true,
+        env = "TRIBUTARY_TRUSTED_PROXIES",
+        value_delimiter = ',',
+        value_name = "NETWORK,…"
+    )]
+    pub(crate) trusted_proxies: Vec<ipnet::IpNet>,
+
     /// Largest request body the collector takes, after decompression
     #[arg(long, global = true, env = "TRIBUTARY_MAX_BODY_BYTES", default_value_t = 4 << 20, value_name = "BYTES")]
     pub(crate) max_body_bytes: usize,

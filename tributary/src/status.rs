@@ -30,11 +30,12 @@ pub(crate) async fn run(settings: &Settings, args: &StatusArgs) -> anyhow::Resul
     }
     if args.json {
         let behind = json!({
-            "attribution": backlog.attribution, "settlement": backlog.settlement,
+            "spool": backlog.spool, "attribution": backlog.attribution, "settlement": backlog.settlement,
             "event_sink": backlog.event_sink, "outcome_sink": backlog.outcome_sink,
         });
         println!("{}", serde_json::to_string_pretty(&json!({ "behind": behind }))?);
     } else {
+        println!("spool         {:>9} events not in Kafka", backlog.spool);
         println!("attribution   {:>9} events behind", backlog.attribution);
         println!("settlement    {:>9} credits behind", backlog.settlement);
         println!("event sink    {:>9} events behind", backlog.event_sink);

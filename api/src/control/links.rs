@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::ids::{LinkId, WorkspaceId};
+use domain::link::{Link, Rule, Variant};
 use serde::Deserialize;
-use serde_json::json;
-use store::links::NewLink;
+use serde_json::{Value, json};
+use store::links::{LinkSettings, NewLink};
 use uuid::Uuid;
 
 use crate::access::InWorkspace;
@@ -23,9 +24,62 @@ pub(crate) struct LinkInput {
     campaign_id: Uuid,
     creator_id: Uuid,
     code: String,
+    #[serde(flatten)]
+    settings: SettingsInput,
+}
+
+/// What of a link may be changed later.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SettingsInput {
     destination_url: String,
     fallback_url: Option<String>,
     expires_at_ms: Option<i64>,
+    click_limit: Option<i64>,
+    #[serde(default)]
+    pass_query: bool,
+    #[serde(default)]
+    rules: Vec<Rule>,
+    #[serde(default)]
+    variants: Vec<Variant>,
+}
+
+impl SettingsInput {
+    fn check(self) -> Result<LinkSettings, ApiError> {
+        check_url("destination_url", &self.destination_url)?;
+        if let Some(url) = &self.fallback_url {
+            check_url("fallback_url", url)?;
+        }
+        if self.click_limit.is_some_and(|limit| limit <= 0) {
+            return Err(ApiError::invalid("click_limit", "must be above 0"));
+        }
+        Link::check_choices(&self.rules, &self.variants)
+            .map_err(|(field, error)| ApiError::invalid(field, error))?;
+        for rule in &self.rules {
+            check_url("rules", &rule.destination_url)?;
+        }
+        for variant in &self.variants {
+            check_url("variants", &variant.destination_url)?;
+        }
+        Ok(LinkSettings {
+            destination_url: self.destination_url,
+            fallback_url: self.fallback_url,
+            expires_at_ms: self.expires_at_ms,
+            click_limit: self.click_limit,
+            pass_query: self.pass_query,
+            rules: self.rules,
+            variants: self.variants,
+        })
+    }
+}
+
+fn shown(id: Uuid, code: &str, settings: &LinkSettings) -> Value {
+    json!({
+        "id": id, "code": code, "destination_url": settings.destination_url,
+        "fallback_url": settings.fallback_url, "expires_at_ms": settings.expires_at_ms,
+        "click_limit": settings.click_limit, "pass_query": settings.pass_query,
+        "rules": settings.rules, "variants": settings.variants,
+    })
 }
 
 pub(crate) async fn create_link(
@@ -35,32 +89,41 @@ pub(crate) async fn create_link(
 ) -> Result<Response, ApiError> {
     let Json(input) = body?;
     check_code(&input.code)?;
-    check_url("destination_url", &input.destination_url)?;
-    if let Some(url) = &input.fallback_url {
-        check_url("fallback_url", url)?;
-    }
     let link = NewLink {
         id: LinkId(Uuid::now_v7()),
         workspace: WorkspaceId(workspace.id),
         campaign: input.campaign_id,
         creator: input.creator_id,
         code: input.code,
-        destination_url: input.destination_url,
-        fallback_url: input.fallback_url,
-        expires_at_ms: input.expires_at_ms,
+        settings: input.settings.check()?,
     };
     let mut transaction = store::begin(&app.pool).await?;
     if !store::links::insert(&mut transaction, &link).await? {
         let message = "the creator has not accepted this campaign, or one of them is not of this workspace";
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "not_a_member", message));
     }
-    let shown = json!({
-        "id": link.id, "campaign_id": link.campaign, "creator_id": link.creator, "code": link.code,
-        "destination_url": link.destination_url, "fallback_url": link.fallback_url,
-        "expires_at_ms": link.expires_at_ms,
-    });
+    let mut shown = shown(link.id.0, &link.code, &link.settings);
+    shown["campaign_id"] = json!(link.campaign);
+    shown["creator_id"] = json!(link.creator);
     commit(transaction, "create", "link", link.id.0, &shown).await?;
     Ok(created(shown))
+}
+
+/// Replaces a link's settings; collectors hear of it within a second.
+pub(crate) async fn change_link(
+    State(app): State<Arc<App>>,
+    InWorkspace(workspace): InWorkspace,
+    Path(id): Path<Uuid>,
+    body: Body<SettingsInput>,
+) -> Result<Response, ApiError> {
+    let Json(input) = body?;
+    let settings = input.check()?;
+    let mut transaction = store::begin(&app.pool).await?;
+    let code = store::links::update(&mut transaction, workspace.id, id, &settings).await?;
+    let code = code.ok_or_else(|| ApiError::not_found("link"))?;
+    let shown = shown(id, &code, &settings);
+    commit(transaction, "change", "link", id, &shown).await?;
+    Ok(Json(shown).into_response())
 }
 
 pub(crate) async fn list_links(

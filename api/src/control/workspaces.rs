@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use domain::ids::WorkspaceId;
 use domain::money::Currency;
+use domain::privacy::{AddressPolicy, Privacy};
 use serde::Deserialize;
 use serde_json::json;
 use store::control::NewWorkspace;
@@ -84,4 +85,62 @@ pub(crate) async fn create_key(
     store::control::insert_key(&mut transaction, workspace, id, &input.name, &hash_key(&key)).await?;
     commit(transaction, "create", "api_key", id, &json!({ "name": input.name })).await?;
     Ok(created(json!({ "id": id, "name": input.name, "api_key": key })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PrivacyInput {
+    address_policy: String,
+    honour_opt_out: bool,
+    cookie_days: u16,
+}
+
+/// Replaces what the workspace keeps of its visitors; collectors hear of it
+/// within a second.
+pub(crate) async fn set_privacy(
+    State(app): State<Arc<App>>,
+    InWorkspace(workspace): InWorkspace,
+    body: Body<PrivacyInput>,
+) -> Result<Response, ApiError> {
+    let Json(input) = body?;
+    let address = AddressPolicy::of_code(&input.address_policy)
+        .ok_or_else(|| ApiError::invalid("address_policy", "must be truncate, hash or drop"))?;
+    if input.cookie_days > 400 {
+        return Err(ApiError::invalid("cookie_days", "at most 400, which is what browsers keep"));
+    }
+    let privacy = Privacy { address, honour_opt_out: input.honour_opt_out, cookie_days: input.cookie_days };
+    let mut transaction = store::begin(&app.pool).await?;
+    store::control::set_privacy(&mut transaction, workspace.id, privacy).await?;
+    let shown = json!({
+        "address_policy": address.code(), "honour_opt_out": privacy.honour_opt_out,
+        "cookie_days": privacy.cookie_days,
+    });
+    commit(transaction, "set_privacy", "workspace", workspace.id, &shown).await?;
+    Ok(Json(shown).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RotationInput {
+    /// How long tokens of the keys so far are still accepted.
+    accept_days: u16,
+}
+
+/// Makes a new key to sign click tokens with.
+pub(crate) async fn rotate_signing_key(
+    State(app): State<Arc<App>>,
+    _: Admin,
+    body: Body<RotationInput>,
+) -> Result<Response, ApiError> {
+    let Json(input) = body?;
+    let secret = runtime::random::bytes::<32>();
+    let accept_days = i32::from(input.accept_days);
+    let mut transaction = store::begin(&app.pool).await?;
+    let added = store::links::rotate_signing_key(&mut transaction, &secret, accept_days).await?;
+    let number = added.ok_or_else(|| ApiError::conflict("all 256 numbers of signing keys are used up"))?;
+    let shown = json!({ "number": number, "others_accepted_for_days": accept_days });
+    // The audit log is of things with ids; a key's number stands in one.
+    let id = Uuid::from_u128(u128::try_from(number).unwrap_or_default());
+    commit(transaction, "rotate", "signing_key", id, &shown).await?;
+    Ok(created(shown))
 }

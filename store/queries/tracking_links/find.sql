@@ -1,11 +1,19 @@
 SELECT
-    id,
-    workspace_id,
-    campaign_id,
-    creator_id,
-    supporter_id,
-    destination_url,
-    fallback_url,
-    (extract(epoch FROM expires_at) * 1000)::bigint AS expires_at_ms
-FROM tracking_links
-WHERE code = $1
+    l.id,
+    l.workspace_id,
+    l.campaign_id,
+    l.creator_id,
+    l.supporter_id,
+    l.destination_url,
+    l.fallback_url,
+    (extract(epoch FROM l.expires_at) * 1000)::bigint AS expires_at_ms,
+    l.click_limit,
+    l.pass_query,
+    l.rules,
+    l.variants,
+    w.address_policy,
+    w.honour_opt_out,
+    w.cookie_days
+FROM tracking_links l
+JOIN workspaces w ON w.id = l.workspace_id
+WHERE l.code = $1

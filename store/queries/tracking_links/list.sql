@@ -5,7 +5,11 @@ SELECT
     code,
     destination_url,
     fallback_url,
-    (extract(epoch FROM expires_at) * 1000)::bigint AS expires_at_ms
+    (extract(epoch FROM expires_at) * 1000)::bigint AS expires_at_ms,
+    click_limit,
+    pass_query,
+    rules,
+    variants
 FROM tracking_links
 WHERE workspace_id = $1
 ORDER BY code
