@@ -8,8 +8,12 @@ export TRIBUTARY_CACHE = $(CACHE)
 
 PROGRAM = $(CARGO_TARGET_DIR)/debug/tributary
 TEST_PYTHON = $(CACHE)/venv/bin/python
+TEST_NODE = $(CACHE)/node
+# The real clients that the end-to-end tests send with.
+CLIENTS = TRIBUTARY_TEST_PYTHON=$(TEST_PYTHON) TRIBUTARY_TEST_NODE_MODULES=$(TEST_NODE) \
+	TRIBUTARY_TEST_CHROMIUM=chromium
 
-.PHONY: help up build engines packages test lint unit e2e test-kafka bench compose-check clean
+.PHONY: help up build engines packages test lint unit e2e test-kafka plants clients bench compose-check clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -36,16 +40,28 @@ unit: build
 	cargo test --locked --workspace --lib --bins
 
 # The program itself must stand beside the tests, hence `build`.
-e2e: build engines $(TEST_PYTHON)
-	TRIBUTARY_TEST_PYTHON=$(TEST_PYTHON) cargo test --locked --workspace --test it -- --test-threads=2
+e2e: build engines clients
+	$(CLIENTS) cargo test --locked --workspace --test it -- --test-threads=2
+
+clients: packages $(TEST_PYTHON) $(TEST_NODE)/node_modules
+	@tools/packages.sh test
+
+$(TEST_NODE)/node_modules: tests/clients/node/package.json
+	mkdir -p $(TEST_NODE)
+	cp $< $(TEST_NODE)/
+	cd $(TEST_NODE) && npm install --silent --no-audit --no-fund
+	@touch $@
 
 $(TEST_PYTHON): tests/clients/requirements.txt
 	python3 -m venv $(CACHE)/venv
 	$(TEST_PYTHON) -m pip install --quiet --requirement $<
 	@touch $@
 
-test-kafka: build engines $(TEST_PYTHON) ## The same end-to-end tests against Apache Kafka
-	TRIBUTARY_TEST_PYTHON=$(TEST_PYTHON) tests/kafka/run.sh
+test-kafka: build engines clients ## The same end-to-end tests against Apache Kafka
+	$(CLIENTS) tests/kafka/run.sh
+
+plants: build ## Put bugs in on purpose; the tests must catch each (needs a clean checkout)
+	tests/plants/run.sh $(PLANTS)
 
 bench: packages engines ## How fast each part is, beside a named limit, in one run (optimised build)
 	cargo build --locked --release --workspace

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that are missing, and says which. Nothing else on
-# the machine is touched. On other systems: install their like by hand.
+# the machine is touched. On other systems: install their like by hand. With the
+# argument `test`, also those that only the tests need.
 set -eu
 
 missing=
@@ -20,6 +21,12 @@ need npm npm
 need pgrep procps
 need '/usr/lib/postgresql/*/bin/initdb' postgresql
 need python3 python3
+if [ "${1-}" = test ]; then
+    need node nodejs
+    need chromium chromium
+    need unshare util-linux
+    need gzip gzip
+fi
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 
 [ -n "$missing" ] || exit 0

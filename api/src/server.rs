@@ -51,6 +51,7 @@ fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/workspaces", post(workspaces::create_workspace).get(workspaces::list_workspaces))
         .route("/v1/privacy", put(workspaces::set_privacy))
+        .route("/v1/webhooks", put(workspaces::set_webhook))
         .route("/v1/signing-keys", post(workspaces::rotate_signing_key))
         .route("/v1/keys", post(workspaces::create_key))
         .route("/v1/creators", post(people::create_creator).get(people::list_creators))

@@ -95,7 +95,10 @@ pub fn apply(event: &Event, remembered: Option<&str>, visitor: &VisitorState, ru
         (Arrival::First, Body::Sale { value, click, .. }) => {
             step.credit = Some(decide_action(event, Objective::Sale, Some(*value), *click, visitor, rules));
         }
-        (Arrival::First, Body::Page { .. } | Body::Track { .. } | Body::Identify { .. }) => {}
+        (
+            Arrival::First,
+            Body::Page { .. } | Body::Track { .. } | Body::Identify { .. } | Body::Refund { .. },
+        ) => {}
     }
     step
 }
@@ -105,7 +108,7 @@ fn action_kind(body: &Body) -> Option<Objective> {
         Body::Click { .. } => Some(Objective::Click),
         Body::Conversion { .. } => Some(Objective::Conversion),
         Body::Sale { .. } => Some(Objective::Sale),
-        Body::Page { .. } | Body::Track { .. } | Body::Identify { .. } => None,
+        Body::Page { .. } | Body::Track { .. } | Body::Identify { .. } | Body::Refund { .. } => None,
     }
 }
 
@@ -330,6 +333,7 @@ mod tests {
         let body = Body::Sale {
             order_id: number.to_string(),
             value: Money { amount_minor: 9_900, currency: Currency::new("USD").unwrap() },
+            items: Vec::new(),
             click: token.map(|n| EventId(Uuid::from_u128(n))),
         };
         event(number, at_ms, body)

@@ -104,10 +104,38 @@ pub enum Body {
         order_id: String,
         /// What was paid.
         value: Money,
+        /// What was bought, where the client says.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        items: Vec<Item>,
         /// The click it came with, from its token.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         click: Option<EventId>,
     },
+    /// Money of a sale went back.
+    Refund {
+        /// The order's number.
+        order_id: String,
+        /// The refund's own number; an order may have several.
+        refund_id: String,
+        /// How much; all that is left, if not said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value: Option<Money>,
+        /// What was returned, where the client says.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        items: Vec<Item>,
+    },
+}
+
+/// A line of an order, in its currency.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Item {
+    /// The seller's number of the article.
+    pub sku: String,
+    /// How many; above 0.
+    pub quantity: u32,
+    /// What one costs, in minor units; not below 0.
+    pub unit_price_minor: i64,
 }
 
 /// A client's free-form fields, in one order for all.
@@ -124,6 +152,7 @@ impl Body {
             Self::Identify { .. } => "identify",
             Self::Conversion { .. } => "conversion",
             Self::Sale { .. } => "sale",
+            Self::Refund { .. } => "refund",
         }
     }
 }

@@ -19,6 +19,14 @@ pub enum MoneyError {
     /// Outside of ±[`MAX_AMOUNT_MINOR`].
     #[error("amount is beyond the limit of {MAX_AMOUNT_MINOR} minor units")]
     TooLarge,
+    /// Not an amount of that currency.
+    #[error("{text:?} is not an amount of {currency}")]
+    Decimal {
+        /// What was given.
+        text: String,
+        /// The currency.
+        currency: Currency,
+    },
     /// A share above 100 %.
     #[error("{0} basis points are more than 100 % ({FULL_BPS})")]
     Bps(u16),
@@ -39,6 +47,13 @@ impl Currency {
             Ok(letters) if letters.iter().all(u8::is_ascii_uppercase) => Ok(Self(letters)),
             _ => Err(MoneyError::Currency(code.chars().take(16).collect())),
         }
+    }
+
+    /// How many digits its minor unit has: 2 for USD, 0 for JPY, 3 for KWD;
+    /// nothing for a code that ISO 4217 does not know.
+    #[must_use]
+    pub fn exponent(&self) -> Option<u16> {
+        iso_currency::Currency::from_code(self.code())?.exponent()
     }
 
     /// The three letters.
@@ -83,6 +98,29 @@ pub struct Money {
     pub currency: Currency,
 }
 
+impl Money {
+    /// Reads an amount written in major units, such as `19.99`, exactly.
+    ///
+    /// # Errors
+    /// When it is not a plain decimal number, has more digits than the
+    /// currency's minor unit (zeros aside), or is too large.
+    pub fn from_decimal(text: &str, currency: Currency) -> Result<Self, MoneyError> {
+        let wrong = || MoneyError::Decimal { text: text.chars().take(32).collect(), currency };
+        let digits = usize::from(currency.exponent().ok_or_else(wrong)?);
+        let (sign, unsigned) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+        let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
+        let plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let (kept, beyond) = fraction.split_at_checked(digits).unwrap_or((fraction, ""));
+        if !plain(whole) || !plain(fraction) || beyond.bytes().any(|byte| byte != b'0') {
+            return Err(wrong());
+        }
+        let minor: i64 =
+            format!("{whole}{kept:0<digits$}").parse().map_err(|_too_long| MoneyError::TooLarge)?;
+        let amount_minor = check_amount(minor.checked_mul(sign).ok_or(MoneyError::TooLarge)?)?;
+        Ok(Self { amount_minor, currency })
+    }
+}
+
 /// Refuses what is beyond ±[`MAX_AMOUNT_MINOR`].
 ///
 /// # Errors
@@ -119,6 +157,38 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn decimals_are_read_exactly() {
+        let read = |text: &str, code: &str| {
+            Money::from_decimal(text, Currency::new(code).unwrap()).map(|money| money.amount_minor)
+        };
+        for (text, code, minor) in [
+            ("19.99", "USD", 1_999),
+            ("19.9", "USD", 1_990),
+            ("19", "USD", 1_900),
+            ("0.07", "USD", 7),
+            ("-5.10", "EUR", -510),
+            ("19.990", "USD", 1_999),
+            ("1500", "JPY", 1_500),
+            ("1500.0", "JPY", 1_500),
+            ("1.234", "KWD", 1_234),
+        ] {
+            assert_eq!(read(text, code), Ok(minor), "{text} {code}");
+        }
+        for (text, code) in [
+            ("19.999", "USD"),
+            ("1.5", "JPY"),
+            ("", "USD"),
+            (".5", "USD"),
+            ("1e3", "USD"),
+            ("1,5", "USD"),
+            ("1", "QQQ"),
+        ] {
+            assert!(matches!(read(text, code), Err(MoneyError::Decimal { .. })), "{text} {code}");
+        }
+        assert_eq!(read("99999999999999999999", "USD"), Err(MoneyError::TooLarge));
+    }
 
     #[test]
     fn fees_round_halves_up() {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::event::{Body, Client, Event, payload_hash};
+use crate::event::{Body, Client, Event, Item, payload_hash};
 use crate::ids::{EventId, VisitorKey, WorkspaceId};
 use crate::money::{Currency, Money, check_amount};
 use crate::refusal::Refusal;
@@ -20,6 +20,8 @@ pub const MAX_NAME_BYTES: usize = 128;
 pub const MAX_TEXT_BYTES: usize = 2_048;
 /// Largest `properties`, as JSON, in bytes.
 pub const MAX_PROPERTIES_BYTES: usize = 16_384;
+/// Articles of one order.
+pub const MAX_ITEMS: usize = 250;
 /// Deepest nesting inside `properties`.
 pub const MAX_PROPERTIES_DEPTH: usize = 8;
 /// An event's time may be this far ahead of the collector's clock.
@@ -32,7 +34,7 @@ pub const MIN_EVENT_MS: i64 = 946_684_800_000;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NativeEvent {
-    /// `page`, `track`, `identify`, `conversion` or `sale`.
+    /// `page`, `track`, `identify`, `conversion`, `sale` or `refund`.
     #[serde(rename = "type", default)]
     pub kind: String,
     /// The client's own id; a repeat of it is recognised.
@@ -41,6 +43,10 @@ pub struct NativeEvent {
     /// RFC 3339 text or milliseconds since 1970; now, if absent.
     #[serde(default)]
     pub timestamp: Option<Value>,
+    /// The client's clock when it sent this, in the same forms; tells how far
+    /// off `timestamp` is.
+    #[serde(default)]
+    pub sent_at: Option<Value>,
     /// The visitor, as the client knows them (the cookie `tvid`, for example).
     #[serde(default)]
     pub visitor_id: Option<String>,
@@ -65,9 +71,15 @@ pub struct NativeEvent {
     /// Sale, conversion: the order's number.
     #[serde(default)]
     pub order_id: Option<String>,
-    /// Sale, conversion: what it is worth.
+    /// Refund: its own number.
+    #[serde(default)]
+    pub refund_id: Option<String>,
+    /// Sale, conversion: what it is worth. Refund: how much went back.
     #[serde(default)]
     pub value: Option<NativeMoney>,
+    /// Sale, refund: the articles.
+    #[serde(default)]
+    pub items: Option<Vec<Item>>,
     /// Page, track, identify: anything else.
     #[serde(default)]
     pub properties: Option<BTreeMap<String, Value>>,
@@ -128,20 +140,34 @@ impl NativeEvent {
             (Some(token), _, _) => token.visitor,
             (None, Some(id), _) => VisitorKey::derive(workspace, id),
             (None, None, Some(id)) => VisitorKey::derive_user(workspace, id),
+            // A refund is its order's, whoever bought it.
+            (None, None, None) if kind == "refund" => {
+                VisitorKey::derive_user(workspace, self.order_id.as_deref().unwrap_or_default())
+            }
             (None, None, None) => {
                 return Err(Refusal::Missing { kind, field: "visitor_id, user_id or tcid" });
             }
         };
         let stated_at_ms = self.timestamp.as_ref().map(read_timestamp).transpose()?;
-        if let Some(at_ms) = stated_at_ms {
+        let sent_at_ms = self.sent_at.as_ref().map(read_timestamp).transpose()?;
+        let at_ms = match (stated_at_ms, sent_at_ms) {
+            // By how much the client's clock is behind, or ahead, is added.
+            (Some(at_ms), Some(sent_ms)) => Some(at_ms.saturating_add(intake.now_ms.saturating_sub(sent_ms))),
+            (at_ms, _) => at_ms,
+        };
+        if let Some(at_ms) = at_ms {
             check_event_time(at_ms, intake.now_ms)?;
         }
-        let order_id = self.order_id.clone();
+        let number = match kind {
+            "refund" => self.refund_id.clone(),
+            _ => self.order_id.clone(),
+        };
         let body = self.body(kind, token.map(|token| token.click))?;
-        // An order's number names its sale, whoever reports it and how often.
-        let id = match (&self.id, &order_id) {
+        // An order's number names its sale, a refund's itself, whoever reports
+        // it and how often.
+        let id = match (&self.id, &number) {
             (Some(id), _) => EventId::from_client(workspace, id),
-            (None, Some(order)) => EventId::from_client(workspace, &format!("{kind}:{order}")),
+            (None, Some(number)) => EventId::from_client(workspace, &format!("{kind}:{number}")),
             (None, None) => intake.fresh_id,
         };
         let payload_hash = payload_hash(&(&body, visitor, stated_at_ms));
@@ -150,7 +176,7 @@ impl NativeEvent {
             workspace,
             visitor,
             // A clock that runs ahead must not outrun the rules.
-            at_ms: stated_at_ms.map_or(intake.now_ms, |at_ms| at_ms.min(intake.now_ms)),
+            at_ms: at_ms.map_or(intake.now_ms, |at_ms| at_ms.min(intake.now_ms)),
             received_at_ms: intake.now_ms,
             payload_hash,
             body,
@@ -167,6 +193,7 @@ impl NativeEvent {
             ("name", &self.name, MAX_NAME_BYTES),
             ("goal", &self.goal, MAX_NAME_BYTES),
             ("order_id", &self.order_id, MAX_NAME_BYTES),
+            ("refund_id", &self.refund_id, MAX_NAME_BYTES),
             ("url", &self.url, MAX_TEXT_BYTES),
             ("title", &self.title, MAX_TEXT_BYTES),
             ("referrer", &self.referrer, MAX_TEXT_BYTES),
@@ -195,6 +222,27 @@ impl NativeEvent {
         Ok(())
     }
 
+    fn checked_items(&self) -> Result<Vec<Item>, Refusal> {
+        let items = self.items.clone().unwrap_or_default();
+        let invalid = |message: &str| Refusal::Invalid { field: "items", message: message.to_owned() };
+        if items.len() > MAX_ITEMS {
+            return Err(Refusal::TooLarge { field: "items", limit: MAX_ITEMS });
+        }
+        for item in &items {
+            if item.sku.is_empty() || item.sku.len() > MAX_NAME_BYTES {
+                return Err(invalid("a sku has 1 to 128 bytes"));
+            }
+            if item.quantity == 0 {
+                return Err(invalid("a quantity is above 0"));
+            }
+            let subtotal = item.unit_price_minor.checked_mul(i64::from(item.quantity));
+            if item.unit_price_minor < 0 || subtotal.is_none_or(|subtotal| check_amount(subtotal).is_err()) {
+                return Err(invalid("unit_price_minor is below 0, or too large"));
+            }
+        }
+        Ok(items)
+    }
+
     fn body(&self, kind: &'static str, click: Option<EventId>) -> Result<Body, Refusal> {
         let need = |text: &Option<String>, field| text.clone().ok_or(Refusal::Missing { kind, field });
         let properties = || self.properties.clone().unwrap_or_default();
@@ -215,9 +263,16 @@ impl NativeEvent {
                 order_id: self.order_id.clone(),
                 click,
             },
+            "refund" => Body::Refund {
+                order_id: need(&self.order_id, "order_id")?,
+                refund_id: need(&self.refund_id, "refund_id")?,
+                value,
+                items: self.checked_items()?,
+            },
             _ => Body::Sale {
                 order_id: need(&self.order_id, "order_id")?,
                 value: value.ok_or(Refusal::Missing { kind, field: "value" })?,
+                items: self.checked_items()?,
                 click,
             },
         })
@@ -239,10 +294,17 @@ impl NativeMoney {
 }
 
 fn known_kind(kind: &str) -> Result<&'static str, Refusal> {
-    ["page", "track", "identify", "conversion", "sale"]
+    ["page", "track", "identify", "conversion", "sale", "refund"]
         .into_iter()
         .find(|known| *known == kind)
         .ok_or_else(|| Refusal::UnknownType(kind.chars().take(64).collect()))
+}
+
+/// Milliseconds since 1970 of a moment in RFC 3339.
+#[must_use]
+pub fn read_rfc3339(text: &str) -> Option<i64> {
+    let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    moment.unix_timestamp_nanos().checked_div_euclid(1_000_000).and_then(|ms| i64::try_from(ms).ok())
 }
 
 fn read_timestamp(value: &Value) -> Result<i64, Refusal> {
@@ -254,14 +316,7 @@ fn read_timestamp(value: &Value) -> Result<i64, Refusal> {
     };
     match value {
         Value::Number(number) => number.as_i64().ok_or_else(invalid),
-        Value::String(text) => {
-            let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_unreadable| invalid())?;
-            moment
-                .unix_timestamp_nanos()
-                .checked_div_euclid(1_000_000)
-                .and_then(|ms| i64::try_from(ms).ok())
-                .ok_or_else(invalid)
-        }
+        Value::String(text) => read_rfc3339(text).ok_or_else(invalid),
         _ => Err(invalid()),
     }
 }
@@ -314,9 +369,11 @@ mod tests {
             (r#"{"type":"identify","visitor_id":"v","user_id":"u"}"#, "identify"),
             (r#"{"type":"conversion","user_id":"u","goal":"signup"}"#, "conversion"),
             (
-                r#"{"type":"sale","visitor_id":"v","order_id":"1","value":{"amount_minor":5,"currency":"USD"}}"#,
+                r#"{"type":"sale","visitor_id":"v","order_id":"1","value":{"amount_minor":5,"currency":"USD"},
+                    "items":[{"sku":"a","quantity":2,"unit_price_minor":2}]}"#,
                 "sale",
             ),
+            (r#"{"type":"refund","order_id":"1","refund_id":"r"}"#, "refund"),
         ] {
             assert_eq!(accept(json).unwrap().body.kind(), kind);
         }
@@ -348,6 +405,12 @@ mod tests {
                 r#"{"type":"sale","visitor_id":"v","order_id":"1","value":{"amount_minor":1.5,"currency":"USD"}}"#,
                 "invalid_shape",
                 "expected i64",
+            ),
+            (r#"{"type":"refund","refund_id":"r"}"#, "missing_field", "needs order_id"),
+            (
+                r#"{"type":"refund","order_id":"1","refund_id":"r","items":[{"sku":"a","quantity":0,"unit_price_minor":2}]}"#,
+                "invalid_field",
+                "quantity",
             ),
             (r#"{"type":"page","visitor_id":"v","url":"/","timestamp":1}"#, "invalid_field", "2000"),
             (
@@ -400,6 +463,22 @@ mod tests {
         };
         assert_eq!(at("\"2026-11-21T10:00:00.123+01:00\""), 1_795_251_600_123);
         assert_eq!(at("1795251600123"), 1_795_251_600_123);
+    }
+
+    #[test]
+    fn a_clock_that_is_off_is_set_right() {
+        // It is 1_800_000_000_000; the client believes it is an hour later.
+        let at = |timestamp: i64, sent_at: i64| {
+            let json = format!(
+                r#"{{"type":"page","visitor_id":"v","url":"/","timestamp":{timestamp},"sent_at":{sent_at}}}"#
+            );
+            accept(&json).map(|event| (event.at_ms, event.payload_hash))
+        };
+        let (at_ms, hash) = at(NOW_MS + 3_590_000, NOW_MS + 3_600_000).unwrap();
+        assert_eq!(at_ms, NOW_MS - 10_000);
+        // Sent again later, it is the same event.
+        assert_eq!(at(NOW_MS + 3_590_000, NOW_MS + 3_601_000).unwrap().1, hash);
+        assert!(at(NOW_MS + 3_590_000, NOW_MS).is_err());
     }
 
     #[test]

@@ -15,9 +15,10 @@ use runtime::random::hex_id;
 use sha2::Sha256;
 
 use crate::agent::Agent;
+use crate::directory::{KeyOwner, Tenant};
 use crate::error::ApiError;
 use crate::geo::Place;
-use crate::links::{Links, Tenant};
+use crate::links::Links;
 
 /// The visitor cookie.
 pub(crate) const VISITOR_COOKIE: &str = "tvid";
@@ -40,13 +41,13 @@ pub(crate) fn key_of(headers: &HeaderMap) -> Option<String> {
 }
 
 /// Whose key this is.
-pub(crate) async fn authenticate(links: &Links, key: Option<&str>) -> Result<Tenant, ApiError> {
+pub(crate) async fn authenticate(links: &Links, key: Option<&str>) -> Result<KeyOwner, ApiError> {
     let unauthorized = |reason, message| ApiError::new(StatusCode::UNAUTHORIZED, reason, message);
     let key = key.ok_or_else(|| {
         unauthorized("missing_key", "send the workspace's key as `Authorization: Bearer <key>`")
     })?;
-    match links.tenant_of_key(key).await {
-        Ok(Some(tenant)) => Ok(tenant),
+    match links.owner_of_key(key).await {
+        Ok(Some(owner)) => Ok(owner),
         Ok(None) => Err(unauthorized("unknown_key", "this key is not known, or was revoked")),
         Err(error) => {
             tracing::error!(%error, "cannot look up a key");
@@ -92,7 +93,7 @@ pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet
 }
 
 /// The visitor cookie's value, if it is one of ours by its looks.
-fn visitor_cookie(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn visitor_cookie(headers: &HeaderMap) -> Option<&str> {
     headers
         .get_all(header::COOKIE)
         .iter()
@@ -107,7 +108,7 @@ fn visitor_cookie(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Whether the browser asks not to be known again.
-fn opts_out(headers: &HeaderMap) -> bool {
+pub(crate) fn opts_out(headers: &HeaderMap) -> bool {
     ["dnt", "sec-gpc"].iter().any(|name| headers.get(*name).is_some_and(|value| value == "1"))
 }
 
@@ -130,9 +131,7 @@ pub(crate) fn visitor(tenant: Tenant, headers: &HeaderMap, address: IpAddr, salt
         return Visitor { key: known_by(&hex_id()), cookie: None, opted_out: true };
     }
     if privacy.cookie_days == 0 {
-        let agent = headers.get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
-        // Without a salt nobody is known again, rather than by their address.
-        let id = salt.map_or_else(hex_id, |salt| salted(salt, &[address.to_string().as_bytes(), agent]));
+        let id = known_for_a_day(headers, address, salt);
         return Visitor { key: known_by(&id), cookie: None, opted_out: false };
     }
     if let Some(id) = visitor_cookie(headers) {
@@ -143,6 +142,14 @@ pub(crate) fn visitor(tenant: Tenant, headers: &HeaderMap, address: IpAddr, salt
     let cookie = format!("{VISITOR_COOKIE}={id}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax");
     let cookie = HeaderValue::from_str(&cookie).expect("hex digits");
     Visitor { key: known_by(&id), cookie: Some(cookie), opted_out: false }
+}
+
+/// A name for a browser without a cookie, the same for a day: by its address
+/// and user agent. Without a salt nobody is known again, rather than by their
+/// address.
+pub(crate) fn known_for_a_day(headers: &HeaderMap, address: IpAddr, salt: Option<&[u8]>) -> String {
+    let agent = headers.get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+    salt.map_or_else(hex_id, |salt| salted(salt, &[address.to_string().as_bytes(), agent]))
 }
 
 /// Whether a workspace's events need the day's salt.

@@ -27,17 +27,71 @@ pub enum Change {
     Deaf,
 }
 
+/// Who an API key belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyOwner {
+    /// Its workspace, and what that keeps of visitors.
+    pub tenant: Tenant,
+    /// Whether the key may stand in a web page.
+    pub is_public: bool,
+}
+
+/// A tenant, and what it keeps of visitors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// The tenant.
+    pub workspace: WorkspaceId,
+    /// What it keeps of visitors.
+    pub privacy: Privacy,
+}
+
+/// Who sends webhooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Provider {
+    /// <https://docs.stripe.com/webhooks>
+    Stripe,
+    /// <https://shopify.dev/docs/apps/build/webhooks>
+    Shopify,
+}
+
+impl Provider {
+    /// The name in addresses and SQL.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Stripe => "stripe",
+            Self::Shopify => "shopify",
+        }
+    }
+}
+
+/// A workspace's webhooks of one provider.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Webhook {
+    /// Whose they are.
+    pub tenant: Tenant,
+    /// What they are signed with.
+    pub secret: String,
+}
+
 /// Where links and keys are kept.
 pub trait Directory: Send + Sync {
     /// The link with this code, and what its workspace keeps of visitors.
     fn link<'a>(&'a self, code: &'a str) -> BoxFuture<'a, Result<Option<(Link, Privacy)>, DirectoryError>>;
 
-    /// The workspace of the key with this SHA-256, unless revoked, and what it
-    /// keeps of visitors.
-    fn workspace_of_key<'a>(
+    /// The owner of the key with this SHA-256, unless revoked.
+    fn owner_of_key<'a>(
         &'a self,
         key_hash: &'a [u8; 32],
-    ) -> BoxFuture<'a, Result<Option<(WorkspaceId, Privacy)>, DirectoryError>>;
+    ) -> BoxFuture<'a, Result<Option<KeyOwner>, DirectoryError>>;
+
+    /// The webhooks of the workspace with this slug or id, if it has set a
+    /// secret for them.
+    fn webhook<'a>(
+        &'a self,
+        workspace: &'a str,
+        provider: Provider,
+    ) -> BoxFuture<'a, Result<Option<Webhook>, DirectoryError>>;
 
     /// The keys that click tokens may be signed with; the first signs.
     fn signing_keys(&self) -> BoxFuture<'_, Result<Vec<SigningKey>, DirectoryError>>;

@@ -44,30 +44,39 @@ pub(crate) struct Place {
 /// A file, as it was when it last changed.
 struct Watched {
     path: PathBuf,
-    current: RwLock<(Arc<Reader<Vec<u8>>>, Option<SystemTime>)>,
+    current: RwLock<Loaded>,
+}
+
+struct Loaded {
+    reader: Arc<Reader<Vec<u8>>>,
+    changed: Option<SystemTime>,
 }
 
 impl Watched {
     fn open(path: &Path) -> Result<Self, GeoError> {
         let changed = changed(path);
-        Ok(Self { path: path.to_owned(), current: RwLock::new((Arc::new(read(path)?), changed)) })
+        Ok(Self {
+            path: path.to_owned(),
+            current: RwLock::new(Loaded { reader: Arc::new(read(path)?), changed }),
+        })
     }
 
     fn reader(&self) -> Arc<Reader<Vec<u8>>> {
-        Arc::clone(&self.current.read().expect("no panic while held").0)
+        Arc::clone(&self.current.read().expect("no panic while held").reader)
     }
 
     /// Reads the file again if it has changed; keeps the old content if the new
     /// cannot be used.
     fn refresh(&self) {
         let now = changed(&self.path);
-        if now.is_none() || now == self.current.read().expect("no panic while held").1 {
+        if now.is_none() || now == self.current.read().expect("no panic while held").changed {
             return;
         }
         match read(&self.path) {
             Ok(reader) => {
                 tracing::info!(path = %self.path.display(), "GeoIP file read again");
-                *self.current.write().expect("no panic while held") = (Arc::new(reader), now);
+                *self.current.write().expect("no panic while held") =
+                    Loaded { reader: Arc::new(reader), changed: now };
             }
             Err(error) => tracing::warn!(%error, "the changed file is not used"),
         }

@@ -6,15 +6,14 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
-use domain::ids::{LinkId, WorkspaceId};
-use domain::privacy::Privacy;
+use domain::ids::LinkId;
 use domain::token::SigningKey;
 use futures_util::StreamExt as _;
 use runtime::shutdown::CancellationToken;
 use sha2::{Digest as _, Sha256};
 
 use crate::cache::Cache;
-use crate::directory::{Change, Directory, DirectoryError};
+use crate::directory::{Change, Directory, DirectoryError, KeyOwner, Provider, Webhook};
 use crate::target::Target;
 
 /// Signing keys are read again after this, though no change was heard of: a
@@ -23,13 +22,6 @@ const SIGNING_KEYS_EVERY: Duration = Duration::from_secs(60);
 /// A link whose clicks are used up is asked about again after this.
 const USED_UP_FOR: Duration = Duration::from_secs(1);
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
-
-/// A tenant, and what it keeps of visitors.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Tenant {
-    pub(crate) workspace: WorkspaceId,
-    pub(crate) privacy: Privacy,
-}
 
 /// Clicks of a limited link that this collector may still lead on.
 #[derive(Default)]
@@ -43,7 +35,8 @@ struct Allowance {
 pub(crate) struct Links {
     directory: Arc<dyn Directory>,
     targets: Cache<String, Arc<Target>>,
-    keys: Cache<[u8; 32], Tenant>,
+    keys: Cache<[u8; 32], KeyOwner>,
+    webhooks: Cache<(String, Provider), Arc<Webhook>>,
     allowances: DashMap<LinkId, Arc<Allowance>>,
     signing_keys: RwLock<Arc<[SigningKey]>>,
     salts: Cache<i64, Arc<[u8]>>,
@@ -58,6 +51,7 @@ impl Links {
             directory,
             targets: Cache::new(),
             keys: Cache::new(),
+            webhooks: Cache::new(),
             allowances: DashMap::new(),
             signing_keys,
             salts: Cache::new(),
@@ -74,13 +68,19 @@ impl Links {
     }
 
     /// Who `key` belongs to.
-    pub(crate) async fn tenant_of_key(&self, key: &str) -> Result<Option<Tenant>, DirectoryError> {
+    pub(crate) async fn owner_of_key(&self, key: &str) -> Result<Option<KeyOwner>, DirectoryError> {
         let hash: [u8; 32] = Sha256::digest(key.as_bytes()).into();
-        let look_up = || async {
-            let found = self.directory.workspace_of_key(&hash).await?;
-            Ok(found.map(|(workspace, privacy)| Tenant { workspace, privacy }))
-        };
-        self.keys.get(&hash, look_up).await
+        self.keys.get(&hash, || self.directory.owner_of_key(&hash)).await
+    }
+
+    /// The webhooks of the workspace with this slug or id.
+    pub(crate) async fn webhook(
+        &self,
+        workspace: &str,
+        provider: Provider,
+    ) -> Result<Option<Arc<Webhook>>, DirectoryError> {
+        let look_up = || async { Ok(self.directory.webhook(workspace, provider).await?.map(Arc::new)) };
+        self.webhooks.get(&(workspace.to_owned(), provider), look_up).await
     }
 
     /// The keys that click tokens may be signed with; the first signs.
@@ -160,6 +160,7 @@ impl Links {
             Change::Everything => {
                 self.targets.doubt_all();
                 self.keys.doubt_all();
+                self.webhooks.doubt_all();
                 self.set_deaf(false);
                 self.read_signing_keys().await;
             }
@@ -170,6 +171,7 @@ impl Links {
     fn set_deaf(&self, deaf: bool) {
         self.targets.set_deaf(deaf);
         self.keys.set_deaf(deaf);
+        self.webhooks.set_deaf(deaf);
     }
 
     async fn read_signing_keys(&self) {

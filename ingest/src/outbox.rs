@@ -109,10 +109,7 @@ impl Outbox {
             match acknowledged {
                 Ok(Ok(())) => {}
                 Ok(Err(KafkaError::Refused { message, .. })) => {
-                    let buried = self.bury(&records[index], &message);
-                    if tokio::time::timeout(BURY_WITHIN, buried).await.is_err() {
-                        tracing::error!(message, "an event that Kafka refuses could not be kept");
-                    }
+                    self.quarantine(&records[index], &message).await;
                     results[index] = Err(NotRecorded::Refused(message));
                 }
                 Ok(Err(_)) | Err(_) => late.push(index),
@@ -121,14 +118,18 @@ impl Outbox {
         late
     }
 
-    /// Keeps an event that Kafka refuses on the dead-letter topic.
+    /// Keeps an event that cannot be taken on the dead-letter topic; waits for
+    /// it no longer than a caller would.
+    pub(crate) async fn quarantine(&self, record: &Record, reason: &str) {
+        if tokio::time::timeout(BURY_WITHIN, self.bury(record, reason)).await.is_err() {
+            tracing::error!(reason, "an event that cannot be taken could not be kept either");
+        }
+    }
+
+    /// Keeps an event on the dead-letter topic, however long it takes.
     async fn bury(&self, record: &Record, reason: &str) {
         let source = Source { topic: &self.settings.events_topic, partition: None, offset: None };
-        tracing::warn!(
-            reason,
-            bytes = record.payload.len(),
-            "Kafka refuses an event; it goes to the dead-letter topic"
-        );
+        tracing::warn!(reason, bytes = record.payload.len(), "an event goes to the dead-letter topic");
         metrics::counter!("tributary_dead_letters_total", "topic" => self.settings.events_topic.clone())
             .increment(1);
         let letter = letter(&source, reason, &record.payload);

@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use crate::bots::judge;
 use crate::caller::{Facts, Visitor, client, client_address, needs_salt, text_header, visitor};
+use crate::directory::Tenant;
 use crate::error::ApiError;
-use crate::links::Tenant;
 use crate::server::{App, record};
 use crate::target::{Query, Target};
 

@@ -1,35 +1,41 @@
 //! Routes, start and stop.
 
-use std::future::Future;
-use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Router, middleware};
 use domain::event::Event;
 use ipnet::IpNet;
 use runtime::producer::Publisher;
 use runtime::shutdown::CancellationToken;
 use tokio::task::JoinSet;
 use tower_http::decompression::RequestDecompressionLayer;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::agent::Agents;
 use crate::directory::{Directory, DirectoryError};
 use crate::error::ApiError;
 use crate::geo::{Geo, GeoError, GeoSettings};
+use crate::intake::{browser, native, segment, webhook};
+use crate::limits::{LimitSettings, Limits, admit};
 use crate::links::Links;
+use crate::listen::{self, ConnectionSettings};
 use crate::outbox::{Outbox, OutboxSettings};
+use crate::redirect;
+use crate::seen::{SeenError, SeenIds};
 use crate::spool::{Record, Spool, SpoolError, SpoolSettings};
-use crate::{intake, redirect};
 
 /// A start waits at most this long for Kafka, and then goes on without it.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
-/// How often GeoIP files are looked at.
-const GEO_EVERY: Duration = Duration::from_secs(10);
+/// How often changed files are looked for, and idle senders forgotten.
+const TIDY_EVERY: Duration = Duration::from_secs(10);
+/// A request's body must come in without a pause longer than this.
+const BODY_WITHIN: Duration = Duration::from_secs(20);
 
 /// How the collector behaves.
 #[derive(Clone, Debug)]
@@ -44,6 +50,12 @@ pub struct IngestSettings {
     pub spool_after: Duration,
     /// The spool.
     pub spool: SpoolSettings,
+    /// Where ids that senders chose are remembered.
+    pub seen_dir: PathBuf,
+    /// How much one sender may ask for.
+    pub limits: LimitSettings,
+    /// How connections are treated.
+    pub connections: ConnectionSettings,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// GeoIP files.
@@ -58,6 +70,8 @@ pub(crate) struct App {
     pub(crate) agents: Agents,
     pub(crate) geo: Geo,
     pub(crate) settings: IngestSettings,
+    pub(crate) limits: Limits,
+    pub(crate) seen: SeenIds,
     pub(crate) outbox: Arc<Outbox>,
 }
 
@@ -70,6 +84,9 @@ pub enum StartError {
     /// The spool cannot be used.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// Remembered ids cannot be read.
+    #[error(transparent)]
+    Seen(#[from] SeenError),
     /// A GeoIP file cannot be used.
     #[error(transparent)]
     Geo(#[from] GeoError),
@@ -124,6 +141,7 @@ impl Collector {
     ) -> Result<Self, StartError> {
         let links = Links::new(directory).await?;
         let geo = Geo::open(&settings.geo)?;
+        let seen = SeenIds::open(&settings.seen_dir, runtime::clock::now_ms())?;
         let spool = Spool::open(settings.spool.clone())?;
         let outbox_settings = OutboxSettings {
             events_topic: settings.events_topic.clone(),
@@ -136,7 +154,15 @@ impl Collector {
             tracing::warn!("Kafka does not answer; events go to the spool until it does");
         }
         let outbox = Arc::new(Outbox::new(outbox_settings, publisher, spool));
-        let app = App { links, agents: Agents::new(), geo, settings, outbox };
+        let app = App {
+            links,
+            agents: Agents::new(),
+            geo,
+            limits: Limits::new(settings.limits),
+            settings,
+            seen,
+            outbox,
+        };
         Ok(Self { app: Arc::new(app) })
     }
 
@@ -156,12 +182,10 @@ impl Collector {
         {
             let (app, outbox, stop) = (Arc::clone(&self.app), Arc::clone(&outbox), stop.clone());
             beside.spawn(async move {
-                tokio::join!(outbox.drain(&stop), app.links.follow(&stop), refresh_geo(&app, &stop));
+                tokio::join!(outbox.drain(&stop), app.links.follow(&stop), tidy(&app, &stop));
             });
         }
-        let server = axum::serve(listener, self.router().into_make_service_with_connect_info::<SocketAddr>())
-            .with_graceful_shutdown(stop.clone().cancelled_owned());
-        bounded(server.into_future(), stop, drain_within).await?;
+        listen::serve(listener, self.router(), self.app.settings.connections, &stop, drain_within).await?;
         while let Some(ended) = beside.join_next().await {
             ended.map_err(std::io::Error::other)?;
         }
@@ -172,46 +196,40 @@ impl Collector {
     fn router(&self) -> Router {
         Router::new()
             .route("/{code}", get(redirect::follow))
-            .route("/v1/events", post(intake::events))
-            .route("/v1/conversions", post(intake::conversions))
-            .route("/v1/sales", post(intake::sales))
+            .route("/v1/events", post(native::events).options(browser::preflight))
+            .route("/v1/conversions", post(native::conversions))
+            .route("/v1/sales", post(native::sales))
+            .route("/v1/refunds", post(native::refunds))
+            .route("/v1/track", post(segment::track))
+            .route("/v1/page", post(segment::page))
+            .route("/v1/identify", post(segment::identify))
+            .route("/v1/batch", post(segment::batch))
+            .route("/webhooks/stripe/{workspace}", post(webhook::stripe))
+            .route("/webhooks/shopify/{workspace}", post(webhook::shopify))
+            .route("/t.js", get(browser::sdk))
+            .route("/p.gif", get(browser::pixel))
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
             .route("/metrics", get(show_metrics))
             .fallback(unknown_path)
             .method_not_allowed_fallback(wrong_method)
             .layer(RequestDecompressionLayer::new())
+            .layer(RequestBodyTimeoutLayer::new(BODY_WITHIN))
+            .layer(middleware::from_fn_with_state(Arc::clone(&self.app), admit))
             .with_state(Arc::clone(&self.app))
     }
 }
 
-/// Runs `server`; once `stop` is cancelled, for at most `within` longer.
-async fn bounded(
-    server: impl Future<Output = std::io::Result<()>>,
-    stop: CancellationToken,
-    within: Duration,
-) -> std::io::Result<()> {
-    let deadline = async {
-        stop.cancelled().await;
-        tokio::time::sleep(within).await;
-    };
-    tokio::select! {
-        result = server => result,
-        () = deadline => {
-            tracing::warn!(?within, "requests still in progress were cut off");
-            Ok(())
-        }
-    }
-}
-
-/// Reads changed GeoIP files again, until told to stop.
-async fn refresh_geo(app: &Arc<App>, stop: &CancellationToken) {
-    let mut every = tokio::time::interval(GEO_EVERY);
+/// What has to be done now and then, until told to stop: changed GeoIP files
+/// are read again, idle senders forgotten.
+async fn tidy(app: &Arc<App>, stop: &CancellationToken) {
+    let mut every = tokio::time::interval(TIDY_EVERY);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = every.tick() => {}
         }
+        app.limits.forget_idle();
         let app = Arc::clone(app);
         if tokio::task::spawn_blocking(move || app.geo.refresh()).await.is_err() {
             tracing::error!("reading a GeoIP file panicked");

@@ -1,7 +1,8 @@
 //! What a row of each table is made of.
 
 use clickhouse::Row;
-use domain::event::{Body, Event, Properties};
+use domain::event::{Body, Event, Item, Properties};
+use domain::money::Money;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -106,17 +107,30 @@ impl EventRow {
                 self.name = goal;
                 self.order_id = order_id.unwrap_or_default();
                 self.click_id = click.map_or(Uuid::nil(), |id| id.0);
-                if let Some(value) = value {
-                    self.value_minor = value.amount_minor;
-                    self.currency = value.currency.to_string();
-                }
+                self.set_value(value, &[]);
             }
-            Body::Sale { order_id, value, click } => {
+            Body::Sale { order_id, value, items, click } => {
                 self.order_id = order_id;
                 self.click_id = click.map_or(Uuid::nil(), |id| id.0);
-                self.value_minor = value.amount_minor;
-                self.currency = value.currency.to_string();
+                self.set_value(Some(value), &items);
             }
+            Body::Refund { order_id, refund_id, value, items } => {
+                self.order_id = order_id;
+                self.name = refund_id;
+                self.set_value(value, &items);
+            }
+        }
+    }
+}
+
+impl EventRow {
+    fn set_value(&mut self, value: Option<Money>, items: &[Item]) {
+        if let Some(value) = value {
+            self.value_minor = value.amount_minor;
+            self.currency = value.currency.to_string();
+        }
+        if !items.is_empty() {
+            self.properties = serde_json::json!({ "items": items }).to_string();
         }
     }
 }

@@ -92,12 +92,14 @@ pub async fn insert_key(
     id: Uuid,
     name: &str,
     key_hash: &[u8],
+    is_public: bool,
 ) -> Result<(), StoreError> {
     sqlx::query(sql!("api_keys/insert"))
         .bind(id)
         .bind(workspace.0)
         .bind(name)
         .bind(key_hash)
+        .bind(is_public)
         .execute(connection)
         .await?;
     Ok(())
@@ -249,6 +251,25 @@ pub async fn set_privacy(
         .bind(privacy.address.code())
         .bind(privacy.honour_opt_out)
         .bind(i32::from(privacy.cookie_days))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Sets what a workspace's webhooks of a provider are signed with.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_webhook_secret(
+    connection: &mut Connection,
+    workspace: Uuid,
+    provider: &str,
+    secret: &str,
+) -> Result<(), StoreError> {
+    sqlx::query(sql!("webhook_secrets/set"))
+        .bind(workspace)
+        .bind(provider)
+        .bind(secret)
         .execute(connection)
         .await?;
     Ok(())

@@ -210,22 +210,58 @@ pub async fn list(pool: &Pool, workspace: Uuid) -> Result<Vec<LinkRow>, StoreErr
 #[derive(sqlx::FromRow)]
 struct KeyFields {
     id: Uuid,
+    is_public: bool,
     #[sqlx(flatten)]
     privacy: PrivacyFields,
 }
 
-/// The workspace of the key with this SHA-256, unless revoked, and what it
-/// keeps of visitors.
+/// Who an API key belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyOwner {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// What it keeps of visitors.
+    pub privacy: Privacy,
+    /// Whether the key may stand in a web page.
+    pub is_public: bool,
+}
+
+/// The owner of the key with this SHA-256, unless revoked.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn workspace_of_key(
-    pool: &Pool,
-    key_hash: &[u8],
-) -> Result<Option<(WorkspaceId, Privacy)>, StoreError> {
+pub async fn owner_of_key(pool: &Pool, key_hash: &[u8]) -> Result<Option<KeyOwner>, StoreError> {
     let row: Option<KeyFields> =
         sqlx::query_as(sql!("api_keys/find")).bind(key_hash).fetch_optional(pool).await?;
-    row.map(|row| Ok((WorkspaceId(row.id), row.privacy.privacy()?))).transpose()
+    let Some(row) = row else { return Ok(None) };
+    let privacy = row.privacy.privacy()?;
+    Ok(Some(KeyOwner { workspace: WorkspaceId(row.id), privacy, is_public: row.is_public }))
+}
+
+#[derive(sqlx::FromRow)]
+struct WebhookFields {
+    id: Uuid,
+    secret: String,
+    #[sqlx(flatten)]
+    privacy: PrivacyFields,
+}
+
+/// The workspace with this slug or id, what it keeps of visitors, and the
+/// secret of its webhooks of a provider, if it has set one.
+///
+/// # Errors
+/// When the database fails.
+pub async fn webhook(
+    pool: &Pool,
+    workspace: &str,
+    provider: &str,
+) -> Result<Option<(WorkspaceId, Privacy, String)>, StoreError> {
+    let row: Option<WebhookFields> = sqlx::query_as(sql!("webhook_secrets/find"))
+        .bind(workspace)
+        .bind(provider)
+        .fetch_optional(pool)
+        .await?;
+    row.map(|row| Ok((WorkspaceId(row.id), row.privacy.privacy()?, row.secret))).transpose()
 }
 
 /// The salt of a day (counted from 1970-01-01), which is `fresh` unless there

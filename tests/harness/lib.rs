@@ -32,6 +32,14 @@ pub fn program() -> PathBuf {
     built.expect("`cargo build -p tributary` comes before the tests")
 }
 
+/// The HMAC-SHA-256 of `text`, in hex, as webhooks are signed with.
+pub fn hmac_sha256(key: &[u8], text: &[u8]) -> String {
+    use hmac::Mac as _;
+    let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(key).expect("any length will do");
+    mac.update(text);
+    hex::encode(mac.finalize().into_bytes())
+}
+
 /// A port that is free now.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");

@@ -176,7 +176,7 @@ fn a_start_without_engines_says_so() {
     let nowhere = free_port();
     for (arguments, words) in [
         (vec!["migrate"], "Postgres does not answer"),
-        (vec!["ingest"], "are Postgres up and its tables migrated"),
+        (vec!["ingest"], "the collector cannot start: Postgres does not answer"),
         (vec!["api"], "no admin key"),
         (vec!["reconcile"], "Postgres does not answer"),
         (vec!["up", "--libchdb", "/nowhere/libchdb.so"], "run `make engines`"),

@@ -1,13 +1,13 @@
 //! The collector's look-ups, out of Postgres.
 
-use domain::ids::{LinkId, WorkspaceId};
+use domain::ids::LinkId;
 use domain::link::Link;
 use domain::privacy::Privacy;
 use domain::token::SigningKey;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
-use ingest::directory::{Change, Directory, DirectoryError};
+use ingest::directory::{Change, Directory, DirectoryError, KeyOwner, Provider, Tenant, Webhook};
 use runtime::retry::Backoff;
 use store::links::Changes;
 use store::{Pool, StoreError};
@@ -24,11 +24,33 @@ impl Directory for PostgresDirectory {
         store::links::find(&self.0, code).map(|found| found.map_err(failed)).boxed()
     }
 
-    fn workspace_of_key<'a>(
+    fn owner_of_key<'a>(
         &'a self,
         key_hash: &'a [u8; 32],
-    ) -> BoxFuture<'a, Result<Option<(WorkspaceId, Privacy)>, DirectoryError>> {
-        store::links::workspace_of_key(&self.0, key_hash).map(|found| found.map_err(failed)).boxed()
+    ) -> BoxFuture<'a, Result<Option<KeyOwner>, DirectoryError>> {
+        async move {
+            let found = store::links::owner_of_key(&self.0, key_hash).await.map_err(failed)?;
+            Ok(found.map(|key| KeyOwner {
+                tenant: Tenant { workspace: key.workspace, privacy: key.privacy },
+                is_public: key.is_public,
+            }))
+        }
+        .boxed()
+    }
+
+    fn webhook<'a>(
+        &'a self,
+        workspace: &'a str,
+        provider: Provider,
+    ) -> BoxFuture<'a, Result<Option<Webhook>, DirectoryError>> {
+        async move {
+            let found = store::links::webhook(&self.0, workspace, provider.code()).await.map_err(failed)?;
+            Ok(found.map(|(workspace, privacy, secret)| Webhook {
+                tenant: Tenant { workspace, privacy },
+                secret,
+            }))
+        }
+        .boxed()
     }
 
     fn signing_keys(&self) -> BoxFuture<'_, Result<Vec<SigningKey>, DirectoryError>> {

@@ -2,13 +2,14 @@
 //! it is told to stop, or with what stopped it.
 
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use ingest::server::{Collector, IngestSettings};
-use ingest::{GeoSettings, SpoolSettings};
+use ingest::{ConnectionSettings, GeoSettings, LimitSettings, SpoolSettings};
 use processors::attribution::AttributionSettings;
 use processors::settlement::SettlementSettings;
 use runtime::consumer::BatchLimits;
@@ -60,6 +61,16 @@ pub(crate) async fn ingest(settings: &Settings, stop: CancellationToken) -> anyh
         spool: SpoolSettings {
             dir: settings.spool_dir.clone().unwrap_or_else(|| settings.data_dir.join("spool")),
             max_bytes: settings.spool_max_bytes,
+        },
+        seen_dir: settings.data_dir.join("seen-ids"),
+        limits: LimitSettings {
+            key_events_per_second: NonZeroU32::new(settings.key_rate),
+            address_requests_per_second: NonZeroU32::new(settings.address_rate),
+            max_in_flight: settings.max_in_flight,
+        },
+        connections: ConnectionSettings {
+            max_connections: settings.max_connections,
+            head_within: Duration::from_millis(settings.head_within_ms),
         },
         trusted_proxies: settings.trusted_proxies.clone(),
         geo: GeoSettings { places: settings.geoip.clone(), networks: settings.geoip_asn.clone() },

@@ -143,6 +143,38 @@ pub(crate) struct Settings {
     )]
     pub(crate) trusted_proxies: Vec<ipnet::IpNet>,
 
+    /// Events a second that one key may send; 0: as many as it likes
+    #[arg(long, global = true, env = "TRIBUTARY_KEY_RATE", default_value_t = 0, value_name = "N")]
+    pub(crate) key_rate: u32,
+
+    /// Requests a second that one address may send, this machine's own aside; 0: as many as it likes
+    #[arg(long, global = true, env = "TRIBUTARY_ADDRESS_RATE", default_value_t = 200, value_name = "N")]
+    pub(crate) address_rate: u32,
+
+    /// Requests that the collector works on at a time; more are answered with 503
+    #[arg(long, global = true, env = "TRIBUTARY_MAX_IN_FLIGHT", default_value_t = 4_096, value_name = "N")]
+    pub(crate) max_in_flight: usize,
+
+    /// Connections that the collector keeps at a time; more wait
+    #[arg(
+        long,
+        global = true,
+        env = "TRIBUTARY_MAX_CONNECTIONS",
+        default_value_t = 20_000,
+        value_name = "N"
+    )]
+    pub(crate) max_connections: usize,
+
+    /// A request's head must reach the collector within this, and the next one on a kept connection
+    #[arg(
+        long,
+        global = true,
+        env = "TRIBUTARY_HEAD_WITHIN_MS",
+        default_value_t = 30_000,
+        value_name = "MS"
+    )]
+    pub(crate) head_within_ms: u64,
+
     /// Largest request body the collector takes, after decompression
     #[arg(long, global = true, env = "TRIBUTARY_MAX_BODY_BYTES", default_value_t = 4 << 20, value_name = "BYTES")]
     pub(crate) max_body_bytes: usize,

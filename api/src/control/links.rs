@@ -135,7 +135,8 @@ pub(crate) async fn list_links(
 }
 
 /// Paths that the collector has for itself and no link can have.
-const RESERVED_CODES: [&str; 5] = ["healthz", "readyz", "metrics", "v1", "webhooks"];
+const RESERVED_CODES: [&str; 9] =
+    ["healthz", "readyz", "metrics", "v1", "webhooks", "t.js", "p.gif", "robots.txt", "favicon.ico"];
 
 fn check_code(code: &str) -> Result<(), ApiError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';

@@ -18,8 +18,10 @@ use crate::control::{Body, check_bps, commit, created};
 use crate::error::ApiError;
 use crate::server::App;
 
-fn fresh_key() -> String {
-    format!("trib_{}", runtime::random::hex_id())
+/// A key says by its looks whether it may be shown.
+fn fresh_key(public: bool) -> String {
+    let prefix = if public { "trib_pub" } else { "trib" };
+    format!("{prefix}_{}", runtime::random::hex_id())
 }
 
 #[derive(Deserialize)]
@@ -48,7 +50,7 @@ pub(crate) async fn create_workspace(
         platform_fee_bps: input.platform_fee_bps,
         time_zone: input.time_zone.unwrap_or_else(|| "UTC".to_owned()),
     };
-    let key = fresh_key();
+    let key = fresh_key(false);
     let shown = json!({
         "id": workspace.id, "slug": workspace.slug, "name": workspace.name, "currency": workspace.currency,
         "platform_fee_bps": workspace.platform_fee_bps, "time_zone": workspace.time_zone,
@@ -56,7 +58,7 @@ pub(crate) async fn create_workspace(
     let mut transaction = store::begin(&app.pool).await?;
     store::control::insert_workspace(&mut transaction, &workspace).await?;
     let (id, hash) = (Uuid::now_v7(), hash_key(&key));
-    store::control::insert_key(&mut transaction, workspace.id, id, "first", &hash).await?;
+    store::control::insert_key(&mut transaction, workspace.id, id, "first", &hash, false).await?;
     commit(transaction, "create", "workspace", workspace.id.0, &shown).await?;
     // The key is shown here and never again.
     Ok(created(json!({ "workspace": shown, "api_key": key })))
@@ -71,6 +73,9 @@ pub(crate) async fn list_workspaces(State(app): State<Arc<App>>, _: Admin) -> Re
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeyInput {
     name: String,
+    /// For web pages: sends what browsers see, and no sales or refunds.
+    #[serde(default)]
+    public: bool,
 }
 
 pub(crate) async fn create_key(
@@ -79,12 +84,14 @@ pub(crate) async fn create_key(
     body: Body<KeyInput>,
 ) -> Result<Response, ApiError> {
     let Json(input) = body?;
-    let (id, key) = (Uuid::now_v7(), fresh_key());
+    let (id, key) = (Uuid::now_v7(), fresh_key(input.public));
     let mut transaction = store::begin(&app.pool).await?;
     let workspace = WorkspaceId(workspace.id);
-    store::control::insert_key(&mut transaction, workspace, id, &input.name, &hash_key(&key)).await?;
-    commit(transaction, "create", "api_key", id, &json!({ "name": input.name })).await?;
-    Ok(created(json!({ "id": id, "name": input.name, "api_key": key })))
+    store::control::insert_key(&mut transaction, workspace, id, &input.name, &hash_key(&key), input.public)
+        .await?;
+    commit(transaction, "create", "api_key", id, &json!({ "name": input.name, "public": input.public }))
+        .await?;
+    Ok(created(json!({ "id": id, "name": input.name, "public": input.public, "api_key": key })))
 }
 
 #[derive(Deserialize)]
@@ -143,4 +150,32 @@ pub(crate) async fn rotate_signing_key(
     let id = Uuid::from_u128(u128::try_from(number).unwrap_or_default());
     commit(transaction, "rotate", "signing_key", id, &shown).await?;
     Ok(created(shown))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WebhookInput {
+    provider: String,
+    secret: String,
+}
+
+/// Sets what a provider signs its webhooks with. The secret is not shown again.
+pub(crate) async fn set_webhook(
+    State(app): State<Arc<App>>,
+    InWorkspace(workspace): InWorkspace,
+    body: Body<WebhookInput>,
+) -> Result<Response, ApiError> {
+    let Json(input) = body?;
+    if !["stripe", "shopify"].contains(&input.provider.as_str()) {
+        return Err(ApiError::invalid("provider", "must be stripe or shopify"));
+    }
+    if !(8..=256).contains(&input.secret.len()) {
+        return Err(ApiError::invalid("secret", "must have 8 to 256 bytes"));
+    }
+    let mut transaction = store::begin(&app.pool).await?;
+    let (provider, secret) = (&input.provider, &input.secret);
+    store::control::set_webhook_secret(&mut transaction, workspace.id, provider, secret).await?;
+    let shown = json!({ "provider": provider, "address": format!("/webhooks/{provider}/{}", workspace.id) });
+    commit(transaction, "set_webhook", "workspace", workspace.id, &shown).await?;
+    Ok(Json(shown).into_response())
 }

@@ -1,5 +1,6 @@
 SELECT
     w.id,
+    k.is_public,
     w.address_policy,
     w.honour_opt_out,
     w.cookie_days

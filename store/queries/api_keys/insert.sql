@@ -1,2 +1,2 @@
-INSERT INTO api_keys (id, workspace_id, name, key_hash)
-VALUES ($1, $2, $3, $4)
+INSERT INTO api_keys (id, workspace_id, name, key_hash, is_public)
+VALUES ($1, $2, $3, $4, $5)
