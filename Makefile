@@ -6,6 +6,8 @@ CACHE ?= $(HOME)/.cache/tributary
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 export TRIBUTARY_CACHE = $(CACHE)
 
+FUZZ_SECONDS ?= 600
+
 PROGRAM = $(CARGO_TARGET_DIR)/debug/tributary
 TEST_PYTHON = $(CACHE)/venv/bin/python
 TEST_NODE = $(CACHE)/node
@@ -13,7 +15,7 @@ TEST_NODE = $(CACHE)/node
 CLIENTS = TRIBUTARY_TEST_PYTHON=$(TEST_PYTHON) TRIBUTARY_TEST_NODE_MODULES=$(TEST_NODE) \
 	TRIBUTARY_TEST_CHROMIUM=chromium
 
-.PHONY: help up build engines packages test lint unit e2e test-kafka plants clients bench compose-check clean
+.PHONY: help up build engines packages test lint unit e2e test-kafka plants clients fuzz bench compose-check clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -62,6 +64,10 @@ test-kafka: build engines clients ## The same end-to-end tests against Apache Ka
 
 plants: build ## Put bugs in on purpose; the tests must catch each (needs a clean checkout)
 	tests/plants/run.sh $(PLANTS)
+
+fuzz: ## Fuzz what strangers send, FUZZ_SECONDS each (needs a nightly toolchain and cargo-fuzz)
+	cd tests && for target in event token; do \
+		cargo +nightly fuzz run --fuzz-dir fuzz $$target -- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit 1; done
 
 bench: packages engines ## How fast each part is, beside a named limit, in one run (optimised build)
 	cargo build --locked --release --workspace
