@@ -14,6 +14,7 @@ use crate::{Answer, Http, Stack};
 pub const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 
 /// A workspace of its own.
+#[derive(Clone)]
 pub struct World {
     pub http: Http,
     pub slug: String,
@@ -74,6 +75,12 @@ impl World {
         world.business = id(&world.control("/v1/businesses", &business).await?)?;
         world.creator = world.add_creator("ada").await?;
         Ok(world)
+    }
+
+    /// The same, sending to another collector.
+    #[must_use]
+    pub fn at(&self, collector: &str) -> Self {
+        Self { collector: collector.to_owned(), ..self.clone() }
     }
 
     pub async fn add_creator(&self, username: &str) -> anyhow::Result<String> {

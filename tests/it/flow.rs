@@ -1,7 +1,10 @@
 //! One click on its way from HTTP to the ledger and the leaderboard.
 
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
-use tests::{Stack, World};
+use tests::{Stack, World, die_with_test, free_port};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_click_becomes_a_credit() -> anyhow::Result<()> {
@@ -20,7 +23,11 @@ async fn a_click_becomes_a_credit() -> anyhow::Result<()> {
     assert_eq!(world.accepted("/v1/sales", &order).await?, sale);
     let mut other = order.clone();
     other["value"]["amount_minor"] = 99_900.into();
-    assert_eq!(world.accepted("/v1/sales", &other).await?, sale);
+    assert_eq!(world.send("/v1/sales", &other).await?.status, 409);
+    // To another collector, which has not heard of the first.
+    let (second, address) = another_collector(&stack)?;
+    assert_eq!(world.at(&address).accepted("/v1/sales", &other).await?, sale);
+    drop(second);
     let page = json!({ "type": "page", "visitor_id": "visitor-0001", "url": "https://shop.example/" });
     world.accepted("/v1/events", &page).await?;
     stack.settle()?;
@@ -55,6 +62,31 @@ async fn a_click_becomes_a_credit() -> anyhow::Result<()> {
     let quarantined = store::outcomes::quarantined_count(&pool, world.workspace).await?;
     assert_eq!(quarantined, 1);
     stack.reconcile()
+}
+
+/// A second collector of the same pipeline; stopped when dropped.
+struct Collector(Child);
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+fn another_collector(stack: &Stack) -> anyhow::Result<(Collector, String)> {
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut command = stack.command();
+    command.arg("ingest").args(["--listen", &address]).arg("--data-dir").arg(stack.data_dir().join("second"));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    die_with_test(&mut command);
+    let collector = Collector(command.spawn()?);
+    let started = Instant::now();
+    while std::net::TcpStream::connect(&address).is_err() {
+        anyhow::ensure!(started.elapsed() < Duration::from_secs(30), "the second collector does not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok((collector, format!("http://{address}")))
 }
 
 async fn leaderboards(world: &World) -> anyhow::Result<()> {
