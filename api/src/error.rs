@@ -52,6 +52,9 @@ impl From<StoreError> for ApiError {
                     format!("the database refuses this ({constraint})"),
                 ),
             },
+            None if error.is_about_the_text() => {
+                Self::invalid("a text", "has a character that cannot be kept (NUL)")
+            }
             None => {
                 tracing::error!(%error, "a request failed in the database");
                 let message = "the database does not answer as it should; try again";

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Basis, BasisTouch, Credit, Decision, Reason};
+use crate::command::{Basis, BasisTouch, Credit, Decision, MatchedBy, Reason};
 use crate::dedupe::{Arrival, arrival, is_duplicate_click};
 use crate::event::{Body, Event};
 use crate::ids::{CampaignId, EventId, LinkId, UserId};
@@ -95,6 +95,7 @@ pub fn apply(event: &Event, remembered: Option<&str>, visitor: &VisitorState, ru
         (Arrival::First, Body::Sale { value, click, .. }) => {
             step.credit = Some(decide_action(event, Objective::Sale, Some(*value), *click, visitor, rules));
         }
+        (Arrival::First, Body::Erase {}) => step.visitor = Some(VisitorState::default()),
         (
             Arrival::First,
             Body::Page { .. } | Body::Track { .. } | Body::Identify { .. } | Body::Refund { .. },
@@ -108,7 +109,11 @@ fn action_kind(body: &Body) -> Option<Objective> {
         Body::Click { .. } => Some(Objective::Click),
         Body::Conversion { .. } => Some(Objective::Conversion),
         Body::Sale { .. } => Some(Objective::Sale),
-        Body::Page { .. } | Body::Track { .. } | Body::Identify { .. } | Body::Refund { .. } => None,
+        Body::Page { .. }
+        | Body::Track { .. }
+        | Body::Identify { .. }
+        | Body::Refund { .. }
+        | Body::Erase {} => None,
     }
 }
 
@@ -173,7 +178,8 @@ fn decide_action(
         terms_decision(campaign, event.at_ms)
     };
     let terms = campaign.and_then(|campaign| campaign.terms_at(event.at_ms));
-    let basis = basis(terms, &before, Some(touch));
+    let matched_by = if by_token.is_some() { MatchedBy::ClickToken } else { MatchedBy::Visitor };
+    let basis = Basis { matched_by: Some(matched_by), ..basis(terms, &before, Some(touch)) };
     credit(event, kind, value, Some(touch), decision, basis)
 }
 
@@ -210,6 +216,7 @@ fn basis(terms: Option<&Terms>, touches: &[&Touch], chosen: Option<&Touch>) -> B
         model: LAST_TOUCH.to_owned(),
         terms_version: terms.map(|terms| terms.version),
         window_ms: terms.map(|terms| terms.window_ms),
+        matched_by: None,
         touches: touches
             .iter()
             .map(|touch| BasisTouch {

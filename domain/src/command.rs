@@ -183,8 +183,21 @@ pub struct Basis {
     pub terms_version: Option<u32>,
     /// The attribution window in force.
     pub window_ms: Option<i64>,
+    /// How the deciding click was found.
+    #[serde(default)]
+    pub matched_by: Option<MatchedBy>,
     /// The visitor's clicks that were looked at, oldest first.
     pub touches: Vec<BasisTouch>,
+}
+
+/// How a click was found for an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MatchedBy {
+    /// The action brought the click's token back.
+    ClickToken,
+    /// It is among the clicks of the same visitor.
+    Visitor,
 }
 
 /// A click that was looked at.

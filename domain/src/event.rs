@@ -124,6 +124,8 @@ pub enum Body {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         items: Vec<Item>,
     },
+    /// The visitor wants to be forgotten: all that came before this.
+    Erase {},
 }
 
 /// A line of an order, in its currency.
@@ -153,6 +155,7 @@ impl Body {
             Self::Conversion { .. } => "conversion",
             Self::Sale { .. } => "sale",
             Self::Refund { .. } => "refund",
+            Self::Erase {} => "erase",
         }
     }
 }

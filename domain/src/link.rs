@@ -10,6 +10,13 @@ pub const MAX_CHOICES: usize = 32;
 /// The largest weight of a variant.
 pub const MAX_WEIGHT: u32 = 10_000;
 
+/// Whether a link may have this code: 1 to 20 letters, digits, `-` or `_`.
+#[must_use]
+pub fn is_code(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    !text.is_empty() && text.len() <= 20 && text.chars().all(plain)
+}
+
 /// What stands behind a link's code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {

@@ -13,7 +13,7 @@ pub const FULL_BPS: u16 = 10_000;
 /// Why an amount or currency is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
-    /// Not three capital letters.
+    /// Not a code of ISO 4217.
     #[error("currency {0:?} is not an ISO 4217 code such as \"USD\"")]
     Currency(String),
     /// Outside of ±[`MAX_AMOUNT_MINOR`].
@@ -41,10 +41,10 @@ impl Currency {
     /// Reads a code such as `USD`.
     ///
     /// # Errors
-    /// When it is not three capital ASCII letters.
+    /// When it is not a code of ISO 4217, in capital letters.
     pub fn new(code: &str) -> Result<Self, MoneyError> {
         match <[u8; 3]>::try_from(code.as_bytes()) {
-            Ok(letters) if letters.iter().all(u8::is_ascii_uppercase) => Ok(Self(letters)),
+            Ok(letters) if iso_currency::Currency::from_code(code).is_some() => Ok(Self(letters)),
             _ => Err(MoneyError::Currency(code.chars().take(16).collect())),
         }
     }
@@ -176,18 +176,15 @@ mod tests {
         ] {
             assert_eq!(read(text, code), Ok(minor), "{text} {code}");
         }
-        for (text, code) in [
-            ("19.999", "USD"),
-            ("1.5", "JPY"),
-            ("", "USD"),
-            (".5", "USD"),
-            ("1e3", "USD"),
-            ("1,5", "USD"),
-            ("1", "QQQ"),
-        ] {
+        for (text, code) in
+            [("19.999", "USD"), ("1.5", "JPY"), ("", "USD"), (".5", "USD"), ("1e3", "USD"), ("1,5", "USD")]
+        {
             assert!(matches!(read(text, code), Err(MoneyError::Decimal { .. })), "{text} {code}");
         }
         assert_eq!(read("99999999999999999999", "USD"), Err(MoneyError::TooLarge));
+        for code in ["QQQ", "usd", "US", ""] {
+            assert!(Currency::new(code).is_err(), "{code}");
+        }
     }
 
     #[test]

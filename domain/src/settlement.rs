@@ -364,6 +364,7 @@ mod tests {
                 model: "last_touch".into(),
                 terms_version: None,
                 window_ms: None,
+                matched_by: None,
                 touches: vec![],
             },
         })

@@ -18,7 +18,7 @@ use crate::postgres::{Postgres, PostgresError};
 /// Longest wait for an engine to answer after its start.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Longest wait for a port that a stopping engine still holds.
-const PORT_FREE_WITHIN: Duration = Duration::from_secs(20);
+const PORT_FREE_WITHIN: Duration = Duration::from_secs(5);
 /// Longest wait for an engine to stop by itself.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 /// A crashed engine is restarted after this.
@@ -243,6 +243,8 @@ impl Engine {
             Kind::Kafka => {
                 command.args(["engine", "kafka", "--port", &self.port.to_string(), "--data"]);
                 command.arg(data_dir);
+                // It notes every message otherwise.
+                command.env("TRIBUTARY_LOG", "warn");
                 if self.config.kafka_in_memory {
                     command.arg("--in-memory");
                 }

@@ -60,6 +60,9 @@ impl Links {
 
     /// The link with this code.
     pub(crate) async fn target(&self, code: &str) -> Result<Option<Arc<Target>>, DirectoryError> {
+        if !domain::link::is_code(code) {
+            return Ok(None);
+        }
         let look_up = || async {
             let found = self.directory.link(code).await?;
             found.map(|(link, privacy)| Target::new(link, privacy).map(Arc::new)).transpose()

@@ -6,6 +6,7 @@
 //! because Kafka was slow may reach Kafka twice; it is the same event with the
 //! same id, which everything downstream counts once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use runtime::KafkaError;
@@ -36,6 +37,8 @@ pub(crate) struct Outbox {
     settings: OutboxSettings,
     publisher: Publisher,
     pub(crate) spool: Spool,
+    /// Whether it has been said that events go to the spool.
+    spooling: AtomicBool,
 }
 
 /// Why an event is not durable.
@@ -49,7 +52,7 @@ pub(crate) enum NotRecorded {
 
 impl Outbox {
     pub(crate) fn new(settings: OutboxSettings, publisher: Publisher, spool: Spool) -> Self {
-        Self { settings, publisher, spool }
+        Self { settings, publisher, spool, spooling: AtomicBool::new(false) }
     }
 
     /// Messages that Kafka has not acknowledged.
@@ -79,6 +82,9 @@ impl Outbox {
                     results[index] = Err(error.clone().into());
                 }
             } else {
+                if !self.spooling.swap(true, Ordering::Relaxed) {
+                    tracing::warn!("Kafka does not take events in time; they go to the spool");
+                }
                 metrics::counter!("tributary_ingest_spooled_total").increment(to_spool.len() as u64);
             }
         }
@@ -164,6 +170,9 @@ impl Outbox {
                         sent = self.send_chunk(&chunk) => match sent {
                             Ok(()) => {
                                 self.spool.drained(&chunk);
+                                if self.spool.is_empty() && self.spooling.swap(false, Ordering::Relaxed) {
+                                    tracing::info!("the spool is empty; events go to Kafka again");
+                                }
                                 backoff = Backoff::default();
                                 continue;
                             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
 use domain::event::Event;
 use ipnet::IpNet;
@@ -21,7 +21,7 @@ use crate::agent::Agents;
 use crate::directory::{Directory, DirectoryError};
 use crate::error::ApiError;
 use crate::geo::{Geo, GeoError, GeoSettings};
-use crate::intake::{browser, native, segment, webhook};
+use crate::intake::{browser, erasure, native, segment, webhook};
 use crate::limits::{LimitSettings, Limits, admit};
 use crate::links::Links;
 use crate::listen::{self, ConnectionSettings};
@@ -204,6 +204,7 @@ impl Collector {
             .route("/v1/page", post(segment::page))
             .route("/v1/identify", post(segment::identify))
             .route("/v1/batch", post(segment::batch))
+            .route("/v1/visitors/{id}", delete(erasure::erase))
             .route("/webhooks/stripe/{workspace}", post(webhook::stripe))
             .route("/webhooks/shopify/{workspace}", post(webhook::shopify))
             .route("/t.js", get(browser::sdk))

@@ -13,13 +13,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::bindings::rd_kafka_resp_err_t;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::message::Message as _;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::util::Timeout;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use tokio::runtime::Handle;
 
 use crate::KafkaError;
 
@@ -105,8 +107,11 @@ pub struct BatchLimits {
 
 /// Consumes one topic within a group.
 pub struct Consumer {
-    inner: BaseConsumer<Context>,
+    /// Made anew when it has been without partitions for too long.
+    inner: Mutex<Arc<BaseConsumer<Context>>>,
+    owner: Arc<dyn PartitionOwner>,
     topic: String,
+    group: String,
     brokers: String,
     idle: Mutex<Idle>,
     reported: Mutex<BTreeMap<i32, i64>>,
@@ -123,7 +128,37 @@ struct Idle {
 /// lost track of a killed member (the embedded one does, when that member led
 /// the group) gives its partitions to nobody until somebody joins.
 const FIRST_PATIENCE: Duration = Duration::from_secs(12);
-const LAST_PATIENCE: Duration = Duration::from_secs(600);
+const LAST_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A member of a group on `topic`.
+fn join(
+    brokers: &str,
+    group: &str,
+    topic: &str,
+    owner: Arc<dyn PartitionOwner>,
+) -> Result<BaseConsumer<Context>, KafkaError> {
+    let client = |source| KafkaError::Client { brokers: brokers.to_owned(), source };
+    let context = Context { topic: topic.to_owned(), owner, expected: Mutex::default() };
+    let inner: BaseConsumer<Context> = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        // A position that the log no longer has is an error to be seen, not
+        // a reason to begin somewhere else.
+        .set("auto.offset.reset", "error")
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", "10000")
+        .set("heartbeat.interval.ms", "1000")
+        .set("max.poll.interval.ms", "300000")
+        .set("fetch.wait.max.ms", "100")
+        .set("fetch.message.max.bytes", "4194304")
+        .set("queued.max.messages.kbytes", "65536")
+        .create_with_context(context)
+        .map_err(client)?;
+    inner.subscribe(&[topic]).map_err(client)?;
+    Ok(inner)
+}
 
 impl Consumer {
     /// Joins a group on `topic`.
@@ -136,34 +171,21 @@ impl Consumer {
         topic: &str,
         owner: Arc<dyn PartitionOwner>,
     ) -> Result<Self, KafkaError> {
-        let client = |source| KafkaError::Client { brokers: brokers.to_owned(), source };
-        let context = Context { topic: topic.to_owned(), owner, expected: Mutex::default() };
-        let inner: BaseConsumer<Context> = ClientConfig::new()
-            .set("bootstrap.servers", brokers)
-            .set("group.id", group)
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            // A position that the log no longer has is an error to be seen, not
-            // a reason to begin somewhere else.
-            .set("auto.offset.reset", "error")
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", "10000")
-            .set("heartbeat.interval.ms", "1000")
-            .set("max.poll.interval.ms", "300000")
-            .set("fetch.wait.max.ms", "100")
-            .set("fetch.message.max.bytes", "4194304")
-            .set("queued.max.messages.kbytes", "65536")
-            .create_with_context(context)
-            .map_err(client)?;
-        inner.subscribe(&[topic]).map_err(client)?;
+        let inner = Mutex::new(Arc::new(join(brokers, group, topic, Arc::clone(&owner))?));
         let idle = Mutex::new(Idle { since: Instant::now(), patience: FIRST_PATIENCE });
         Ok(Self {
             inner,
+            owner,
             topic: topic.to_owned(),
+            group: group.to_owned(),
             brokers: brokers.to_owned(),
             idle,
             reported: Mutex::default(),
         })
+    }
+
+    fn inner(&self) -> Arc<BaseConsumer<Context>> {
+        Arc::clone(&self.inner.lock().expect("no panic while held"))
     }
 
     /// Gathers messages; waits up to `wait` for the first. Gives one batch per
@@ -176,12 +198,13 @@ impl Consumer {
     pub fn poll(&self, wait: Duration, limits: BatchLimits) -> Result<Vec<Batch>, KafkaError> {
         self.rejoin_if_idle()?;
         self.report();
+        let inner = self.inner();
         let mut batches: BTreeMap<i32, Batch> = BTreeMap::new();
         let mut count = 0;
         let mut wait = wait;
         let mut until = None;
         while count < limits.max_messages {
-            let Some(polled) = self.inner.poll(Timeout::After(wait)) else { break };
+            let Some(polled) = inner.poll(Timeout::After(wait)) else { break };
             match polled {
                 Ok(message) => {
                     let partition = message.partition();
@@ -198,7 +221,7 @@ impl Consumer {
             wait = until.saturating_duration_since(Instant::now());
         }
         // A rebalance while gathering may have taken partitions away.
-        let mut expected = self.inner.context().expected.lock().expect("no panic while held");
+        let mut expected = inner.context().expected.lock().expect("no panic while held");
         batches.retain(|partition, _| expected.contains_key(partition));
         for batch in batches.values() {
             expected.insert(batch.partition, batch.last_offset + 1);
@@ -208,7 +231,7 @@ impl Consumer {
 
     /// Tells the group how far this consumer has come. Nothing depends on it.
     fn report(&self) {
-        let expected = self.inner.context().expected.lock().expect("no panic while held").clone();
+        let expected = self.inner().context().expected.lock().expect("no panic while held").clone();
         let mut reported = self.reported.lock().expect("no panic while held");
         if *reported == expected {
             return;
@@ -219,25 +242,37 @@ impl Consumer {
                 return;
             }
         }
-        if expected.is_empty() || self.inner.commit(&list, CommitMode::Async).is_ok() {
+        if expected.is_empty() || self.inner().commit(&list, CommitMode::Async).is_ok() {
             *reported = expected;
         }
     }
 
     fn rejoin_if_idle(&self) -> Result<(), KafkaError> {
         let mut idle = self.idle.lock().expect("no panic while held");
-        let has_partitions = !self.inner.context().expected.lock().expect("no panic while held").is_empty();
+        let has_partitions = !self.inner().context().expected.lock().expect("no panic while held").is_empty();
         if has_partitions {
             *idle = Idle { since: Instant::now(), patience: FIRST_PATIENCE };
         } else if idle.since.elapsed() > idle.patience {
             *idle = Idle { since: Instant::now(), patience: (idle.patience * 2).min(LAST_PATIENCE) };
-            tracing::info!(topic = self.topic, "no partition so far; joining the group anew");
-            self.inner.unsubscribe();
-            self.inner
-                .subscribe(&[&self.topic])
-                .map_err(|source| KafkaError::Client { brokers: self.brokers.clone(), source })?;
+            tracing::warn!(topic = self.topic, "no partition so far; joining the group anew");
+            self.inner().unsubscribe();
+            self.forget_group();
+            let joined = join(&self.brokers, &self.group, &self.topic, Arc::clone(&self.owner))?;
+            *self.inner.lock().expect("no panic while held") = Arc::new(joined);
         }
         Ok(())
+    }
+
+    /// Makes the broker forget the group, if nobody is in it: the embedded one
+    /// may believe that somebody leads it who is long gone. A group with
+    /// members is refused by Kafka, and left.
+    fn forget_group(&self) {
+        let client: Result<AdminClient<DefaultClientContext>, _> =
+            ClientConfig::new().set("bootstrap.servers", &self.brokers).create();
+        let (Ok(client), Ok(handle)) = (client, Handle::try_current()) else { return };
+        let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(3)));
+        let forgotten = handle.block_on(client.delete_groups(&[&self.group], &options));
+        tracing::debug!(group = self.group, ?forgotten, "group forgotten");
     }
 
     /// Adds a message to its partition's batch, unless it is not the next one
@@ -248,7 +283,8 @@ impl Consumer {
         partition: i32,
         message: &rdkafka::message::BorrowedMessage<'_>,
     ) -> bool {
-        let expected = self.inner.context().expected.lock().expect("no panic while held");
+        let inner = self.inner();
+        let expected = inner.context().expected.lock().expect("no panic while held");
         let Some(first_offset) = expected.get(&partition).copied() else { return false };
         let offset = message.offset();
         let next = batches.get(&partition).map_or(first_offset, |batch| batch.last_offset + 1);
@@ -275,14 +311,15 @@ impl Consumer {
     /// # Errors
     /// When the client cannot.
     pub fn seek(&self, partition: i32, offset: i64) -> Result<(), KafkaError> {
+        let inner = self.inner();
         {
-            let mut expected = self.inner.context().expected.lock().expect("no panic while held");
+            let mut expected = inner.context().expected.lock().expect("no panic while held");
             match expected.get_mut(&partition) {
                 Some(next) => *next = offset,
                 None => return Ok(()),
             }
         }
-        self.inner
+        inner
             .seek(&self.topic, partition, Offset::Offset(offset), Timeout::After(Duration::from_secs(10)))
             .map_err(|source| KafkaError::Client { brokers: self.brokers.clone(), source })
     }

@@ -22,6 +22,8 @@ use crate::rows::EventRow;
 use crate::{SinkError, insert, token};
 
 const SINK: &str = "events";
+/// The kind of event that asks for a visitor to be forgotten.
+const ERASE: &str = "erase";
 
 /// How the loader runs.
 #[derive(Clone, Debug)]
@@ -255,11 +257,35 @@ impl EventSink {
         if !rows.is_empty() {
             insert(&self.client, "events", &token(&at, first, last), rows).await?;
         }
+        // After the insert: what is to be forgotten may be in this very range.
+        if let Some(statement) = erasure(rows) {
+            self.client.query_raw(&statement).execute().await?;
+        }
         if !store::sinks::close(&self.pool, &at, first, last).await? {
             return Err(fenced());
         }
         Ok(())
     }
+}
+
+/// The statement that erases the visitors who asked for it in `rows`, with all
+/// that came before; nothing, if none did. Repeating it changes nothing.
+fn erasure(rows: &[EventRow]) -> Option<String> {
+    let erased = rows.iter().filter(|row| row.kind == ERASE).map(|row| {
+        let visitor: String = row.visitor.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!(
+            "(workspace_id = '{}' AND visitor = unhex('{visitor}') AND received_at <= fromUnixTimestamp64Milli({}))",
+            row.workspace_id, row.received_at
+        )
+    });
+    let conditions: Vec<String> = erased.collect();
+    // The request itself stays: it says that there was one, and nothing else.
+    (!conditions.is_empty()).then(|| {
+        let conditions = conditions.join(" OR ");
+        format!(
+            "ALTER TABLE events DELETE WHERE kind != '{ERASE}' AND ({conditions}) SETTINGS mutations_sync = 1"
+        )
+    })
 }
 
 #[cfg(test)]

@@ -99,6 +99,7 @@ impl EventRow {
                 self.name = name;
                 self.properties = json(&properties);
             }
+            Body::Erase {} => {}
             Body::Identify { user_id, properties } => {
                 self.user_id = user_id;
                 self.properties = json(&properties);

@@ -79,6 +79,17 @@ impl StoreError {
         }
     }
 
+    /// Whether a text had a character that Postgres does not keep: NUL.
+    #[must_use]
+    pub fn is_about_the_text(&self) -> bool {
+        match self {
+            Self::Query(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| code == "22021" || code == "22P05")
+            }
+            _ => false,
+        }
+    }
+
     /// Whether trying again later may help: the server is away, or two
     /// transactions met.
     #[must_use]

@@ -96,6 +96,7 @@ fn commands() -> Vec<Command> {
                 model: "last_touch".to_owned(),
                 terms_version: Some(1),
                 window_ms: Some(2_592_000_000),
+                matched_by: None,
                 touches: vec![touch],
             },
         })

@@ -311,6 +311,14 @@ impl Drop for Stack {
 /// A halted broker; killed when dropped.
 pub struct FrozenKafka(Pid);
 
+impl FrozenKafka {
+    /// Lets it go on.
+    pub fn thaw(self) {
+        kill(self.0, Signal::SIGCONT).expect("it is this test's");
+        std::mem::forget(self);
+    }
+}
+
 impl Drop for FrozenKafka {
     fn drop(&mut self) {
         kill(self.0, Signal::SIGKILL).ok();

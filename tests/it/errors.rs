@@ -202,6 +202,43 @@ fn a_start_without_engines_says_so() {
     }
 }
 
+/// A port that somebody else has: said at once, and nothing is left running.
+#[test]
+fn a_taken_port_is_said_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for (flag, value, words) in [
+        ("--listen", &address, "choose another with --listen"),
+        ("--api-listen", &address, "choose another with --api-listen"),
+        ("--clickhouse-port", &port, "choose another with --clickhouse-port"),
+    ] {
+        let started = std::time::Instant::now();
+        let free = || free_port().to_string();
+        let mut command = Command::new(program());
+        command.arg("up").args(["--kafka-port", &free(), "--postgres-port", &free()]);
+        if flag != "--clickhouse-port" {
+            command.args(["--clickhouse-port", &free()]);
+        }
+        command.args([flag, value]).env("TRIBUTARY_DATA_DIR", dir.path().join("data"));
+        for (variable, flags) in [("TRIBUTARY_LISTEN", "--listen"), ("TRIBUTARY_API_LISTEN", "--api-listen")]
+        {
+            if flags != flag {
+                command.env(variable, format!("127.0.0.1:{}", free_port()));
+            }
+        }
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && text.contains(words), "{flag}: {text}");
+        assert!(
+            started.elapsed() < std::time::Duration::from_secs(15),
+            "{flag} after {:?}",
+            started.elapsed()
+        );
+    }
+}
+
 /// Settings come from flags, then the environment, then the file.
 #[test]
 fn settings_have_their_order() {

@@ -220,3 +220,41 @@ async fn who_sends_too_much_is_told_to_wait() -> anyhow::Result<()> {
     drop(frozen);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visitor_can_be_forgotten() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let world = World::create(&stack, "forget").await?;
+    let campaign = world.campaign("sale", 600, 1_000_000).await?;
+    for visitor in ["visitor-gone", "visitor-kept"] {
+        world.click(&campaign.code, visitor).await?;
+        let page = json!({ "type": "page", "visitor_id": visitor, "url": "https://site.example/" });
+        world.accepted("/v1/events", &page).await?;
+    }
+    let identify = json!({ "type": "identify", "user_id": "visitor-gone", "properties": { "name": "Ada" } });
+    world.accepted("/v1/events", &identify).await?;
+    let forget = async |id: &str, key: &str| {
+        let authorization = format!("Bearer {key}");
+        let url = format!("{}/v1/visitors/{id}", stack.collector_url());
+        world.http.send(hyper::Method::DELETE, &url, &[("authorization", authorization.as_str())], "").await
+    };
+    let public = world.control("/v1/keys", &json!({ "name": "site", "public": true })).await?;
+    assert_eq!(forget("visitor-gone", public["api_key"].as_str().unwrap()).await?.status, 403);
+    assert_eq!(forget("visitor-gone", "nobody").await?.status, 401);
+    assert_eq!(forget("visitor-gone", &world.key).await?.status, 202);
+    // Whoever comes again is somebody new.
+    let page = json!({ "type": "page", "visitor_id": "visitor-gone", "url": "https://site.example/again" });
+    world.accepted("/v1/events", &page).await?;
+    let sale = |visitor: &str| json!({ "order_id": visitor, "visitor_id": visitor, "value": { "amount_minor": 500, "currency": "USD" } });
+    world.accepted("/v1/sales", &sale("visitor-gone")).await?;
+    world.accepted("/v1/sales", &sale("visitor-kept")).await?;
+    stack.settle()?;
+    let left = "SELECT kind, url, order_id FROM events WHERE kind != 'erase' ORDER BY kind, url, order_id FORMAT TSV";
+    let expected = "click\t\t\npage\thttps://site.example/\t\npage\thttps://site.example/again\t\n\
+                    sale\t\tvisitor-gone\nsale\t\tvisitor-kept\n";
+    assert_eq!(rows(&stack, left).await?, expected);
+    // Attribution knows no click of the one any more.
+    let answer = world.report(&format!("/v1/campaigns/{}", campaign.id)).await?;
+    assert_eq!(answer["campaign"]["spent_minor"], 600, "{answer}");
+    stack.reconcile()
+}

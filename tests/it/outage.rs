@@ -317,3 +317,30 @@ async fn kafka_away_and_the_disk_full() -> anyhow::Result<()> {
     check(&told, &on_topic);
     Ok(())
 }
+
+/// A broker that stands still for longer than its members' sessions last: the
+/// services find their way back to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_frozen_for_a_while() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let world = World::create(&stack, "frozen").await?;
+    let campaign = world.campaign("click", 5, 1_000_000).await?;
+    let clicks = async |from: u32| {
+        for number in from..from + 100 {
+            world.click(&campaign.code, &format!("visitor-{number:05}")).await?;
+        }
+        anyhow::Ok(())
+    };
+    clicks(0).await?;
+    stack.settle()?;
+    let Some(frozen) = stack.freeze_kafka() else { return Ok(()) };
+    let started = Instant::now();
+    clicks(100).await?;
+    tokio::time::sleep(Duration::from_secs(20).saturating_sub(started.elapsed())).await;
+    frozen.thaw();
+    clicks(200).await?;
+    stack.settle()?;
+    let answer = world.report(&format!("/v1/campaigns/{}", campaign.id)).await?;
+    assert_eq!(answer["campaign"]["spent_minor"], 300 * 5, "{answer}");
+    stack.reconcile()
+}

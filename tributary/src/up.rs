@@ -61,6 +61,9 @@ pub(crate) async fn run(mut settings: Settings, args: UpArgs) -> anyhow::Result<
         .with_context(|| format!("data directory {}", settings.data_dir.display()))?;
     settings.data_dir = settings.data_dir.canonicalize()?;
     let config = engine_config(&settings, &args)?;
+    if !args.engines_only {
+        check_addresses(&settings)?;
+    }
     println!(
         "Starting Postgres, ClickHouse{} in {} …",
         if args.no_kafka { "" } else { " and Kafka" },
@@ -128,14 +131,7 @@ async fn run_services(
     }
     // Not a child of `stop`: the demo winds up before its services are told.
     let services_stop = CancellationToken::new();
-    let services = vec![
-        ("collector", services::ingest(settings, services_stop.clone()).await?),
-        ("attribution", services::attribution(settings, services_stop.clone())?),
-        ("settlement", services::settlement(settings, services_stop.clone())?),
-        ("event sink", services::event_sink(settings, services_stop.clone())?),
-        ("outcome sink", services::outcome_sink(settings, services_stop.clone())?),
-        ("API", services::api(settings, services_stop.clone()).await?),
-    ];
+    let services = all_services(settings, &services_stop).await?;
     println!(
         "Ready after {:.1} s: collector http://{}, API http://{}, ClickHouse {}",
         started.elapsed().as_secs_f64(),
@@ -164,6 +160,33 @@ async fn run_services(
     };
     services_stop.cancel();
     outcome.and(services.await)
+}
+
+/// Every service, those that may fail to start first: the others work from the
+/// moment they are made.
+async fn all_services(
+    settings: &Settings,
+    stop: &CancellationToken,
+) -> anyhow::Result<Vec<(&'static str, services::Service)>> {
+    Ok(vec![
+        ("API", services::api(settings, stop.clone()).await?),
+        ("collector", services::ingest(settings, stop.clone()).await?),
+        ("attribution", services::attribution(settings, stop.clone())?),
+        ("settlement", services::settlement(settings, stop.clone())?),
+        ("event sink", services::event_sink(settings, stop.clone())?),
+        ("outcome sink", services::outcome_sink(settings, stop.clone())?),
+    ])
+}
+
+/// Refuses addresses that somebody else listens on, before anything is started.
+fn check_addresses(settings: &Settings) -> anyhow::Result<()> {
+    for (address, what, flag) in
+        [(settings.listen, "the collector", "--listen"), (settings.api_listen, "the API", "--api-listen")]
+    {
+        std::net::TcpListener::bind(address)
+            .with_context(|| format!("{what} cannot listen on {address}; choose another with {flag}"))?;
+    }
+    Ok(())
 }
 
 async fn serve_engines(

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::ids::{LinkId, WorkspaceId};
-use domain::link::{Link, Rule, Variant};
+use domain::link::{Link, Rule, Variant, is_code};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::links::{LinkSettings, NewLink};
@@ -139,8 +139,7 @@ const RESERVED_CODES: [&str; 9] =
     ["healthz", "readyz", "metrics", "v1", "webhooks", "t.js", "p.gif", "robots.txt", "favicon.ico"];
 
 fn check_code(code: &str) -> Result<(), ApiError> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if code.is_empty() || code.len() > 20 || !code.chars().all(plain) {
+    if !is_code(code) {
         return Err(ApiError::invalid("code", "must be 1 to 20 letters, digits, - or _"));
     }
     if RESERVED_CODES.contains(&code) {

@@ -94,6 +94,12 @@ async fn handle(State(sessions): State<Arc<Sessions>>, http: Request) -> Respons
     if parts.method == Method::GET && request.query.is_empty() {
         return "Ok.\n".into_response();
     }
+    if !is_from_here(&parts.headers) {
+        // Any page in a browser on this machine could ask otherwise.
+        let message = "Code: 516. DB::Exception: the embedded engine answers no pages of other origins. \
+                       (AUTHENTICATION_FAILED)";
+        return exception(&EngineError(message.to_owned()));
+    }
     let (outcome, format) = match authenticate(&request) {
         Err(error) => (Err(error), String::new()),
         Ok(()) => match read_body(&parts, body, &mut request).await {
@@ -109,6 +115,14 @@ async fn handle(State(sessions): State<Arc<Sessions>>, http: Request) -> Respons
     set_header(&mut response, "x-clickhouse-server-display-name", "tributary");
     set_header(&mut response, "x-clickhouse-timezone", "UTC");
     response
+}
+
+/// Whether a request is from a program, or from a page of this machine.
+fn is_from_here(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    let host = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    let name = host.map(|host| host.rsplit_once(':').map_or(host, |(name, _port)| name));
+    matches!(name, Some("localhost" | "127.0.0.1" | "[::1]"))
 }
 
 /// The embedded engine has one user, `default`, without a password.
@@ -178,6 +192,11 @@ async fn run(
     let mut at_end = false;
     loop {
         match statement::read(&text) {
+            Statement::InsertRows(_) if read_only => {
+                let error =
+                    "Code: 164. DB::Exception: a GET request only reads; insert with POST. (READONLY)";
+                return (Err(EngineError(error.to_owned())), default_format);
+            }
             Statement::InsertRows(insert) => {
                 let (sql, format) = (insert.sql.to_owned(), insert.format.to_owned());
                 let first = Bytes::copy_from_slice(&text[insert.rows_at..]);

@@ -5,12 +5,14 @@
 //! | [`native`] | `/v1/events`, `/v1/conversions`, `/v1/sales`, `/v1/refunds` |
 //! | [`segment`] | Segment's HTTP tracking API |
 //! | [`browser`] | `/t.js`, `/p.gif` |
+//! | [`erasure`] | `DELETE /v1/visitors/{id}` |
 //! | [`webhook`] | Stripe's and Shopify's webhooks |
 //! | [`body`] | bodies, with their limits |
 //! | [`sender`] | who sends, and what a sender may |
 
 pub(crate) mod body;
 pub(crate) mod browser;
+pub(crate) mod erasure;
 pub(crate) mod native;
 pub(crate) mod segment;
 pub(crate) mod sender;

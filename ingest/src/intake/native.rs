@@ -95,7 +95,11 @@ async fn take(
         let message = format!("{} events in one request; at most {MAX_BATCH}", pieces.len());
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "batch_too_large", message));
     }
-    let idempotency_key = headers.get("idempotency-key").and_then(|value| value.to_str().ok());
+    let idempotency_key =
+        headers.get("idempotency-key").map(HeaderValue::to_str).transpose().map_err(|_| {
+            let message = "Idempotency-Key must be visible ASCII characters";
+            ApiError::new(StatusCode::BAD_REQUEST, "invalid_idempotency_key", message)
+        })?;
     if idempotency_key.is_some() && is_batch {
         let message = "Idempotency-Key names one event; give each event of a batch its own id";
         return Err(ApiError::new(StatusCode::BAD_REQUEST, "idempotency_key_on_batch", message));

@@ -78,6 +78,11 @@ impl<'a> Sender<'a> {
         Self { app, tenant, channel, key, address, headers, now_ms, salt, keys: app.links.signing_keys() }
     }
 
+    /// Whether it is a browser, with a key that anybody can read.
+    pub(crate) fn is_browser(&self) -> bool {
+        self.channel == Channel::Browser
+    }
+
     /// A name for a browser that has none, good for a day.
     pub(crate) fn anonymous_id(&self) -> String {
         known_for_a_day(self.headers, self.address, self.salt.as_deref())

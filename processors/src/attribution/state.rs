@@ -110,6 +110,10 @@ impl PartitionState {
         // of state and offset together, which is only a position further back.
         let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
         for (key, state) in changes.visitors {
+            if state.touches.is_empty() {
+                batch.remove(&self.visitors, key.0);
+                continue;
+            }
             let bytes = serde_json::to_vec(&state).expect("states are JSON");
             batch.insert(&self.visitors, key.0, bytes);
         }

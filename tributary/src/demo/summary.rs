@@ -128,7 +128,11 @@ async fn explained(settings: &Settings, api: &ApiClient) -> anyhow::Result<()> {
                 "  touch     click {} {:.1} s before{}",
                 text(&touch["click"]),
                 std::time::Duration::from_millis(u64::try_from(before_ms).unwrap_or_default()).as_secs_f64(),
-                if touch["chosen"] == true { "  ← credited" } else { "" }
+                match (touch["chosen"] == true, text(&attribution["matched_by"])) {
+                    (true, "click_token") => "  ← credited: the order brought its token",
+                    (true, _) => "  ← credited: the last in the window",
+                    _ => "",
+                }
             );
         }
         for entry in list(&leg["entries"]) {
