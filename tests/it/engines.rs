@@ -1,6 +1,6 @@
 //! The engines as children: ports, crashes, stops.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tests::{Stack, World, free_port, program};
@@ -110,5 +110,18 @@ fn a_directory_and_a_port_have_one_owner() -> anyhow::Result<()> {
     let other = tempfile::tempdir()?;
     let text = up(&other.path().display().to_string(), stack.ports.clickhouse);
     assert!(text.contains("--clickhouse-port"), "{text}");
+    Ok(())
+}
+
+/// Whoever started it may stop listening to what it says.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_has_to_listen() -> anyhow::Result<()> {
+    let stack = Stack::start_with(&["--engines-only"])?;
+    let mut command = stack.command();
+    command.args(["status"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut status = command.spawn()?;
+    drop(status.stdout.take());
+    let output = status.wait_with_output()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }

@@ -19,16 +19,16 @@ pub(crate) async fn run(settings: &Settings, command: LedgerCommand) -> anyhow::
     match command {
         LedgerCommand::Digest => {
             let digest = store::batches::records(&pool, None).await?.digest();
-            println!("{}", hex::encode(digest));
+            say!("{}", hex::encode(digest));
             Ok(ExitCode::SUCCESS)
         }
         LedgerCommand::VerifyChain => {
             let offences = processors::reconcile::verify_chain(&pool).await?;
             for offence in &offences {
-                println!("{}: {}", offence.id, offence.detail);
+                say!("{}: {}", offence.id, offence.detail);
             }
             let batches = store::batches::list(&pool).await?.len();
-            println!("{batches} batches, {} broken", offences.len());
+            say!("{batches} batches, {} broken", offences.len());
             Ok(if offences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }

@@ -1,6 +1,9 @@
 //! The program: reads its settings, starts what it is asked for.
 #![allow(clippy::print_stdout, reason = "this crate is the program: standard output is for its user")]
 
+#[macro_use]
+mod say;
+
 mod backlog;
 mod demo;
 mod directory;
@@ -15,6 +18,7 @@ mod up;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use engines::kafka::Storage;
@@ -119,10 +123,26 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let settings = cli.settings;
     settings.check()?;
     runtime::telemetry::init_logs(&settings.log, settings.log_format()).map_err(anyhow::Error::msg)?;
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(dispatch(settings, cli.command))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    Bounded(Some(runtime)).block_on(dispatch(settings, cli.command))
+}
+
+/// A runtime whose end does not wait for ever for threads that work on: after a
+/// panic nobody has told them to stop.
+struct Bounded(Option<tokio::runtime::Runtime>);
+
+impl Bounded {
+    fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.0.as_ref().expect("it is taken only at the end").block_on(future)
+    }
+}
+
+impl Drop for Bounded {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_timeout(Duration::from_secs(10));
+        }
+    }
 }
 
 async fn dispatch(settings: Settings, command: Command) -> anyhow::Result<ExitCode> {

@@ -54,16 +54,16 @@ pub(crate) async fn run(settings: &Settings, args: &ReconcileArgs) -> anyhow::Re
     let verdicts = check(settings).await?;
     let passed = verdicts.iter().all(|verdict| verdict.offences.is_empty());
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&json!({ "passed": passed, "checks": verdicts }))?);
+        say!("{}", serde_json::to_string_pretty(&json!({ "passed": passed, "checks": verdicts }))?);
     } else {
         for verdict in &verdicts {
             let word = if verdict.offences.is_empty() { "ok" } else { "FAILED" };
-            println!("{word:>6}  {:>2} {}", verdict.number, verdict.title);
+            say!("{word:>6}  {:>2} {}", verdict.number, verdict.title);
             for offence in &verdict.offences {
-                println!("           {}: {}", offence.id, offence.detail);
+                say!("           {}: {}", offence.id, offence.detail);
             }
         }
-        println!("{}", summary(&verdicts));
+        say!("{}", summary(&verdicts));
     }
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

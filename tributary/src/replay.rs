@@ -253,21 +253,21 @@ fn report(args: &ReplayArgs, measured: &[Measured], bad: &[BadLine], took: Durat
             "rate_achieved": achieved,
             "latency_ms": { "p50": ms(0.5), "p90": ms(0.9), "p99": ms(0.99), "p999": ms(0.999), "max": ms(1.0) },
         });
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        say!("{}", serde_json::to_string_pretty(&report)?);
     } else {
-        println!(
+        say!(
             "sent      {} requests in {:.1} s ({achieved:.0}/s, {:.0}/s wanted): {clicks} clicks, {} page events",
             measured.len(),
             took.as_secs_f64(),
             args.rate,
             measured.len() - clicks
         );
-        println!("answered  {ok} with success, {} not", failures.len());
-        println!("bad lines {}", bad.len());
+        say!("answered  {ok} with success, {} not", failures.len());
+        say!("bad lines {}", bad.len());
         for (number, reason) in bad.iter().take(MAX_SHOWN) {
-            println!("          line {number}: {reason}");
+            say!("          line {number}: {reason}");
         }
-        println!(
+        say!(
             "latency   p50 {:.2} ms, p90 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, max {:.2} ms (from the moment each was due)",
             ms(0.5),
             ms(0.9),
@@ -276,7 +276,7 @@ fn report(args: &ReplayArgs, measured: &[Measured], bad: &[BadLine], took: Durat
             ms(1.0)
         );
         for failure in failures.iter().take(MAX_SHOWN) {
-            println!("failed    {failure}");
+            say!("failed    {failure}");
         }
     }
     if failures.is_empty() { Ok(()) } else { bail!("{} requests failed", failures.len()) }

@@ -33,13 +33,13 @@ pub(crate) async fn run(settings: &Settings, args: &StatusArgs) -> anyhow::Resul
             "spool": backlog.spool, "attribution": backlog.attribution, "settlement": backlog.settlement,
             "event_sink": backlog.event_sink, "outcome_sink": backlog.outcome_sink,
         });
-        println!("{}", serde_json::to_string_pretty(&json!({ "behind": behind }))?);
+        say!("{}", serde_json::to_string_pretty(&json!({ "behind": behind }))?);
     } else {
-        println!("spool         {:>9} events not in Kafka", backlog.spool);
-        println!("attribution   {:>9} events behind", backlog.attribution);
-        println!("settlement    {:>9} credits behind", backlog.settlement);
-        println!("event sink    {:>9} events behind", backlog.event_sink);
-        println!("outcome sink  {:>9} credits behind", backlog.outcome_sink);
+        say!("spool         {:>9} events not in Kafka", backlog.spool);
+        say!("attribution   {:>9} events behind", backlog.attribution);
+        say!("settlement    {:>9} credits behind", backlog.settlement);
+        say!("event sink    {:>9} events behind", backlog.event_sink);
+        say!("outcome sink  {:>9} credits behind", backlog.outcome_sink);
     }
     let failed = args.wait.is_some() && !backlog.is_empty();
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })

@@ -64,7 +64,7 @@ pub(crate) async fn run(mut settings: Settings, args: UpArgs) -> anyhow::Result<
     if !args.engines_only {
         check_addresses(&settings)?;
     }
-    println!(
+    say!(
         "Starting Postgres, ClickHouse{} in {} …",
         if args.no_kafka { "" } else { " and Kafka" },
         settings.data_dir.display()
@@ -132,7 +132,7 @@ async fn run_services(
     // Not a child of `stop`: the demo winds up before its services are told.
     let services_stop = CancellationToken::new();
     let services = all_services(settings, &services_stop).await?;
-    println!(
+    say!(
         "Ready after {:.1} s: collector http://{}, API http://{}, ClickHouse {}",
         started.elapsed().as_secs_f64(),
         settings.listen,
@@ -146,10 +146,10 @@ async fn run_services(
             demo::run(settings, stop).await?;
         }
         if !stop.is_cancelled() {
-            println!("\nServing until stopped (Ctrl-C).");
+            say!("\nServing until stopped (Ctrl-C).");
         }
         stop.cancelled().await;
-        println!("Stopping …");
+        say!("Stopping …");
         Ok(())
     };
     // Whatever ends first, the services are stopped before the engines are.
@@ -195,7 +195,7 @@ async fn serve_engines(
     stop: &CancellationToken,
     started: Instant,
 ) -> anyhow::Result<()> {
-    println!(
+    say!(
         "Ready after {:.1} s: Kafka {}, Postgres {}, ClickHouse {}",
         started.elapsed().as_secs_f64(),
         settings.brokers,

@@ -41,7 +41,7 @@ pub(crate) async fn play(
     script: &[Step],
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    println!("Playing a day of clicks, conversions and sales ({} requests) …", script.len() - world.done);
+    say!("Playing a day of clicks, conversions and sales ({} requests) …", script.len() - world.done);
     let tokens = Arc::default();
     let started = Instant::now();
     let from_ms = script[world.done].at_ms;
@@ -71,11 +71,11 @@ fn progress(done: usize, total: usize) {
     if std::io::stdout().is_terminal() {
         print!("\r  {bar:<40} {done:>5} of {total}");
         if done == total {
-            println!();
+            say!();
         }
         let _flushed = std::io::stdout().flush();
     } else if done == total || done.is_multiple_of(1_000) {
-        println!("  {done:>5} of {total}");
+        say!("  {done:>5} of {total}");
     }
 }
 

@@ -34,22 +34,28 @@ pub(crate) async fn print(settings: &Settings, api: &ApiClient, world: &World) -
     exhausted(api, world).await?;
     explained(settings, api).await?;
     let verdicts = reconcile::check(settings).await?;
-    println!("\n{}", reconcile::summary(&verdicts));
+    say!("\n{}", reconcile::summary(&verdicts));
     for verdict in verdicts.iter().filter(|verdict| !verdict.offences.is_empty()) {
-        println!("  {} {}: {:?}", verdict.number, verdict.title, verdict.offences);
+        say!("  {} {}: {:?}", verdict.number, verdict.title, verdict.offences);
     }
     try_by_hand(settings, world);
     Ok(())
 }
 
 fn leaderboard(board: &Value) {
-    println!("\nLeaderboard by earnings");
-    println!(
+    say!("\nLeaderboard by earnings");
+    say!(
         "  {:>4}  {:<16} {:>7} {:>7} {:>12} {:>14} {:>12}",
-        "rank", "creator", "clicks", "unique", "conversions", "revenue", "earnings"
+        "rank",
+        "creator",
+        "clicks",
+        "unique",
+        "conversions",
+        "revenue",
+        "earnings"
     );
     for row in list(&board["rows"]) {
-        println!(
+        say!(
             "  {:>4}  {:<16} {:>7} {:>7} {:>12} {:>14} {:>12}",
             number(&row["rank"]),
             text(&row["display_name"]),
@@ -63,10 +69,10 @@ fn leaderboard(board: &Value) {
 }
 
 async fn wallets(api: &ApiClient, board: &Value) -> anyhow::Result<()> {
-    println!("\nWallets of the first three");
+    say!("\nWallets of the first three");
     for row in list(&board["rows"]).iter().take(3) {
         let wallet = api.get(&format!("/v1/wallets/{}?workspace={SLUG}", text(&row["creator_id"]))).await?;
-        println!(
+        say!(
             "  {:<16} pending {:>12}   available {:>10}",
             text(&wallet["display_name"]),
             usd(&wallet["pending_minor"]),
@@ -83,19 +89,19 @@ async fn exhausted(api: &ApiClient, world: &World) -> anyhow::Result<()> {
         if text(&campaign["status"]) != "completed" {
             continue;
         }
-        println!(
+        say!(
             "\nThe campaign that ran out of money: {} ({})",
             text(&campaign["title"]),
             text(&campaign["status"])
         );
-        println!(
+        say!(
             "  budget {}, spent {}, remaining {}",
             usd(&campaign["total_budget_minor"]),
             usd(&campaign["spent_minor"]),
             usd(&campaign["remaining_budget_minor"])
         );
         for count in list(&answer["outcomes"]) {
-            println!(
+            say!(
                 "  {:>6} {} {}",
                 number(&count["count"]),
                 text(&count["status"]),
@@ -110,10 +116,10 @@ async fn explained(settings: &Settings, api: &ApiClient) -> anyhow::Result<()> {
     let pool = store::connect(&settings.database_url, 1).await?;
     let Some(event) = store::outcomes::some_posted_sale(&pool, SLUG).await? else { return Ok(()) };
     let answer = api.get(&format!("/v1/conversions/{event}/explain?workspace={SLUG}")).await?;
-    println!("\nOne sale explained: {event}");
+    say!("\nOne sale explained: {event}");
     for leg in list(&answer["legs"]) {
         let attribution = &leg["attribution"];
-        println!(
+        say!(
             "  decision  {}: {} of an order of {} (fee {} bps, terms version {})",
             text(&leg["status"]),
             usd(&leg["payout"]["gross_minor"]),
@@ -124,7 +130,7 @@ async fn explained(settings: &Settings, api: &ApiClient) -> anyhow::Result<()> {
         let sale_at = leg["at_ms"].as_i64().unwrap_or_default();
         for touch in list(&attribution["touches"]) {
             let before_ms = sale_at - touch["at_ms"].as_i64().unwrap_or_default();
-            println!(
+            say!(
                 "  touch     click {} {:.1} s before{}",
                 text(&touch["click"]),
                 std::time::Duration::from_millis(u64::try_from(before_ms).unwrap_or_default()).as_secs_f64(),
@@ -136,7 +142,7 @@ async fn explained(settings: &Settings, api: &ApiClient) -> anyhow::Result<()> {
             );
         }
         for entry in list(&leg["entries"]) {
-            println!(
+            say!(
                 "  entry     {:<18} {:>8} {}",
                 text(&entry["account_kind"]),
                 number(&entry["amount_minor"]),
@@ -149,15 +155,16 @@ async fn explained(settings: &Settings, api: &ApiClient) -> anyhow::Result<()> {
 
 fn try_by_hand(settings: &Settings, world: &World) {
     let key = settings.admin_key_file();
-    println!("\nTry by hand:");
+    say!("\nTry by hand:");
     // As a browser: curl's own name is a robot's, and robots are on no leaderboard.
-    println!("  curl -i -A 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0' \\");
-    println!("       http://{}/{}", settings.listen, world.links[0].code);
-    println!(
+    say!("  curl -i -A 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0' \\");
+    say!("       http://{}/{}", settings.listen, world.links[0].code);
+    say!(
         "  curl -s '{}/?database={}' -d 'SELECT kind, count() FROM events GROUP BY kind'",
-        settings.clickhouse_url, settings.clickhouse_database
+        settings.clickhouse_url,
+        settings.clickhouse_database
     );
-    println!(
+    say!(
         "  curl -s -H \"Authorization: Bearer $(cat {})\" 'http://{}/v1/leaderboards?workspace={SLUG}&metric=clicks'",
         key.display(),
         settings.api_listen

@@ -81,7 +81,7 @@ pub(crate) async fn create_or_load(api: &ApiClient, path: &Path) -> anyhow::Resu
         path.clone_into(&mut world.path);
         return Ok(world);
     }
-    println!(
+    say!(
         "Creating the demo workspace: {} creators, {} campaigns, 60 links …",
         CREATORS.len(),
         CAMPAIGNS.len()
