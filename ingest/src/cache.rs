@@ -3,6 +3,7 @@
 //! directory is away; and a bound on what is remembered of keys that do not
 //! exist, so that guessing them cannot fill the memory.
 
+use std::borrow::Borrow;
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -43,7 +44,7 @@ pub(crate) struct Cache<K: Eq + Hash, V> {
     max_keys: usize,
 }
 
-impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
+impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     pub(crate) fn new() -> Self {
         // Until somebody says that changes are heard of.
         let deaf = AtomicBool::new(true);
@@ -51,12 +52,14 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
     }
 
     /// The answer for `key`, by `look_up` if it is not known.
-    pub(crate) async fn get<F>(
+    pub(crate) async fn get<Q, F>(
         &self,
-        key: &K,
+        key: &Q,
         look_up: impl FnOnce() -> F,
     ) -> Result<Option<V>, DirectoryError>
     where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
         F: Future<Output = Result<Option<V>, DirectoryError>>,
     {
         let slot = self.slot(key);
@@ -85,7 +88,11 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
         answer
     }
 
-    fn slot(&self, key: &K) -> Arc<Slot<V>> {
+    fn slot<Q>(&self, key: &Q) -> Arc<Slot<V>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
+    {
         if let Some(slot) = self.slots.get(key) {
             return Arc::clone(&slot);
         }
@@ -96,7 +103,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
             });
         }
         let new = || Arc::new(Slot { known: RwLock::new(None), looking_up: tokio::sync::Mutex::default() });
-        Arc::clone(&self.slots.entry(key.clone()).or_insert_with(new))
+        Arc::clone(&self.slots.entry(key.to_owned()).or_insert_with(new))
     }
 
     fn fresh(&self, slot: &Slot<V>) -> Option<Result<Option<V>, DirectoryError>> {

@@ -76,13 +76,12 @@ fn cut(text: &str, max_bytes: usize) -> String {
 pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     let mut address = peer.to_canonical();
-    let forwarded: Vec<&str> = headers
-        .get_all("x-forwarded-for")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .collect();
-    for hop in forwarded.iter().rev() {
+    // From the last hop of the last header backwards.
+    let values: Vec<&str> = match is_trusted(&address) {
+        true => headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect(),
+        false => Vec::new(),
+    };
+    for hop in values.iter().rev().flat_map(|value| value.rsplit(',')) {
         if !is_trusted(&address) {
             break;
         }

@@ -46,6 +46,9 @@ impl Links {
     /// # Errors
     /// When the directory does not answer, or has no key to sign with.
     pub(crate) async fn new(directory: Arc<dyn Directory>) -> Result<Self, DirectoryError> {
+        let salts = Cache::new();
+        // A day's salt does not change.
+        salts.set_deaf(false);
         let signing_keys = RwLock::new(signing_keys(directory.as_ref()).await?);
         Ok(Self {
             directory,
@@ -54,7 +57,7 @@ impl Links {
             webhooks: Cache::new(),
             allowances: DashMap::new(),
             signing_keys,
-            salts: Cache::new(),
+            salts,
         })
     }
 
@@ -67,7 +70,7 @@ impl Links {
             let found = self.directory.link(code).await?;
             found.map(|(link, privacy)| Target::new(link, privacy).map(Arc::new)).transpose()
         };
-        self.targets.get(&code.to_owned(), look_up).await
+        self.targets.get(code, look_up).await
     }
 
     /// Who `key` belongs to.
@@ -94,9 +97,11 @@ impl Links {
     /// The salt of the day of `now_ms`.
     pub(crate) async fn daily_salt(&self, now_ms: i64) -> Result<Arc<[u8]>, DirectoryError> {
         let day = now_ms.div_euclid(DAY_MS);
-        let look_up = || async { Ok(Some(Arc::from(self.directory.daily_salt(day).await?))) };
+        let look_up = || async {
+            self.salts.forget(&(day - 1));
+            Ok(Some(Arc::from(self.directory.daily_salt(day).await?)))
+        };
         let salt = self.salts.get(&day, look_up).await?;
-        self.salts.forget(&(day - 1));
         salt.ok_or_else(|| DirectoryError("there is no salt for today".to_owned()))
     }
 

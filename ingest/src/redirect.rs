@@ -141,7 +141,8 @@ fn click(
         visitor,
         at_ms: now_ms,
         received_at_ms: now_ms,
-        payload_hash: payload_hash(&(&body, id)),
+        // The id is drawn here, so it alone tells this click from any other.
+        payload_hash: payload_hash(&id),
         body,
         client,
         bot,

@@ -59,19 +59,21 @@ async fn see(
     let sender = Sender::with_key(app, peer, headers, of("key").as_deref()).await?;
     let page = of("url").or_else(|| text_header(headers, header::REFERER));
     let goal = of("goal");
+    let visitor_id = match of("visitor_id").or_else(|| visitor_cookie(headers).map(ToOwned::to_owned)) {
+        Some(known) => known,
+        // A browser that is not known yet is at least itself for a day.
+        None => sender.anonymous_id().await,
+    };
     let native = NativeEvent {
         kind: if goal.is_some() { "conversion" } else { "page" }.to_owned(),
         id: of("id"),
-        visitor_id: of("visitor_id").or_else(|| visitor_cookie(headers).map(ToOwned::to_owned)),
+        visitor_id: Some(visitor_id),
         tcid: of("tcid"),
         order_id: of("order_id"),
         url: page.filter(|_| goal.is_none()),
         goal,
         ..NativeEvent::default()
     };
-    // A browser that is not known yet is at least itself for a day.
-    let native =
-        NativeEvent { visitor_id: native.visitor_id.or_else(|| Some(sender.anonymous_id())), ..native };
     match record_taken(app, headers, &[sender.take(native)]).await.pop() {
         Some(result) if result.reason.is_some() => {
             let reason = result.reason.unwrap_or_default();

@@ -71,8 +71,7 @@ impl<'a> Sender<'a> {
         channel: Channel,
     ) -> Self {
         let now_ms = now_ms();
-        let needed = channel == Channel::Browser || needs_salt(&tenant.privacy);
-        let salt = if needed { app.salt(now_ms).await } else { None };
+        let salt = if needs_salt(&tenant.privacy) { app.salt(now_ms).await } else { None };
         let address = client_address(peer.ip(), headers, &app.settings.trusted_proxies);
         let key = tenant.workspace.0.as_u64_pair().0;
         Self { app, tenant, channel, key, address, headers, now_ms, salt, keys: app.links.signing_keys() }
@@ -84,8 +83,9 @@ impl<'a> Sender<'a> {
     }
 
     /// A name for a browser that has none, good for a day.
-    pub(crate) fn anonymous_id(&self) -> String {
-        known_for_a_day(self.headers, self.address, self.salt.as_deref())
+    pub(crate) async fn anonymous_id(&self) -> String {
+        let salt = self.app.salt(self.now_ms).await;
+        known_for_a_day(self.headers, self.address, salt.as_deref())
     }
 
     /// Makes an event of what a client wrote.
