@@ -9,6 +9,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use runtime::KafkaError;
 use runtime::dead_letter::{Source, letter};
 use runtime::producer::{Pending, Publisher};
@@ -115,7 +116,7 @@ impl Outbox {
             match acknowledged {
                 Ok(Ok(())) => {}
                 Ok(Err(KafkaError::Refused { message, .. })) => {
-                    self.quarantine(&records[index], &message).await;
+                    self.quarantine(&records[index..=index], &message).await;
                     results[index] = Err(NotRecorded::Refused(message));
                 }
                 Ok(Err(_)) | Err(_) => late.push(index),
@@ -124,11 +125,13 @@ impl Outbox {
         late
     }
 
-    /// Keeps an event that cannot be taken on the dead-letter topic; waits for
-    /// it no longer than a caller would.
-    pub(crate) async fn quarantine(&self, record: &Record, reason: &str) {
-        if tokio::time::timeout(BURY_WITHIN, self.bury(record, reason)).await.is_err() {
-            tracing::error!(reason, "an event that cannot be taken could not be kept either");
+    /// Keeps events that cannot be taken on the dead-letter topic, all at once;
+    /// waits for it no longer than a caller would.
+    pub(crate) async fn quarantine(&self, records: &[Record], reason: &str) {
+        let buried = join_all(records.iter().map(|record| self.bury(record, reason)));
+        if tokio::time::timeout(BURY_WITHIN, buried).await.is_err() {
+            let events = records.len();
+            tracing::error!(reason, events, "events that cannot be taken could not all be kept either");
         }
     }
 

@@ -31,7 +31,6 @@ use crate::limits::TooMuch;
 use crate::outbox::NotRecorded;
 use crate::seen::Seen;
 use crate::server::{App, record};
-use crate::spool::Record;
 
 /// What became of one event of a request.
 #[derive(Clone, Debug, Serialize)]
@@ -142,7 +141,7 @@ pub(crate) async fn record_taken(
     taken: &[Result<Taken, NotTaken>],
 ) -> Vec<EventResult> {
     let mut results: Vec<EventResult> = Vec::with_capacity(taken.len());
-    let mut to_record: Vec<(usize, Record)> = Vec::new();
+    let (mut new, mut records, mut clashes) = (Vec::new(), Vec::new(), Vec::new());
     for (index, taken) in taken.iter().enumerate() {
         let result = match taken {
             Err(NotTaken::Refused(refusal)) => refused(refusal),
@@ -152,12 +151,13 @@ pub(crate) async fn record_taken(
             }
             Ok(taken) => match app.seen.look(taken) {
                 Seen::New => {
-                    to_record.push((index, record(&taken.event, headers)));
+                    new.push((index, taken));
+                    records.push(record(&taken.event, headers));
                     EventResult::of(Status::Accepted)
                 }
                 Seen::Repeat => EventResult::of(Status::Duplicate),
                 Seen::Clash => {
-                    app.outbox.quarantine(&record(&taken.event, headers), ID_CLASH).await;
+                    clashes.push(record(&taken.event, headers));
                     let message = "another event has this id; it is kept on the dead-letter topic".to_owned();
                     EventResult::because(Status::Invalid, ID_CLASH, message)
                 }
@@ -166,14 +166,15 @@ pub(crate) async fn record_taken(
         let event_id = taken.as_ref().ok().map(|taken| taken.event.id);
         results.push(EventResult { index, event_id, ..result });
     }
-    let (indices, records): (Vec<usize>, Vec<Record>) = to_record.into_iter().unzip();
+    if !clashes.is_empty() {
+        app.outbox.quarantine(&clashes, ID_CLASH).await;
+    }
     if !records.is_empty() {
-        for (index, recorded) in indices.into_iter().zip(app.outbox.record_all(&records).await) {
-            match (recorded, &taken[index]) {
-                (Ok(()), Ok(taken)) => app.seen.remember(taken),
-                (Ok(()), Err(_)) => {}
-                (Err(error), _) => {
-                    let EventResult { event_id, .. } = results[index];
+        for ((index, taken), recorded) in new.into_iter().zip(app.outbox.record_all(&records).await) {
+            match recorded {
+                Ok(()) => app.seen.remember(taken),
+                Err(error) => {
+                    let event_id = Some(taken.event.id);
                     results[index] = EventResult { index, event_id, ..not_recorded(&error) };
                 }
             }
