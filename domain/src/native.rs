@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::event::{Body, Client, Event, Item, payload_hash};
 use crate::ids::{EventId, VisitorKey, WorkspaceId};
-use crate::money::{Currency, Money, check_amount};
+use crate::money::{Currency, Money, MoneyError, check_amount};
 use crate::refusal::Refusal;
 use crate::token::{SigningKey, verify};
 
@@ -280,17 +280,30 @@ impl NativeEvent {
 }
 
 impl NativeMoney {
+    /// Reads an amount as shops write it, in major units such as `19.99`.
+    ///
+    /// # Errors
+    /// When there is no such currency, or it is no amount of it.
+    pub fn from_decimal(amount: &str, currency: &str) -> Result<Self, Refusal> {
+        let read = Currency::new(currency).and_then(|currency| Money::from_decimal(amount, currency));
+        let Money { amount_minor, currency } = read.map_err(bad_value)?;
+        Ok(Self { amount_minor, currency: currency.to_string() })
+    }
+
     fn accept(&self) -> Result<Money, Refusal> {
-        let invalid =
-            |error: crate::money::MoneyError| Refusal::Invalid { field: "value", message: error.to_string() };
-        let currency = Currency::new(&self.currency).map_err(invalid)?;
-        let amount_minor = check_amount(self.amount_minor).map_err(invalid)?;
+        let currency = Currency::new(&self.currency).map_err(bad_value)?;
+        let amount_minor = check_amount(self.amount_minor).map_err(bad_value)?;
         if amount_minor < 0 {
             let message = "amount_minor is negative; a return is a refund, not a sale".to_owned();
             return Err(Refusal::Invalid { field: "value", message });
         }
         Ok(Money { amount_minor, currency })
     }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
+fn bad_value(error: MoneyError) -> Refusal {
+    Refusal::Invalid { field: "value", message: error.to_string() }
 }
 
 fn known_kind(kind: &str) -> Result<&'static str, Refusal> {

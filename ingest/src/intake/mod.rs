@@ -25,12 +25,22 @@ use domain::event::Event;
 use domain::ids::EventId;
 use domain::refusal::Refusal;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::limits::TooMuch;
 use crate::outbox::NotRecorded;
 use crate::seen::Seen;
 use crate::server::{App, record};
+
+/// An id or an amount of somebody else's JSON, where it may be text or a number.
+pub(crate) fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
 
 /// What became of one event of a request.
 #[derive(Clone, Debug, Serialize)]

@@ -20,7 +20,6 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use domain::event::Item;
-use domain::money::{Currency, Money};
 use domain::native::{NativeEvent, NativeMoney};
 use domain::refusal::Refusal;
 use serde::Deserialize;
@@ -31,7 +30,7 @@ use crate::error::ApiError;
 use crate::intake::body::read_body;
 use crate::intake::native::{MAX_BATCH, MAX_EVENT_BYTES};
 use crate::intake::sender::Sender;
-use crate::intake::{NotTaken, Taken, answer_with, record_taken, status_of};
+use crate::intake::{NotTaken, Taken, answer_with, record_taken, status_of, text};
 use crate::server::App;
 
 /// A message, or a batch of them. Whatever else a client says of itself is
@@ -160,15 +159,6 @@ fn read(message: Value) -> Result<Message, Refusal> {
     Ok(serde_json::from_value(message)?)
 }
 
-/// An id, which some clients send as a number.
-fn id(value: Option<Value>) -> Option<String> {
-    match value {
-        Some(Value::String(text)) if !text.is_empty() => Some(text),
-        Some(Value::Number(number)) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
 impl Message {
     /// As we write it. `kind` is the address's, else the message's own.
     fn native(self, kind: Option<&str>, sent_at: Option<&Value>) -> Result<NativeEvent, Refusal> {
@@ -179,8 +169,8 @@ impl Message {
         let mut native = NativeEvent {
             id: self.message_id.filter(|id| !id.is_empty()),
             visitor_id: self.anonymous_id.filter(|id| !id.is_empty()),
-            user_id: id(self.user_id),
-            tcid: text(&mut properties, "tcid"),
+            user_id: self.user_id.as_ref().and_then(text),
+            tcid: take_text(&mut properties, "tcid"),
             user_agent: context.user_agent.filter(|text| !text.is_empty()),
             ip: context.ip.filter(|ip| !ip.is_empty() && ip != "0.0.0.0"),
             referrer: page.referrer.filter(|text| !text.is_empty()),
@@ -195,15 +185,16 @@ impl Message {
         match kind.as_str() {
             "page" | "screen" => {
                 "page".clone_into(&mut native.kind);
-                native.url = text(&mut properties, "url").or(page.url).or(self.name);
-                native.title = text(&mut properties, "title").or(page.title).filter(|text| !text.is_empty());
+                native.url = take_text(&mut properties, "url").or(page.url).or(self.name);
+                native.title =
+                    take_text(&mut properties, "title").or(page.title).filter(|text| !text.is_empty());
                 native.properties = some(properties);
             }
             "identify" => {
                 "identify".clone_into(&mut native.kind);
                 native.properties = some(self.traits.unwrap_or_default());
             }
-            "track" => native.set_track(self.event, properties)?,
+            "track" => set_track(&mut native, self.event, properties)?,
             "group" | "alias" => {
                 let mut traits = self.traits.unwrap_or_default();
                 let other = if kind == "group" {
@@ -222,50 +213,46 @@ impl Message {
     }
 }
 
-/// What Segment's e-commerce events are.
-trait FromTrack {
-    fn set_track(&mut self, event: Option<String>, properties: Map<String, Value>) -> Result<(), Refusal>;
-}
-
-impl FromTrack for NativeEvent {
-    fn set_track(
-        &mut self,
-        event: Option<String>,
-        mut properties: Map<String, Value>,
-    ) -> Result<(), Refusal> {
-        let order = properties.get("order_id").cloned().and_then(|order| id(Some(order)));
-        let amount = ["total", "revenue", "value"].iter().find_map(|name| decimal(properties.get(*name)));
-        let currency = properties.get("currency").and_then(Value::as_str).map(str::to_ascii_uppercase);
-        match (event.as_deref(), order, amount, currency) {
-            (Some("Order Completed"), Some(order), Some(amount), Some(currency)) => {
-                "sale".clone_into(&mut self.kind);
-                self.items = items(properties.get("products"), &currency)?;
-                self.order_id = Some(order);
-                self.value = Some(money(&amount, &currency)?);
-            }
-            (Some("Order Refunded"), Some(order), amount, currency) => {
-                "refund".clone_into(&mut self.kind);
-                self.refund_id = self.id.clone().or_else(|| Some(order.clone()));
-                self.order_id = Some(order);
-                self.value =
-                    amount.zip(currency).map(|(amount, currency)| money(&amount, &currency)).transpose()?;
-            }
-            (event, ..) => {
-                "track".clone_into(&mut self.kind);
-                self.name = event.map(ToOwned::to_owned);
-                properties.remove("tcid");
-                self.properties = some(properties);
-            }
+/// What Segment's e-commerce events are, and anything else that was tracked.
+fn set_track(
+    native: &mut NativeEvent,
+    event: Option<String>,
+    mut properties: Map<String, Value>,
+) -> Result<(), Refusal> {
+    let order = properties.get("order_id").and_then(text);
+    let amount = ["total", "revenue", "value"].iter().find_map(|name| properties.get(*name).and_then(text));
+    let currency = properties.get("currency").and_then(Value::as_str).map(str::to_ascii_uppercase);
+    match (event.as_deref(), order, amount, currency) {
+        (Some("Order Completed"), Some(order), Some(amount), Some(currency)) => {
+            "sale".clone_into(&mut native.kind);
+            native.items = items(properties.get("products"), &currency)?;
+            native.order_id = Some(order);
+            native.value = Some(NativeMoney::from_decimal(&amount, &currency)?);
         }
-        Ok(())
+        (Some("Order Refunded"), Some(order), amount, currency) => {
+            "refund".clone_into(&mut native.kind);
+            native.refund_id = native.id.clone().or_else(|| Some(order.clone()));
+            native.order_id = Some(order);
+            let value = amount.zip(currency);
+            native.value =
+                value.map(|(amount, currency)| NativeMoney::from_decimal(&amount, &currency)).transpose()?;
+        }
+        (event, ..) => {
+            "track".clone_into(&mut native.kind);
+            native.name = event.map(ToOwned::to_owned);
+            properties.remove("tcid");
+            native.properties = some(properties);
+        }
     }
+    Ok(())
 }
 
 fn some(properties: Map<String, Value>) -> Option<BTreeMap<String, Value>> {
     (!properties.is_empty()).then(|| properties.into_iter().collect())
 }
 
-fn text(properties: &mut Map<String, Value>, name: &str) -> Option<String> {
+/// A text out of the properties, which it then no longer is one of.
+fn take_text(properties: &mut Map<String, Value>, name: &str) -> Option<String> {
     match properties.get(name) {
         Some(Value::String(text)) if !text.is_empty() => {
             let text = text.clone();
@@ -276,31 +263,14 @@ fn text(properties: &mut Map<String, Value>, name: &str) -> Option<String> {
     }
 }
 
-/// An amount as it was written, a number or text.
-fn decimal(value: Option<&Value>) -> Option<String> {
-    match value? {
-        Value::Number(number) => Some(number.to_string()),
-        Value::String(text) => Some(text.clone()),
-        _ => None,
-    }
-}
-
-fn money(amount: &str, currency: &str) -> Result<NativeMoney, Refusal> {
-    let invalid =
-        |error: domain::money::MoneyError| Refusal::Invalid { field: "value", message: error.to_string() };
-    let currency = Currency::new(currency).map_err(invalid)?;
-    let Money { amount_minor, currency } = Money::from_decimal(amount, currency).map_err(invalid)?;
-    Ok(NativeMoney { amount_minor, currency: currency.to_string() })
-}
-
 fn items(products: Option<&Value>, currency: &str) -> Result<Option<Vec<Item>>, Refusal> {
     let Some(Value::Array(products)) = products else { return Ok(None) };
     let item = |product: &Value| {
-        let sku = id(product.get("sku").cloned()).or_else(|| id(product.get("product_id").cloned()));
+        let sku = product.get("sku").and_then(text).or_else(|| product.get("product_id").and_then(text));
         let quantity = product.get("quantity").and_then(Value::as_u64).unwrap_or(1);
         // A product without number or price says nothing that could be paid.
-        let (Some(sku), Some(price)) = (sku, decimal(product.get("price"))) else { return Ok(None) };
-        let unit_price_minor = money(&price, currency)?.amount_minor;
+        let (Some(sku), Some(price)) = (sku, product.get("price").and_then(text)) else { return Ok(None) };
+        let unit_price_minor = NativeMoney::from_decimal(&price, currency)?.amount_minor;
         Ok(Some(Item { sku, quantity: u32::try_from(quantity).unwrap_or(u32::MAX), unit_price_minor }))
     };
     let items: Result<Vec<Option<Item>>, Refusal> = products.iter().map(item).collect();

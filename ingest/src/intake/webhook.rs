@@ -19,7 +19,6 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::event::Item;
-use domain::money::{Currency, Money};
 use domain::native::{NativeEvent, NativeMoney};
 use domain::refusal::Refusal;
 use hmac::{Hmac, Mac as _};
@@ -31,7 +30,7 @@ use crate::directory::Provider;
 use crate::error::ApiError;
 use crate::intake::body::read_body;
 use crate::intake::sender::{Channel, Sender};
-use crate::intake::{answer_with, record_taken, status_of};
+use crate::intake::{answer_with, record_taken, status_of, text};
 use crate::server::App;
 
 /// A signature is as old as this at most, or as far ahead. (Stripe's own
@@ -147,14 +146,6 @@ fn shopify_signature(
     }
 }
 
-fn text(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
 fn missing(kind: &'static str, field: &'static str) -> Refusal {
     Refusal::Missing { kind, field }
 }
@@ -265,12 +256,8 @@ fn query_parameter(address: &str, name: &str) -> Option<String> {
 }
 
 fn money(amount: &Value, currency: &str) -> Result<NativeMoney, Refusal> {
-    let invalid =
-        |error: domain::money::MoneyError| Refusal::Invalid { field: "value", message: error.to_string() };
     let amount = text(amount).ok_or_else(|| missing("sale", "an amount"))?;
-    let currency = Currency::new(currency).map_err(invalid)?;
-    let Money { amount_minor, currency } = Money::from_decimal(&amount, currency).map_err(invalid)?;
-    Ok(NativeMoney { amount_minor, currency: currency.to_string() })
+    NativeMoney::from_decimal(&amount, currency)
 }
 
 fn item(line: &Value, currency: &str) -> Result<Item, Refusal> {
