@@ -1,5 +1,7 @@
 //! What a workspace keeps of its visitors.
 
+use crate::ids::WorkspaceId;
+
 /// What is kept of an address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AddressPolicy {
@@ -31,6 +33,15 @@ impl AddressPolicy {
     pub fn of_code(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|policy| policy.code() == code)
     }
+}
+
+/// A workspace, and what it keeps of its visitors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// What it keeps.
+    pub privacy: Privacy,
 }
 
 /// A workspace's choices.

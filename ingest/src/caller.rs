@@ -8,14 +8,14 @@ use base64::engine::general_purpose::STANDARD;
 use domain::event::Client;
 use domain::ids::VisitorKey;
 use domain::native::MAX_TEXT_BYTES;
-use domain::privacy::{AddressPolicy, Privacy};
+use domain::privacy::{AddressPolicy, Privacy, Tenant};
 use hmac::{Hmac, Mac as _};
 use ipnet::IpNet;
 use runtime::random::hex_id;
 use sha2::Sha256;
 
 use crate::agent::Agent;
-use crate::directory::{KeyOwner, Tenant};
+use crate::directory::KeyOwner;
 use crate::error::ApiError;
 use crate::geo::Place;
 use crate::links::Links;
@@ -167,7 +167,7 @@ fn salted(salt: &[u8], parts: &[&[u8]]) -> String {
 
 /// What is known of a client before it is decided what is kept.
 pub(crate) struct Facts<'a> {
-    pub(crate) address: Option<IpAddr>,
+    pub(crate) address: IpAddr,
     pub(crate) place: Place,
     pub(crate) user_agent: Option<String>,
     pub(crate) agent: &'a Agent,
@@ -189,11 +189,11 @@ pub(crate) fn client(facts: Facts<'_>, privacy: &Privacy, opted_out: bool, salt:
     if opted_out {
         return kept;
     }
-    let network = address.and_then(|address| match privacy.address {
+    let network = match privacy.address {
         AddressPolicy::Truncate => Some(network(address)),
         AddressPolicy::Hash => salt.map(|salt| salted(salt, &[address.to_string().as_bytes()])),
         AddressPolicy::Drop => None,
-    });
+    };
     Client { network, user_agent, referrer, city: place.city, ..kept }
 }
 
@@ -323,7 +323,7 @@ mod tests {
         let keep = |address: AddressPolicy, opted_out: bool, salt: Option<&[u8]>| {
             let place = Place { country: Some("GB".to_owned()), city: Some("London".to_owned()), asn: None };
             let facts = Facts {
-                address: Some("203.0.113.9".parse().unwrap()),
+                address: "203.0.113.9".parse().unwrap(),
                 place,
                 user_agent: Some("A".to_owned()),
                 agent: &agent,

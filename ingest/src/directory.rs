@@ -1,8 +1,8 @@
 //! What the collector has to look up, wherever it is kept.
 
-use domain::ids::{LinkId, WorkspaceId};
+use domain::ids::LinkId;
 use domain::link::Link;
-use domain::privacy::Privacy;
+use domain::privacy::{Privacy, Tenant};
 use domain::token::SigningKey;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -34,15 +34,6 @@ pub struct KeyOwner {
     pub tenant: Tenant,
     /// Whether the key may stand in a web page.
     pub is_public: bool,
-}
-
-/// A tenant, and what it keeps of visitors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tenant {
-    /// The tenant.
-    pub workspace: WorkspaceId,
-    /// What it keeps of visitors.
-    pub privacy: Privacy,
 }
 
 /// Who sends webhooks.

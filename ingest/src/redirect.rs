@@ -11,13 +11,13 @@ use domain::event::{Body, BotReason, Client, Event, payload_hash};
 use domain::ids::{EventId, VisitorKey};
 use domain::link::Choice;
 use domain::native::MAX_NAME_BYTES;
+use domain::privacy::Tenant;
 use domain::token::{ClickToken, sign};
 use runtime::clock::now_ms;
 use uuid::Uuid;
 
 use crate::bots::judge;
 use crate::caller::{Facts, Visitor, client, client_address, needs_salt, text_header, visitor};
-use crate::directory::Tenant;
 use crate::error::ApiError;
 use crate::server::{App, record};
 use crate::target::{Query, Target};
@@ -100,7 +100,7 @@ impl Request<'_> {
         let bot = judge(self.method, self.headers, &agent, place.asn);
         let choice = target.choose(visitor.key, place.country.as_deref(), agent.device);
         let facts = Facts {
-            address: Some(self.address),
+            address: self.address,
             place,
             user_agent,
             agent: &agent,

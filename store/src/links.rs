@@ -2,7 +2,7 @@
 
 use domain::ids::{CampaignId, LinkId, UserId, WorkspaceId};
 use domain::link::{Link, Rule, Variant};
-use domain::privacy::{AddressPolicy, Privacy};
+use domain::privacy::{AddressPolicy, Privacy, Tenant};
 use domain::token::SigningKey;
 use serde::Serialize;
 use sqlx::postgres::PgListener;
@@ -44,6 +44,10 @@ impl PrivacyFields {
         })?;
         let cookie_days = narrow("workspaces", self.cookie_days.into())?;
         Ok(Privacy { address, honour_opt_out: self.honour_opt_out, cookie_days })
+    }
+
+    fn tenant(&self, workspace: Uuid) -> Result<Tenant, StoreError> {
+        Ok(Tenant { workspace: WorkspaceId(workspace), privacy: self.privacy()? })
     }
 }
 
@@ -215,27 +219,15 @@ struct KeyFields {
     privacy: PrivacyFields,
 }
 
-/// Who an API key belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyOwner {
-    /// The workspace.
-    pub workspace: WorkspaceId,
-    /// What it keeps of visitors.
-    pub privacy: Privacy,
-    /// Whether the key may stand in a web page.
-    pub is_public: bool,
-}
-
-/// The owner of the key with this SHA-256, unless revoked.
+/// Whose key has this SHA-256, unless it is revoked, and whether it may stand in
+/// a web page.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn owner_of_key(pool: &Pool, key_hash: &[u8]) -> Result<Option<KeyOwner>, StoreError> {
+pub async fn owner_of_key(pool: &Pool, key_hash: &[u8]) -> Result<Option<(Tenant, bool)>, StoreError> {
     let row: Option<KeyFields> =
         sqlx::query_as(sql!("api_keys/find")).bind(key_hash).fetch_optional(pool).await?;
-    let Some(row) = row else { return Ok(None) };
-    let privacy = row.privacy.privacy()?;
-    Ok(Some(KeyOwner { workspace: WorkspaceId(row.id), privacy, is_public: row.is_public }))
+    row.map(|row| Ok((row.privacy.tenant(row.id)?, row.is_public))).transpose()
 }
 
 #[derive(sqlx::FromRow)]
@@ -246,8 +238,8 @@ struct WebhookFields {
     privacy: PrivacyFields,
 }
 
-/// The workspace with this slug or id, what it keeps of visitors, and the
-/// secret of its webhooks of a provider, if it has set one.
+/// The workspace with this slug or id, and the secret of its webhooks of a
+/// provider, if it has set one.
 ///
 /// # Errors
 /// When the database fails.
@@ -255,13 +247,13 @@ pub async fn webhook(
     pool: &Pool,
     workspace: &str,
     provider: &str,
-) -> Result<Option<(WorkspaceId, Privacy, String)>, StoreError> {
+) -> Result<Option<(Tenant, String)>, StoreError> {
     let row: Option<WebhookFields> = sqlx::query_as(sql!("webhook_secrets/find"))
         .bind(workspace)
         .bind(provider)
         .fetch_optional(pool)
         .await?;
-    row.map(|row| Ok((WorkspaceId(row.id), row.privacy.privacy()?, row.secret))).transpose()
+    row.map(|row| Ok((row.privacy.tenant(row.id)?, row.secret))).transpose()
 }
 
 /// The salt of a day (counted from 1970-01-01), which is `fresh` unless there

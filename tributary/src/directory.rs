@@ -7,7 +7,7 @@ use domain::token::SigningKey;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
-use ingest::directory::{Change, Directory, DirectoryError, KeyOwner, Provider, Tenant, Webhook};
+use ingest::directory::{Change, Directory, DirectoryError, KeyOwner, Provider, Webhook};
 use runtime::retry::Backoff;
 use store::links::Changes;
 use store::{Pool, StoreError};
@@ -30,10 +30,7 @@ impl Directory for PostgresDirectory {
     ) -> BoxFuture<'a, Result<Option<KeyOwner>, DirectoryError>> {
         async move {
             let found = store::links::owner_of_key(&self.0, key_hash).await.map_err(failed)?;
-            Ok(found.map(|key| KeyOwner {
-                tenant: Tenant { workspace: key.workspace, privacy: key.privacy },
-                is_public: key.is_public,
-            }))
+            Ok(found.map(|(tenant, is_public)| KeyOwner { tenant, is_public }))
         }
         .boxed()
     }
@@ -45,10 +42,7 @@ impl Directory for PostgresDirectory {
     ) -> BoxFuture<'a, Result<Option<Webhook>, DirectoryError>> {
         async move {
             let found = store::links::webhook(&self.0, workspace, provider.code()).await.map_err(failed)?;
-            Ok(found.map(|(workspace, privacy, secret)| Webhook {
-                tenant: Tenant { workspace, privacy },
-                secret,
-            }))
+            Ok(found.map(|(tenant, secret)| Webhook { tenant, secret }))
         }
         .boxed()
     }

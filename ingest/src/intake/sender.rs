@@ -1,12 +1,13 @@
 //! Who sends events: on whose behalf, from where, and what they may.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
 use domain::ids::{EventId, VisitorKey};
 use domain::native::{Intake, NativeEvent};
+use domain::privacy::Tenant;
 use domain::refusal::Refusal;
 use domain::token::SigningKey;
 use runtime::clock::now_ms;
@@ -16,7 +17,7 @@ use uuid::Uuid;
 use crate::caller::{
     Facts, authenticate, client, client_address, known_for_a_day, needs_salt, opts_out, text_header,
 };
-use crate::directory::{KeyOwner, Tenant};
+use crate::directory::KeyOwner;
 use crate::error::ApiError;
 use crate::intake::{NotTaken, Taken};
 use crate::server::App;
@@ -57,9 +58,7 @@ impl<'a> Sender<'a> {
     ) -> Result<Self, ApiError> {
         let KeyOwner { tenant, is_public } = authenticate(&app.links, key).await?;
         let channel = if is_public { Channel::Browser } else { Channel::Server };
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        Ok(Self { key: hasher.finish(), ..Self::of(app, peer, headers, tenant, channel).await })
+        Ok(Self { key: counted_by(&key), ..Self::of(app, peer, headers, tenant, channel).await })
     }
 
     /// A sender who is known otherwise.
@@ -73,7 +72,7 @@ impl<'a> Sender<'a> {
         let now_ms = now_ms();
         let salt = if needs_salt(&tenant.privacy) { app.salt(now_ms).await } else { None };
         let address = client_address(peer.ip(), headers, &app.settings.trusted_proxies);
-        let key = tenant.workspace.0.as_u64_pair().0;
+        let key = counted_by(&tenant.workspace);
         Self { app, tenant, channel, key, address, headers, now_ms, salt, keys: app.links.signing_keys() }
     }
 
@@ -110,11 +109,11 @@ impl<'a> Sender<'a> {
         let described = stated.is_some() || self.channel == Channel::Browser;
         let user_agent = stated.or_else(|| text_header(self.headers, header::USER_AGENT));
         let address = match native.ip.take() {
-            Some(ip) => Some(ip.parse::<IpAddr>().map_err(|_unreadable| Refusal::Invalid {
+            Some(ip) => ip.parse().map_err(|_unreadable| Refusal::Invalid {
                 field: "ip",
                 message: "is no IP address".to_owned(),
-            })?),
-            None => Some(self.address),
+            })?,
+            None => self.address,
         };
         let referrer = native.referrer.take();
         let agent = self.app.agents.read(user_agent.as_deref());
@@ -122,7 +121,7 @@ impl<'a> Sender<'a> {
         let workspace = self.tenant.workspace;
         let intake = Intake { workspace, now_ms: self.now_ms, fresh_id, keys: &self.keys };
         let mut event = native.accept(&intake)?;
-        let place = address.map(|address| self.app.geo.place(address)).unwrap_or_default();
+        let place = self.app.geo.place(address);
         event.bot = if described { agent.bot } else { None };
         let privacy = &self.tenant.privacy;
         let opted_out = self.channel == Channel::Browser && privacy.honour_opt_out && opts_out(self.headers);
@@ -134,4 +133,11 @@ impl<'a> Sender<'a> {
         let named = event.id != fresh_id;
         Ok(Taken { event, named })
     }
+}
+
+/// What the events of a key, or of a workspace's webhooks, are counted by.
+fn counted_by(sender: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    sender.hash(&mut hasher);
+    hasher.finish()
 }
