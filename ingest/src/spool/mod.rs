@@ -15,7 +15,7 @@ mod writer;
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -210,8 +210,7 @@ impl Spool {
         let left = segment.bytes - segment.drained;
         let mut size = left.min(max_bytes);
         loop {
-            let mut bytes = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
-            segment.file.read_exact_at(&mut bytes, segment.drained)?;
+            let bytes = segment.read(size)?;
             let (mut at, mut records) = (0, Vec::new());
             while let Some((record, length)) = segment::next_record(&bytes[at..]) {
                 records.push(record);
@@ -230,7 +229,7 @@ impl Spool {
                     segment.path.display(),
                     segment.drained
                 );
-                return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, text));
+                return Err(std::io::Error::new(ErrorKind::InvalidData, text));
             }
             // One record that is larger than the chunk.
             size = left.min(size.saturating_mul(2).max(1 << 16));
@@ -297,12 +296,26 @@ impl Spool {
 }
 
 impl Segment {
+    /// The next `size` bytes that Kafka does not have; fewer where somebody has
+    /// cut the file off.
+    fn read(&self, size: u64) -> std::io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match self.file.read_at(&mut bytes[filled..], self.drained + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes)
+    }
+
     /// Records that Kafka does not have.
     fn waiting(&self) -> u64 {
-        let mut bytes = vec![0; usize::try_from(self.bytes - self.drained).unwrap_or_default()];
-        if self.file.read_exact_at(&mut bytes, self.drained).is_err() {
-            return 0;
-        }
+        let Ok(bytes) = self.read(self.bytes - self.drained) else { return 0 };
         let (mut at, mut records) = (0, 0);
         while let Some((_, length)) = segment::next_record(&bytes[at..]) {
             at += length;

@@ -152,6 +152,28 @@ async fn a_damaged_file_is_set_aside_and_the_rest_is_read() {
     assert!(first.with_extension("damaged").exists());
 }
 
+#[tokio::test]
+async fn a_file_that_is_cut_off_gives_what_is_left_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = open(dir.path(), ROOM);
+    for number in 0..3 {
+        spool.append(&[record(number)]).await.unwrap();
+    }
+    let path = files(dir.path()).remove(0);
+    let file = File::options().write(true).open(&path).unwrap();
+    file.set_len(std::fs::metadata(&path).unwrap().len() - 1).unwrap();
+    let chunk = spool.front(ROOM).unwrap().unwrap();
+    assert_eq!(chunk.records.iter().map(number).collect::<Vec<_>>(), [0, 1]);
+    spool.drained(&chunk);
+    assert_eq!(spool.front(ROOM).unwrap_err().kind(), ErrorKind::InvalidData);
+    spool.set_aside();
+    assert!(spool.is_empty());
+    assert!(path.with_extension("damaged").exists());
+    // It goes on, in another file.
+    spool.append(&[record(3)]).await.unwrap();
+    assert_eq!(drain(&spool, ROOM), [3]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn appends_of_many_share_syncs_and_keep_their_order() {
     let dir = tempfile::tempdir().unwrap();
