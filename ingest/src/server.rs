@@ -13,7 +13,7 @@ use domain::event::Event;
 use ipnet::IpNet;
 use runtime::producer::Publisher;
 use runtime::shutdown::CancellationToken;
-use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 use tower_http::decompression::RequestDecompressionLayer;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
@@ -178,17 +178,14 @@ impl Collector {
     ) -> std::io::Result<()> {
         let drain_within = self.app.settings.drain_within;
         let outbox = Arc::clone(&self.app.outbox);
-        let mut beside = JoinSet::new();
-        {
+        let beside = {
             let (app, outbox, stop) = (Arc::clone(&self.app), Arc::clone(&outbox), stop.clone());
-            beside.spawn(async move {
+            AbortOnDropHandle::new(tokio::spawn(async move {
                 tokio::join!(outbox.drain(&stop), app.links.follow(&stop), tidy(&app, &stop));
-            });
-        }
+            }))
+        };
         listen::serve(listener, self.router(), self.app.settings.connections, &stop, drain_within).await?;
-        while let Some(ended) = beside.join_next().await {
-            ended.map_err(std::io::Error::other)?;
-        }
+        beside.await.map_err(std::io::Error::other)?;
         outbox.close(drain_within).await;
         Ok(())
     }
