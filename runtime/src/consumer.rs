@@ -208,7 +208,7 @@ impl Consumer {
             match polled {
                 Ok(message) => {
                     let partition = message.partition();
-                    if self.take(&mut batches, partition, &message) {
+                    if take(&inner, &mut batches, partition, &message) {
                         count += 1;
                     }
                 }
@@ -275,37 +275,6 @@ impl Consumer {
         tracing::debug!(group = self.group, ?forgotten, "group forgotten");
     }
 
-    /// Adds a message to its partition's batch, unless it is not the next one
-    /// (left over from before a seek or a rebalance).
-    fn take(
-        &self,
-        batches: &mut BTreeMap<i32, Batch>,
-        partition: i32,
-        message: &rdkafka::message::BorrowedMessage<'_>,
-    ) -> bool {
-        let inner = self.inner();
-        let expected = inner.context().expected.lock().expect("no panic while held");
-        let Some(first_offset) = expected.get(&partition).copied() else { return false };
-        let offset = message.offset();
-        let next = batches.get(&partition).map_or(first_offset, |batch| batch.last_offset + 1);
-        if offset < next {
-            return false;
-        }
-        let batch = batches.entry(partition).or_insert_with(|| Batch {
-            partition,
-            first_offset,
-            last_offset: offset,
-            messages: Vec::new(),
-        });
-        batch.last_offset = offset;
-        batch.messages.push(Message {
-            offset,
-            key: message.key().unwrap_or_default().to_vec(),
-            payload: message.payload().unwrap_or_default().to_vec(),
-        });
-        true
-    }
-
     /// Goes to `offset` in a partition, if it is still assigned.
     ///
     /// # Errors
@@ -323,6 +292,36 @@ impl Consumer {
             .seek(&self.topic, partition, Offset::Offset(offset), Timeout::After(Duration::from_secs(10)))
             .map_err(|source| KafkaError::Client { brokers: self.brokers.clone(), source })
     }
+}
+
+/// Adds a message to its partition's batch, unless it is not the next one
+/// (left over from before a seek or a rebalance).
+fn take(
+    inner: &BaseConsumer<Context>,
+    batches: &mut BTreeMap<i32, Batch>,
+    partition: i32,
+    message: &rdkafka::message::BorrowedMessage<'_>,
+) -> bool {
+    let expected = inner.context().expected.lock().expect("no panic while held");
+    let Some(first_offset) = expected.get(&partition).copied() else { return false };
+    let offset = message.offset();
+    let next = batches.get(&partition).map_or(first_offset, |batch| batch.last_offset + 1);
+    if offset < next {
+        return false;
+    }
+    let batch = batches.entry(partition).or_insert_with(|| Batch {
+        partition,
+        first_offset,
+        last_offset: offset,
+        messages: Vec::new(),
+    });
+    batch.last_offset = offset;
+    batch.messages.push(Message {
+        offset,
+        key: message.key().unwrap_or_default().to_vec(),
+        payload: message.payload().unwrap_or_default().to_vec(),
+    });
+    true
 }
 
 fn is_fatal(error: &rdkafka::error::KafkaError) -> bool {
