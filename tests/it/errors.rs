@@ -182,6 +182,8 @@ fn a_start_without_engines_says_so() {
         (vec!["up", "--libchdb", "/nowhere/libchdb.so"], "run `make engines`"),
         (vec!["up", "--postgres-bin", "/nowhere"], "no Postgres server found in /nowhere"),
         (vec!["ingest", "--partitions", "0"], "--partitions is 0"),
+        (vec!["ingest", "--max-in-flight", "0"], "--max-in-flight is 0"),
+        (vec!["ingest", "--max-connections", "0"], "--max-connections is 0"),
         (vec!["ingest", "--retention-days", "5"], "attribution window, 90 days"),
         (vec!["ingest", "--listen", "here"], "invalid socket address"),
         (vec!["ingest", "--config", "/nowhere.toml"], "settings file /nowhere.toml"),

@@ -226,13 +226,18 @@ pub(crate) enum LogFormatArg {
 impl Settings {
     /// Refuses what cannot be, before anything is started.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
-        for (flag, value, least) in [
-            ("--partitions", i64::from(self.partitions), 1),
-            ("--replication", i64::from(self.replication), 1),
-            ("--batch", i64::try_from(self.batch).unwrap_or(i64::MAX), 1),
+        let count = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+        for (flag, value) in [
+            ("--partitions", i64::from(self.partitions)),
+            ("--replication", i64::from(self.replication)),
+            ("--batch", count(self.batch)),
+            ("--max-in-flight", count(self.max_in_flight)),
+            ("--max-connections", count(self.max_connections)),
+            ("--max-body-bytes", count(self.max_body_bytes)),
+            ("--head-within-ms", i64::try_from(self.head_within_ms).unwrap_or(i64::MAX)),
         ] {
-            if value < least {
-                bail!("{flag} is {value}; it must be at least {least}");
+            if value < 1 {
+                bail!("{flag} is {value}; it must be at least 1");
             }
         }
         let longest_days = domain::attribution::MAX_WINDOW_MS / 86_400_000;
