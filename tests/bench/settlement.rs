@@ -10,14 +10,12 @@ use domain::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId};
 use domain::money::{Currency, Money};
 use domain::rules::Objective;
 use domain::settlement::{campaigns_of, ids_of, settle};
-use processors::settlement::SettlementSettings;
 use runtime::consumer::BatchLimits;
 use runtime::producer::{ProducerSettings, Publisher};
-use runtime::shutdown::CancellationToken;
 use runtime::topics::{TopicSettings, Topics};
 use store::Pool;
 use store::batches::NewBatch;
-use tests::Stack;
+use tests::{Settler, Stack};
 use uuid::Uuid;
 
 use crate::table::Table;
@@ -123,20 +121,9 @@ async fn publish(stack: &Stack, topics: &Topics, commands: &[Command]) -> anyhow
 
 /// Events a second of settlement itself, from its first batch to its last.
 async fn through_kafka(stack: &Stack, pool: &Pool, topics: Topics, expected: usize) -> anyhow::Result<f64> {
-    let settings = SettlementSettings {
-        brokers: stack.brokers(),
-        group: "bench-settlement".to_owned(),
-        topics,
-        batch: BatchLimits { max_messages: BATCH, max_wait: Duration::from_millis(200) },
-    };
-    let publisher = Publisher::new(&stack.brokers(), ProducerSettings::default())?;
-    let stop = CancellationToken::new();
-    let settling = {
-        let (pool, stop, handle) = (pool.clone(), stop.clone(), tokio::runtime::Handle::current());
-        tokio::task::spawn_blocking(move || {
-            processors::settlement::run(settings, pool, publisher, handle, stop)
-        })
-    };
+    let batch = BatchLimits { max_messages: BATCH, max_wait: Duration::from_millis(200) };
+    let group = "bench-settlement".to_owned();
+    let settling = Settler::start(stack.brokers(), group, topics, pool.clone(), batch)?;
     let expected = i64::try_from(expected)?;
     let mut first: Option<(Instant, i64)> = None;
     let rate = loop {
@@ -147,11 +134,10 @@ async fn through_kafka(stack: &Stack, pool: &Pool, topics: Topics, expected: usi
             Some((since, before)) if settled == expected => {
                 break (settled - before) as f64 / since.elapsed().as_secs_f64();
             }
-            _ => ensure!(!settling.is_finished(), "settlement ended early"),
+            _ => ensure!(!settling.has_ended(), "settlement ended early"),
         }
     };
-    stop.cancel();
-    settling.await??;
+    settling.stop().await?;
     Ok(rate)
 }
 

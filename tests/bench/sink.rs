@@ -1,20 +1,19 @@
 //! The event sink, from Kafka into ClickHouse, beside one direct insert of the
 //! same rows.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use domain::event::{Body, Client, Event};
 use domain::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId};
 use domain::link::Device;
-use runtime::consumer::{BatchLimits, Consumer, PartitionOwner};
+use runtime::consumer::BatchLimits;
 use runtime::producer::{ProducerSettings, Publisher};
 use runtime::shutdown::CancellationToken;
 use runtime::topics::{TopicSettings, Topics};
 use sinks::EventRow;
 use sinks::events::EventSinkSettings;
-use tests::Stack;
+use tests::{Stack, reader};
 use uuid::Uuid;
 
 use crate::table::Table;
@@ -101,19 +100,9 @@ async fn count(client: &sinks::Client) -> anyhow::Result<u64> {
     Ok(client.query("SELECT count() FROM events").fetch_one().await?)
 }
 
-struct FromStart;
-
-impl PartitionOwner for FromStart {
-    fn assigned(&self, _partition: i32) -> i64 {
-        0
-    }
-
-    fn revoked(&self, _partition: i32) {}
-}
-
 /// Messages a second that a consumer gets and drops.
 async fn read(stack: &Stack, topic: String) -> anyhow::Result<f64> {
-    let consumer = Consumer::new(&stack.brokers(), "bench-read", &topic, Arc::new(FromStart))?;
+    let consumer = reader(&stack.brokers(), &topic)?;
     let limits = BatchLimits { max_messages: 20_000, max_wait: Duration::from_millis(200) };
     let reading = tokio::task::spawn_blocking(move || {
         let mut count = 0;

@@ -2,6 +2,7 @@
 //! processes, all gone at the end.
 
 mod http;
+mod pipeline;
 mod world;
 
 use std::io::{BufRead as _, BufReader};
@@ -17,6 +18,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 pub use crate::http::{Answer, Http};
+pub use crate::pipeline::{Settler, reader};
 pub use crate::world::{BROWSER, Campaign, World};
 
 /// Names the brokers of a Kafka to test against instead of the embedded one.

@@ -1,26 +1,13 @@
 //! Settlement: zombies, repeats, replays.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use processors::settlement::{Range, Settled, SettlementSettings, settle_batch};
-use runtime::consumer::{BatchLimits, Consumer, PartitionOwner};
+use processors::settlement::{Range, Settled, settle_batch};
+use runtime::consumer::BatchLimits;
 use runtime::producer::{ProducerSettings, Publisher};
-use runtime::shutdown::CancellationToken;
-use tests::{Stack, World};
+use tests::{Settler, Stack, World, reader};
 
 const LIMITS: BatchLimits = BatchLimits { max_messages: 500, max_wait: Duration::from_millis(100) };
-
-/// Reads a topic from its beginning.
-struct FromStart;
-
-impl PartitionOwner for FromStart {
-    fn assigned(&self, _partition: i32) -> i64 {
-        0
-    }
-
-    fn revoked(&self, _partition: i32) {}
-}
 
 /// Partition, key and payload.
 type Raw = (i32, Vec<u8>, Vec<u8>);
@@ -28,7 +15,7 @@ type Raw = (i32, Vec<u8>, Vec<u8>);
 /// Everything on `credits`.
 fn read_credits(stack: &Stack, expected: usize) -> anyhow::Result<Vec<Raw>> {
     let topic = stack.topics().credits;
-    let consumer = Consumer::new(&stack.brokers(), &format!("{topic}-reader"), &topic, Arc::new(FromStart))?;
+    let consumer = reader(&stack.brokers(), &topic)?;
     let mut messages = Vec::new();
     for _ in 0..300 {
         for batch in consumer.poll(Duration::from_millis(200), LIMITS)? {
@@ -55,25 +42,12 @@ async fn a_zombie_posts_nothing_twice() -> anyhow::Result<()> {
     let campaign = world.campaign("click", 5, 1_000_000).await?;
     // A second settler on the same partitions, in a group of its own, so that
     // nobody keeps the two apart.
-    let settings = SettlementSettings {
-        brokers: stack.brokers(),
-        group: format!("{}-zombie", stack.topics().credits),
-        topics: stack.topics(),
-        batch: LIMITS,
-    };
+    let group = format!("{}-zombie", stack.topics().credits);
     let pool = stack.pool().await?;
-    let publisher = Publisher::new(&stack.brokers(), ProducerSettings::default())?;
-    let stop = CancellationToken::new();
-    let zombie = {
-        let (pool, stop, handle) = (pool.clone(), stop.clone(), tokio::runtime::Handle::current());
-        tokio::task::spawn_blocking(move || {
-            processors::settlement::run(settings, pool, publisher, handle, stop)
-        })
-    };
+    let zombie = Settler::start(stack.brokers(), group, stack.topics(), pool, LIMITS)?;
     stream(&world, &campaign.code, 0..600).await?;
     stack.settle()?;
-    stop.cancel();
-    zombie.await??;
+    zombie.stop().await?;
     let answer = world.report(&format!("/v1/campaigns/{}", campaign.id)).await?;
     assert_eq!(answer["outcomes"][0]["count"], 600, "{answer}");
     assert_eq!(answer["campaign"]["spent_minor"], 600 * 5);
@@ -138,15 +112,7 @@ async fn replay_into_an_empty(stack: &Stack, digest: &str) -> anyhow::Result<()>
     let batch = BatchLimits { max_messages: 7, max_wait: Duration::from_millis(50) };
     let topics = stack.topics();
     let group = format!("{}-replayed", topics.credits);
-    let settings = SettlementSettings { brokers: stack.brokers(), group, topics, batch };
-    let publisher = Publisher::new(&stack.brokers(), ProducerSettings::default())?;
-    let stop = CancellationToken::new();
-    let settling = {
-        let (pool, stop, handle) = (pool.clone(), stop.clone(), tokio::runtime::Handle::current());
-        tokio::task::spawn_blocking(move || {
-            processors::settlement::run(settings, pool, publisher, handle, stop)
-        })
-    };
+    let settling = Settler::start(stack.brokers(), group, topics, pool.clone(), batch)?;
     let mut replayed = String::new();
     for _ in 0..300 {
         replayed = hex(&store::batches::records(&pool, None).await?.digest());
@@ -155,8 +121,7 @@ async fn replay_into_an_empty(stack: &Stack, digest: &str) -> anyhow::Result<()>
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    stop.cancel();
-    settling.await??;
+    settling.stop().await?;
     assert_eq!(replayed, digest);
     for verdict in processors::reconcile::check_books(&pool).await? {
         assert!(verdict.offences.is_empty(), "{verdict:?}");

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use runtime::consumer::{BatchLimits, Consumer, PartitionOwner};
+use runtime::consumer::BatchLimits;
 use serde_json::json;
-use tests::{Http, Stack, World, die_with_test, free_port, program};
+use tests::{Http, Stack, World, die_with_test, free_port, program, reader};
 use uuid::Uuid;
 
 const VISITORS: usize = 200;
@@ -141,21 +141,11 @@ fn stream(
     (0..VISITORS).map(visit).collect()
 }
 
-struct FromStart;
-
-impl PartitionOwner for FromStart {
-    fn assigned(&self, _partition: i32) -> i64 {
-        0
-    }
-
-    fn revoked(&self, _partition: i32) {}
-}
-
 /// The ids of the events on the topic, in the order of their partitions, each
 /// where it came first.
 fn on_topic(brokers: &str, topic: &str, told: &Told) -> anyhow::Result<BTreeMap<Uuid, usize>> {
     let mut expected: HashSet<Uuid> = told.accepted.lock().unwrap().values().flatten().copied().collect();
-    let consumer = Consumer::new(brokers, "outage-reader", topic, Arc::new(FromStart))?;
+    let consumer = reader(brokers, topic)?;
     let limits = BatchLimits { max_messages: 5_000, max_wait: Duration::from_millis(100) };
     let mut place = BTreeMap::new();
     // Until all are there, or nothing has come for ten seconds.
