@@ -133,10 +133,8 @@ impl Geo {
 mod tests {
     use super::*;
 
-    /// MaxMind's test files, where they are at hand.
-    fn test_file(name: &str) -> Option<PathBuf> {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/mmdb-test");
-        Some(dir.join(name)).filter(|path| path.exists())
+    fn test_file(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/geoip").join(name)
     }
 
     #[test]
@@ -147,13 +145,9 @@ mod tests {
 
     #[test]
     fn files_say_where_and_whose_and_may_change() {
-        let (Some(city), Some(country), Some(asn)) = (
-            test_file("GeoLite2-City-Test.mmdb"),
-            test_file("GeoLite2-Country-Test.mmdb"),
-            test_file("GeoLite2-ASN-Test.mmdb"),
-        ) else {
-            return;
-        };
+        let city = test_file("GeoLite2-City-Test.mmdb");
+        let country = test_file("GeoLite2-Country-Test.mmdb");
+        let asn = test_file("GeoLite2-ASN-Test.mmdb");
         let dir = tempfile::tempdir().unwrap();
         let places = dir.path().join("places.mmdb");
         std::fs::copy(country, &places).unwrap();
