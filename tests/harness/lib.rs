@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -42,10 +43,22 @@ pub fn hmac_sha256(key: &[u8], text: &[u8]) -> String {
     hex::encode(mac.finalize().into_bytes())
 }
 
-/// A port that is free now.
+/// Ports that the system gives to no outgoing connection of its own accord.
+const PORTS: std::ops::Range<u32> = 12_000..32_000;
+
+/// A port that is free now, and that no other test of this process was given.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("it is bound").port()
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    // Other processes' tests begin elsewhere.
+    let first = std::process::id().wrapping_mul(97);
+    loop {
+        let next = first.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + next % (PORTS.end - PORTS.start);
+        let port = u16::try_from(port).expect("it is below 32,000");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Ports of one stack.
