@@ -2,15 +2,12 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::caller::client_address;
 use crate::error::ApiError;
@@ -38,7 +35,7 @@ pub(crate) struct Limits {
     keys: Option<DefaultKeyedRateLimiter<u64>>,
     addresses: Option<DefaultKeyedRateLimiter<IpAddr>>,
     clock: DefaultClock,
-    in_flight: Arc<Semaphore>,
+    in_flight: Semaphore,
 }
 
 impl Limits {
@@ -50,7 +47,7 @@ impl Limits {
                 RateLimiter::dashmap(per_second(rate, rate.saturating_mul(NonZeroU32::MIN.saturating_add(1))))
             }),
             clock: DefaultClock::default(),
-            in_flight: Arc::new(Semaphore::new(settings.max_in_flight)),
+            in_flight: Semaphore::new(settings.max_in_flight),
         }
     }
 
@@ -85,26 +82,32 @@ impl Limits {
     }
 }
 
-/// Lets a request in, or turns it away at once.
-pub(crate) async fn admit(
-    State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
-    next: Next,
-) -> Response {
+/// Lets a request in, or turns it away at once. It has its place until what is
+/// given is dropped.
+///
+/// # Errors
+/// When its sender asks for too much, or everybody together does.
+pub(crate) fn admit<'a>(
+    app: &'a App,
+    peer: SocketAddr,
+    path: &str,
+    headers: &HeaderMap,
+) -> Result<Option<SemaphorePermit<'a>>, ApiError> {
     // Whoever watches must see a collector that is overrun.
-    if matches!(request.uri().path(), "/healthz" | "/readyz" | "/metrics") {
-        return next.run(request).await;
+    if matches!(path, "/healthz" | "/readyz" | "/metrics") {
+        return Ok(None);
     }
-    let address = client_address(peer.ip(), request.headers(), &app.settings.trusted_proxies);
+    let address = client_address(peer.ip(), headers, &app.settings.trusted_proxies);
     if let Err(too_much) = app.limits.address(address) {
-        return ApiError::too_much(too_much, "this address asks for too much").into_response();
+        return Err(ApiError::too_much(too_much, "this address asks for too much"));
     }
-    let Ok(_place) = app.limits.in_flight.try_acquire() else {
-        let message = "more is asked for than can be worked on; try again";
-        return ApiError::unavailable("overloaded", message).into_response();
-    };
-    next.run(request).await
+    match app.limits.in_flight.try_acquire() {
+        Ok(place) => Ok(Some(place)),
+        Err(_none_free) => {
+            let message = "more is asked for than can be worked on; try again";
+            Err(ApiError::unavailable("overloaded", message))
+        }
+    }
 }
 
 #[cfg(test)]

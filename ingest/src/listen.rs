@@ -1,14 +1,11 @@
 //! Connections: accepted, bounded in number, and cut off when they dawdle.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::ConnectInfo;
-use axum::extract::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,7 +14,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use runtime::shutdown::CancellationToken;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tower::Service as _;
+
+use crate::server::Front;
 
 /// How connections are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +37,7 @@ const MAX_HEAD_BYTES: usize = 32_768;
 /// When the listener fails for good.
 pub(crate) async fn serve(
     listener: TcpListener,
-    router: Router,
+    front: Front,
     settings: ConnectionSettings,
     stop: &CancellationToken,
     drain_within: Duration,
@@ -63,7 +61,7 @@ pub(crate) async fn serve(
                 }
             },
         };
-        let connection = graceful.watch(connection(stream, peer, router.clone(), settings));
+        let connection = graceful.watch(connection(stream, peer, front.clone(), settings));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended badly");
@@ -81,16 +79,15 @@ pub(crate) async fn serve(
 fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    router: Router,
+    front: Front,
     settings: ConnectionSettings,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection cannot be set to answer at once");
     }
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let mut request: Request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(peer));
-        router.clone().call(request)
+        let answer = front.clone().answer(peer, request);
+        async move { Ok::<_, Infallible>(answer.await) }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())

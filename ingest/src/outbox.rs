@@ -6,10 +6,12 @@
 //! because Kafka was slow may reach Kafka twice; it is the same event with the
 //! same id, which everything downstream counts once.
 
+use std::slice;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use metrics::Histogram;
 use runtime::KafkaError;
 use runtime::dead_letter::{Source, letter};
 use runtime::producer::{Pending, Publisher};
@@ -40,6 +42,18 @@ pub(crate) struct Outbox {
     pub(crate) spool: Spool,
     /// Whether it has been said that events go to the spool.
     spooling: AtomicBool,
+    /// How long it takes until events are in Kafka.
+    in_kafka: Histogram,
+    /// The same, of the spool.
+    in_spool: Histogram,
+}
+
+/// What became of a record that was sent to Kafka.
+enum Taken {
+    Yes,
+    /// Kafka never takes it; it is on the dead-letter topic.
+    Refused(String),
+    Late,
 }
 
 /// Why an event is not durable.
@@ -53,7 +67,9 @@ pub(crate) enum NotRecorded {
 
 impl Outbox {
     pub(crate) fn new(settings: OutboxSettings, publisher: Publisher, spool: Spool) -> Self {
-        Self { settings, publisher, spool, spooling: AtomicBool::new(false) }
+        let taking = |place| metrics::histogram!("tributary_ingest_ack_seconds", "place" => place);
+        let (in_kafka, in_spool) = (taking("kafka"), taking("spool"));
+        Self { settings, publisher, spool, spooling: AtomicBool::new(false), in_kafka, in_spool }
     }
 
     /// Messages that Kafka has not acknowledged.
@@ -62,67 +78,90 @@ impl Outbox {
     }
 
     /// Makes one event durable.
-    pub(crate) async fn record(&self, record: Record) -> Result<(), NotRecorded> {
-        self.record_all(&[record]).await.pop().expect("one result for one event")
+    pub(crate) async fn record(&self, record: &Record) -> Result<(), NotRecorded> {
+        let started = Instant::now();
+        if self.spool.is_empty() {
+            match self.taken(record, self.send(record), self.deadline(started)).await {
+                Taken::Yes => {
+                    self.in_kafka.record(started.elapsed().as_secs_f64());
+                    return Ok(());
+                }
+                Taken::Refused(message) => return Err(NotRecorded::Refused(message)),
+                Taken::Late => {}
+            }
+        }
+        self.spool(slice::from_ref(record), started).await
     }
 
     /// Makes events durable; one result for each, in their order.
     pub(crate) async fn record_all(&self, records: &[Record]) -> Vec<Result<(), NotRecorded>> {
         let started = Instant::now();
         let mut results = vec![Ok(()); records.len()];
-        let late = if self.spool.is_empty() {
-            self.publish(records, started, &mut results).await
+        let mut late = Vec::new();
+        if self.spool.is_empty() {
+            let sent: Vec<_> = records.iter().map(|record| self.send(record)).collect();
+            let deadline = self.deadline(started);
+            for (index, sent) in sent.into_iter().enumerate() {
+                match self.taken(&records[index], sent, deadline).await {
+                    Taken::Yes => {}
+                    Taken::Refused(message) => results[index] = Err(NotRecorded::Refused(message)),
+                    Taken::Late => late.push(index),
+                }
+            }
         } else {
-            (0..records.len()).collect()
-        };
-        let place = if late.is_empty() { "kafka" } else { "spool" };
-        if !late.is_empty() {
-            let to_spool: Vec<Record> = late.iter().map(|index| records[*index].clone()).collect();
-            if let Err(error) = self.spool.append(&to_spool).await {
-                for index in late {
-                    results[index] = Err(error.clone().into());
-                }
-            } else {
-                if !self.spooling.swap(true, Ordering::Relaxed) {
-                    tracing::warn!("Kafka does not take events in time; they go to the spool");
-                }
-                metrics::counter!("tributary_ingest_spooled_total").increment(to_spool.len() as u64);
+            late.extend(0..records.len());
+        }
+        if late.is_empty() {
+            self.in_kafka.record(started.elapsed().as_secs_f64());
+            return results;
+        }
+        let to_spool: Vec<Record> = late.iter().map(|index| records[*index].clone()).collect();
+        if let Err(error) = self.spool(&to_spool, started).await {
+            for index in late {
+                results[index] = Err(error.clone());
             }
         }
-        metrics::histogram!("tributary_ingest_ack_seconds", "place" => place)
-            .record(started.elapsed().as_secs_f64());
         results
     }
 
-    fn send(&self, record: &Record) -> Result<Pending, KafkaError> {
+    fn deadline(&self, started: Instant) -> tokio::time::Instant {
+        tokio::time::Instant::from_std(started + self.settings.spool_after)
+    }
+
+    fn send(&self, record: &Record) -> Result<Pending<'_>, KafkaError> {
         self.publisher.send_traced(&self.settings.events_topic, &record.key, &record.trace, &record.payload)
     }
 
-    /// Publishes, and says which Kafka has not acknowledged in time.
-    async fn publish(
+    /// Waits for what has become of a record that was sent.
+    async fn taken(
         &self,
-        records: &[Record],
-        started: Instant,
-        results: &mut [Result<(), NotRecorded>],
-    ) -> Vec<usize> {
-        let deadline = tokio::time::Instant::from_std(started + self.settings.spool_after);
-        let sent: Vec<_> = records.iter().map(|record| self.send(record)).collect();
-        let mut late = Vec::new();
-        for (index, sent) in sent.into_iter().enumerate() {
-            let acknowledged = match sent {
-                Ok(pending) => timeout_at(deadline, pending.acknowledged()).await,
-                Err(error) => Ok(Err(error)),
-            };
-            match acknowledged {
-                Ok(Ok(())) => {}
-                Ok(Err(KafkaError::Refused { message, .. })) => {
-                    self.quarantine(&records[index..=index], &message).await;
-                    results[index] = Err(NotRecorded::Refused(message));
-                }
-                Ok(Err(_)) | Err(_) => late.push(index),
+        record: &Record,
+        sent: Result<Pending<'_>, KafkaError>,
+        deadline: tokio::time::Instant,
+    ) -> Taken {
+        let acknowledged = match sent {
+            Ok(pending) => timeout_at(deadline, pending.acknowledged()).await,
+            Err(error) => Ok(Err(error)),
+        };
+        match acknowledged {
+            Ok(Ok(())) => Taken::Yes,
+            Ok(Err(KafkaError::Refused { message, .. })) => {
+                self.quarantine(slice::from_ref(record), &message).await;
+                Taken::Refused(message)
             }
+            Ok(Err(_)) | Err(_) => Taken::Late,
         }
-        late
+    }
+
+    /// Puts records into the spool.
+    async fn spool(&self, records: &[Record], started: Instant) -> Result<(), NotRecorded> {
+        self.spool.append(records).await?;
+        if !self.spooling.swap(true, Ordering::Relaxed) {
+            tracing::warn!("Kafka does not take events in time; they go to the spool");
+        }
+        metrics::counter!("tributary_ingest_spooled_total").increment(records.len() as u64);
+        self.in_spool.record(started.elapsed().as_secs_f64());
+        Ok(())
     }
 
     /// Keeps events that cannot be taken on the dead-letter topic, all at once;

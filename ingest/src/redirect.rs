@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Path, RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::extract::{ConnectInfo, Path, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use domain::event::{Body, BotReason, Client, Event, payload_hash};
 use domain::ids::{EventId, VisitorKey};
-use domain::link::Choice;
+use domain::link::{Choice, is_code};
 use domain::native::MAX_NAME_BYTES;
 use domain::privacy::Tenant;
 use domain::token::{ClickToken, sign};
 use runtime::clock::now_ms;
-use uuid::Uuid;
+use runtime::random::uuid_v7;
 
 use crate::bots::judge;
 use crate::caller::{Facts, Visitor, client, client_address, needs_salt, text_header, visitor};
@@ -22,36 +22,70 @@ use crate::error::ApiError;
 use crate::server::{App, record};
 use crate::target::{Query, Target};
 
+/// The code of a request for a short address, as it almost always stands there:
+/// without escapes.
+pub(crate) fn code_of<'a>(method: &Method, path: &'a str) -> Option<&'a str> {
+    let is_read = matches!(*method, Method::GET | Method::HEAD);
+    path.strip_prefix('/').filter(|code| is_read && !RESERVED.contains(code) && is_code(code))
+}
+
+/// What stands beside the codes, and looks like one.
+const RESERVED: [&str; 3] = ["healthz", "readyz", "metrics"];
+
+/// As [`answer`], for any other spelling of a code.
 pub(crate) async fn follow(
     State(app): State<Arc<App>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Path(code): Path<String>,
-    RawQuery(query): RawQuery,
+    uri: Uri,
     method: Method,
     headers: HeaderMap,
+) -> Response {
+    answer(&app, peer, &code, uri.query(), &method, &headers).await
+}
+
+/// Records the click, and leads on.
+pub(crate) async fn answer(
+    app: &App,
+    peer: SocketAddr,
+    code: &str,
+    query: Option<&str>,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Response {
+    lead(app, peer, code, query, method, headers).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+async fn lead(
+    app: &App,
+    peer: SocketAddr,
+    code: &str,
+    query: Option<&str>,
+    method: &Method,
+    headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    let target = find(&app, &code).await?;
+    let target = find(app, code).await?;
     let now_ms = now_ms();
     if target.link.expires_at_ms.is_some_and(|expires| now_ms >= expires) {
         return elsewhere(&target, "expired", "this link has expired");
     }
-    let address = client_address(peer.ip(), &headers, &app.settings.trusted_proxies);
+    let address = client_address(peer.ip(), headers, &app.settings.trusted_proxies);
     let salt = match needs_salt(&target.privacy) {
         true => app.salt(now_ms).await,
         false => None,
     };
     let tenant = Tenant { workspace: target.link.workspace, privacy: target.privacy };
-    let visitor = visitor(tenant, &headers, address, salt.as_deref());
-    let request = Request { method: &method, headers: &headers, address, salt: salt.as_deref() };
-    let (client, bot, choice) = request.look(&app, &target, &visitor);
+    let visitor = visitor(tenant, headers, address, salt.as_deref());
+    let request = Request { method, headers, address, salt: salt.as_deref() };
+    let (client, bot, choice) = request.look(app, &target, &visitor);
     if bot.is_none() && !app.links.take_click(&target).await {
         return elsewhere(&target, "used_up", "this link has been used as often as it may be");
     }
-    let query = Query::read(query.as_deref());
+    let query = Query::read(query);
     let event = click(&target, visitor.key, now_ms, choice, &query, client, bot);
     let token = ClickToken { click: event.id, link: target.link.id, visitor: event.visitor };
     let tcid = sign(&token, target.link.workspace, &app.links.signing_keys()[0]);
-    if let Err(error) = app.outbox.record(record(&event, &headers)).await {
+    if let Err(error) = app.outbox.record(&record(&event, headers)).await {
         // The person behind the link must not pay for our trouble.
         metrics::counter!("tributary_ingest_clicks_lost_total").increment(1);
         tracing::error!(%error, click = %event.id, "a click was answered but not recorded");
@@ -134,7 +168,7 @@ fn click(
         variant: target.variant_name(choice).map(ToOwned::to_owned),
         utm,
     };
-    let id = EventId(Uuid::now_v7());
+    let id = EventId(uuid_v7(now_ms));
     Event {
         id,
         workspace: link.workspace,

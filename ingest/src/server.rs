@@ -1,19 +1,23 @@
 //! Routes, start and stop.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
-use axum::{Router, middleware};
 use domain::event::Event;
+use hyper::body::Incoming;
 use ipnet::IpNet;
 use runtime::producer::Publisher;
 use runtime::shutdown::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tower::Service as _;
 use tower_http::decompression::RequestDecompressionLayer;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
@@ -36,6 +40,9 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 const TIDY_EVERY: Duration = Duration::from_secs(10);
 /// A request's body must come in without a pause longer than this.
 const BODY_WITHIN: Duration = Duration::from_secs(20);
+
+/// Most events are smaller, so that their room is asked for once.
+const USUAL_EVENT_BYTES: usize = 1_024;
 
 /// How the collector behaves.
 #[derive(Clone, Debug)]
@@ -108,11 +115,10 @@ impl App {
 /// An event, as it goes to Kafka.
 pub(crate) fn record(event: &Event, headers: &HeaderMap) -> Record {
     let trace = headers.get("traceparent").map(HeaderValue::as_bytes).filter(|trace| is_traceparent(trace));
-    Record {
-        key: event.visitor.to_string().into_bytes(),
-        trace: trace.unwrap_or_default().to_vec(),
-        payload: serde_json::to_vec(event).expect("events are JSON"),
-    }
+    let mut payload = Vec::with_capacity(USUAL_EVENT_BYTES);
+    serde_json::to_writer(&mut payload, event).expect("events are JSON");
+    let key = event.visitor.to_string().into_bytes();
+    Record { key, trace: trace.unwrap_or_default().to_vec(), payload }
 }
 
 /// Whether it has the form of W3C's trace context: four groups of hex digits.
@@ -184,15 +190,18 @@ impl Collector {
                 tokio::join!(outbox.drain(&stop), app.links.follow(&stop), tidy(&app, &stop));
             }))
         };
-        listen::serve(listener, self.router(), self.app.settings.connections, &stop, drain_within).await?;
+        listen::serve(listener, self.front(), self.app.settings.connections, &stop, drain_within).await?;
         beside.await.map_err(std::io::Error::other)?;
         outbox.close(drain_within).await;
         Ok(())
     }
 
+    fn front(&self) -> Front {
+        Front { app: Arc::clone(&self.app), router: self.router() }
+    }
+
     fn router(&self) -> Router {
         Router::new()
-            .route("/{code}", get(redirect::follow))
             .route("/v1/events", post(native::events).options(browser::preflight))
             .route("/v1/conversions", post(native::conversions))
             .route("/v1/sales", post(native::sales))
@@ -204,6 +213,9 @@ impl Collector {
             .route("/v1/visitors/{id}", delete(erasure::erase))
             .route("/webhooks/stripe/{workspace}", post(webhook::stripe))
             .route("/webhooks/shopify/{workspace}", post(webhook::shopify))
+            .layer(RequestDecompressionLayer::new())
+            .layer(RequestBodyTimeoutLayer::new(BODY_WITHIN))
+            .route("/{code}", get(redirect::follow))
             .route("/t.js", get(browser::sdk))
             .route("/p.gif", get(browser::pixel))
             .route("/healthz", get(|| async { "ok\n" }))
@@ -211,10 +223,56 @@ impl Collector {
             .route("/metrics", get(show_metrics))
             .fallback(unknown_path)
             .method_not_allowed_fallback(wrong_method)
-            .layer(RequestDecompressionLayer::new())
-            .layer(RequestBodyTimeoutLayer::new(BODY_WITHIN))
-            .layer(middleware::from_fn_with_state(Arc::clone(&self.app), admit))
             .with_state(Arc::clone(&self.app))
+    }
+}
+
+/// Where requests come in.
+#[derive(Clone)]
+pub(crate) struct Front {
+    app: Arc<App>,
+    router: Router,
+}
+
+impl Front {
+    /// Answers a request. One for a short address does not go through the
+    /// router, whose boxed services took as long as everything else a click
+    /// needs.
+    pub(crate) async fn answer(mut self, peer: SocketAddr, request: hyper::Request<Incoming>) -> Response {
+        let uri = request.uri();
+        let _place = match admit(&self.app, peer, uri.path(), request.headers()) {
+            Ok(place) => place,
+            Err(error) => return error.into_response(),
+        };
+        if let Some(code) = redirect::code_of(request.method(), uri.path()) {
+            let (query, method, headers) = (uri.query(), request.method(), request.headers());
+            return redirect::answer(&self.app, peer, code, query, method, headers).await;
+        }
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        match self.router.call(request).await {
+            Ok(response) => in_our_form(response),
+            Err(impossible) => match impossible {},
+        }
+    }
+}
+
+/// What the router's own layers refuse, told as we tell everything else.
+fn in_our_form(response: Response) -> Response {
+    let json = HeaderValue::from_static("application/json");
+    if response.headers().get(header::CONTENT_TYPE) == Some(&json) {
+        return response;
+    }
+    match response.status() {
+        status @ StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            let message = "send the body as it is, or with Content-Encoding gzip or zstd";
+            ApiError::new(status, "unsupported_encoding", message).into_response()
+        }
+        status @ StatusCode::BAD_REQUEST => {
+            let message = "the address or its query cannot be read; what is escaped in it must be UTF-8";
+            ApiError::new(status, "invalid_address", message).into_response()
+        }
+        _ => response,
     }
 }
 

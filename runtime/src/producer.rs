@@ -13,7 +13,9 @@ use crate::KafkaError;
 /// How a producer gathers messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProducerSettings {
-    /// How long a message waits for others to share its request.
+    /// How long a message waits for others to share its request, in whole
+    /// milliseconds. Much less makes librdkafka busy with looking at its clock,
+    /// and requests so small that they cost more than the messages in them.
     pub linger: Duration,
     /// A message that is not acknowledged within this fails; with none, it is
     /// tried for ever.
@@ -22,7 +24,7 @@ pub struct ProducerSettings {
 
 impl Default for ProducerSettings {
     fn default() -> Self {
-        Self { linger: Duration::from_millis(1), message_timeout: Some(Duration::from_secs(10)) }
+        Self { linger: Duration::from_millis(3), message_timeout: Some(Duration::from_secs(10)) }
     }
 }
 
@@ -34,12 +36,12 @@ pub struct Publisher {
 }
 
 /// A message that has been handed to the client and not acknowledged yet.
-pub struct Pending {
-    topic: String,
+pub struct Pending<'a> {
+    topic: &'a str,
     delivery: DeliveryFuture,
 }
 
-impl Pending {
+impl Pending<'_> {
     /// Waits for the acknowledgement.
     ///
     /// # Errors
@@ -48,9 +50,10 @@ impl Pending {
     pub async fn acknowledged(self) -> Result<(), KafkaError> {
         match self.delivery.await {
             Ok(Ok(_delivery)) => Ok(()),
-            Ok(Err((error, _message))) => Err(not_taken(&self.topic, &error)),
+            Ok(Err((error, _message))) => Err(not_taken(self.topic, &error)),
             Err(_cancelled) => {
-                Err(KafkaError::Publish { topic: self.topic, message: "the producer was closed".to_owned() })
+                let (topic, message) = (self.topic.to_owned(), "the producer was closed".to_owned());
+                Err(KafkaError::Publish { topic, message })
             }
         }
     }
@@ -94,7 +97,7 @@ impl Publisher {
     ///
     /// # Errors
     /// When the client's queue is full or the message too large.
-    pub fn send(&self, topic: &str, key: &[u8], payload: &[u8]) -> Result<Pending, KafkaError> {
+    pub fn send<'a>(&self, topic: &'a str, key: &[u8], payload: &[u8]) -> Result<Pending<'a>, KafkaError> {
         self.send_traced(topic, key, &[], payload)
     }
 
@@ -103,20 +106,20 @@ impl Publisher {
     ///
     /// # Errors
     /// As [`Publisher::send`].
-    pub fn send_traced(
+    pub fn send_traced<'a>(
         &self,
-        topic: &str,
+        topic: &'a str,
         key: &[u8],
         trace: &[u8],
         payload: &[u8],
-    ) -> Result<Pending, KafkaError> {
+    ) -> Result<Pending<'a>, KafkaError> {
         let mut record = FutureRecord::to(topic).key(key).payload(payload);
         if !trace.is_empty() {
             let header = Header { key: "traceparent", value: Some(trace) };
             record = record.headers(OwnedHeaders::new_with_capacity(1).insert(header));
         }
         match self.producer.send_result(record) {
-            Ok(delivery) => Ok(Pending { topic: topic.to_owned(), delivery }),
+            Ok(delivery) => Ok(Pending { topic, delivery }),
             Err((error, _record)) => Err(not_taken(topic, &error)),
         }
     }

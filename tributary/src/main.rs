@@ -26,6 +26,11 @@ use runtime::shutdown;
 
 use crate::settings::Settings;
 
+/// A click is dozens of small allocations, and glibc's allocator took a quarter
+/// of the collector's time for them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Turns clicks into credits: collects clicks and sales, decides which campaign
 /// and creator earned them, keeps exact double-entry books, and loads
 /// everything into ClickHouse.

@@ -40,8 +40,8 @@ fn publisher(settings: &Settings) -> anyhow::Result<Publisher> {
 /// The collector's client never gives a message up: what is late is in the
 /// spool as well, and one that was given up could be overtaken by a later one.
 fn collector_publisher(settings: &Settings) -> anyhow::Result<Publisher> {
-    let for_ever = ProducerSettings { message_timeout: None, ..ProducerSettings::default() };
-    Ok(Publisher::new(&settings.brokers, for_ever)?)
+    let linger = Duration::from_millis(settings.linger_ms.into());
+    Ok(Publisher::new(&settings.brokers, ProducerSettings { linger, message_timeout: None })?)
 }
 
 async fn listen(address: std::net::SocketAddr, what: &str, flag: &str) -> anyhow::Result<TcpListener> {

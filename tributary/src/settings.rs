@@ -4,12 +4,13 @@
 //! flags' names with `_` for `-`; it sets defaults, which the environment and
 //! the command line override.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
+use ipnet::IpNet;
 use runtime::telemetry::LogFormat;
 use runtime::topics::{TopicSettings, Topics};
 
@@ -139,9 +140,10 @@ pub(crate) struct Settings {
         global = true,
         env = "TRIBUTARY_TRUSTED_PROXIES",
         value_delimiter = ',',
+        value_parser = network,
         value_name = "NETWORK,…"
     )]
-    pub(crate) trusted_proxies: Vec<ipnet::IpNet>,
+    pub(crate) trusted_proxies: Vec<IpNet>,
 
     /// Events a second that one key may send; 0: as many as it likes
     #[arg(long, global = true, env = "TRIBUTARY_KEY_RATE", default_value_t = 0, value_name = "N")]
@@ -178,6 +180,10 @@ pub(crate) struct Settings {
     /// Largest request body the collector takes, after decompression
     #[arg(long, global = true, env = "TRIBUTARY_MAX_BODY_BYTES", default_value_t = 4 << 20, value_name = "BYTES")]
     pub(crate) max_body_bytes: usize,
+
+    /// An event waits this long for others to share its request to Kafka
+    #[arg(long, global = true, env = "TRIBUTARY_LINGER_MS", default_value_t = 3, value_name = "MS")]
+    pub(crate) linger_ms: u16,
 
     /// An event that Kafka has not acknowledged within this goes to the collector's spool
     #[arg(long, global = true, env = "TRIBUTARY_SPOOL_AFTER_MS", default_value_t = 250, value_name = "MS")]
@@ -304,6 +310,12 @@ impl Settings {
         let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
         home.join(LIBCHDB)
     }
+}
+
+/// A network, or one address.
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| "must be an address or a network, such as 10.0.0.0/8".to_owned())
 }
 
 /// Takes the values of a TOML file as defaults of `command`'s flags.

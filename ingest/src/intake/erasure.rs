@@ -14,8 +14,8 @@ use axum::response::{IntoResponse, Response};
 use domain::event::{Body, Client, Event, payload_hash};
 use domain::ids::{EventId, VisitorKey};
 use domain::native::MAX_NAME_BYTES;
+use runtime::random::uuid_v7;
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::caller::key_of;
 use crate::error::ApiError;
@@ -44,7 +44,7 @@ pub(crate) async fn erase(
     let records: Vec<Record> = keys
         .into_iter()
         .map(|visitor| {
-            let (id, body) = (EventId(Uuid::now_v7()), Body::Erase {});
+            let (id, body) = (EventId(uuid_v7(sender.now_ms)), Body::Erase {});
             let event = Event {
                 id,
                 workspace,

@@ -11,8 +11,7 @@ use domain::privacy::Tenant;
 use domain::refusal::Refusal;
 use domain::token::SigningKey;
 use runtime::clock::now_ms;
-use runtime::random::hex_id;
-use uuid::Uuid;
+use runtime::random::{hex_id, uuid_v7};
 
 use crate::caller::{
     Facts, authenticate, client, client_address, known_for_a_day, needs_salt, opts_out, text_header,
@@ -117,7 +116,7 @@ impl<'a> Sender<'a> {
         };
         let referrer = native.referrer.take();
         let agent = self.app.agents.read(user_agent.as_deref());
-        let fresh_id = EventId(Uuid::now_v7());
+        let fresh_id = EventId(uuid_v7(self.now_ms));
         let workspace = self.tenant.workspace;
         let intake = Intake { workspace, now_ms: self.now_ms, fresh_id, keys: &self.keys };
         let mut event = native.accept(&intake)?;
