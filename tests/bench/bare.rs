@@ -1,16 +1,24 @@
-//! The limit of the click path: axum answering a 302, and nothing else.
+//! The limits of the click path: axum answering a 302 and nothing else, and
+//! axum answering it after Kafka's acknowledgement of a message as large as a
+//! click.
 
 use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
+use anyhow::bail;
 use axum::Router;
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use runtime::producer::{ProducerSettings, Publisher};
 use tokio::net::TcpListener;
 
 /// The argument that makes this program such a server.
 pub(crate) const MODE: &str = "bare";
+/// A click on Kafka, without its key.
+pub(crate) const MESSAGE_BYTES: usize = 700;
 
 /// A bare server in a process of its own, as the collector is; stopped when
 /// dropped.
@@ -20,10 +28,20 @@ pub(crate) struct Bare {
 }
 
 impl Bare {
+    /// One that only answers.
     pub(crate) fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// One that publishes first.
+    pub(crate) fn start_publishing(brokers: &str, topic: &str) -> anyhow::Result<Self> {
+        Self::start_with(&[brokers, topic])
+    }
+
+    fn start_with(arguments: &[&str]) -> anyhow::Result<Self> {
         let port = tests::free_port();
         let mut command = Command::new(std::env::current_exe()?);
-        command.args([MODE, &port.to_string()]).stdin(Stdio::null());
+        command.args([MODE, &port.to_string()]).args(arguments).stdin(Stdio::null());
         let child = command.spawn()?;
         Ok(Self { child, port })
     }
@@ -36,10 +54,32 @@ impl Drop for Bare {
     }
 }
 
-pub(crate) async fn serve(port: u16) -> anyhow::Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    axum::serve(listener, Router::new().route("/{code}", get(redirect))).await?;
+/// Serves; `arguments` are the port, and a broker and a topic if it is to
+/// publish.
+pub(crate) async fn serve(arguments: &[String]) -> anyhow::Result<()> {
+    let (port, router) = match arguments {
+        [port] => (port, Router::new().route("/{code}", get(redirect))),
+        [port, brokers, topic] => {
+            let publisher = Publisher::new(brokers, ProducerSettings::default())?;
+            let publishing = Arc::new((publisher, topic.clone()));
+            (port, Router::new().route("/{code}", get(publish)).with_state(publishing))
+        }
+        _ => bail!("{MODE} PORT [BROKERS TOPIC]"),
+    };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port.parse()?)).await?;
+    axum::serve(listener, router).await?;
     Ok(())
+}
+
+async fn publish(
+    State(publishing): State<Arc<(Publisher, String)>>,
+) -> Result<impl IntoResponse, StatusCode> {
+    let (publisher, topic) = &*publishing;
+    let key = runtime::random::hex_id();
+    match publisher.publish(topic, key.as_bytes(), &[b'x'; MESSAGE_BYTES]).await {
+        Ok(()) => Ok(redirect().await),
+        Err(_not_taken) => Err(StatusCode::SERVICE_UNAVAILABLE),
+    }
 }
 
 async fn redirect() -> impl IntoResponse {

@@ -1,21 +1,29 @@
-//! A click, answered once it is durable, beside a bare 302 under the same load.
+//! A click, answered once it is durable, with everything on, beside a bare 302
+//! under the same load; how long it takes at half that load, beside the
+//! broker's own acknowledgement; and what it does to the memory.
 
-use std::process::{Child, Command, Stdio};
+use std::cmp::Ordering;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-use tests::{Stack, World};
+use hdrhistogram::Histogram;
+use runtime::producer::{ProducerSettings, Publisher};
 
-use crate::bare::Bare;
-use crate::load::{Load, Measured};
+use crate::bare::{Bare, MESSAGE_BYTES};
+use crate::collecting::{Collecting, IN_MEMORY, ON_DISK};
+use crate::load::{Load, Measured, Pace, Until};
 use crate::table::Table;
 
-const CONNECTIONS: usize = 256;
+const CONNECTIONS: usize = 512;
 const WARM_UP: Duration = Duration::from_secs(2);
 const ROUND: Duration = Duration::from_secs(5);
 /// Rounds of each kind, in turn; the middle one counts.
 const ROUNDS: usize = 3;
+/// Distinct requests.
+const REQUESTS: usize = 2_000;
+/// Of the long run: enough that whatever is remembered of clients fills up.
+const LONG_REQUESTS: usize = 200_000;
+const LONG_CLICKS: u64 = 10_000_000;
 
 const AGENTS: [&str; 4] = [
     "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
@@ -25,92 +33,163 @@ const AGENTS: [&str; 4] = [
 ];
 
 pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
-    let memory = Collecting::start("in memory", &["--engines-only", "--kafka-in-memory"]).await?;
-    let (bare, durable) = in_turn(memory.stack.ports.collector, &memory.code).await?;
+    println!("clicks: a collector with its broker in memory …");
+    let memory = Collecting::start(IN_MEMORY).await?;
+    let (bare, publishing, durable) = in_turn(&memory).await?;
     table.limit("bare axum 302", bare.per_second, bare.percentiles());
+    let what = "bare axum 302 after Kafka's acknowledgement (in memory)";
+    table.figure(what, publishing.per_second, bare.per_second, publishing.percentiles());
     let what = "click, acknowledged by Kafka (broker in memory)";
     table.figure(what, durable.per_second, bare.per_second, durable.percentiles());
-    drop(memory);
-    let disk = Collecting::start("on disk", &["--engines-only"]).await?;
-    let (bare, durable) = in_turn(disk.stack.ports.collector, &disk.code).await?;
+    at_half_load(&memory, durable.per_second / 2.0, table).await
+}
+
+/// The same clicks, with a broker that writes to a disk.
+pub(crate) async fn on_disk(table: &mut Table) -> anyhow::Result<()> {
+    println!("clicks: a collector with its broker on disk …");
+    let disk = Collecting::start(ON_DISK).await?;
+    let (bare, publishing, durable) = in_turn(&disk).await?;
+    let what = "bare axum 302 after Kafka's acknowledgement (SQLite)";
+    table.figure(what, publishing.per_second, bare.per_second, publishing.percentiles());
     let what = "click, acknowledged by Kafka (broker on SQLite)";
     table.figure(what, durable.per_second, bare.per_second, durable.percentiles());
     Ok(())
 }
 
-/// Engines and a collector, with one link. What the collector writes is not
-/// read by anybody meanwhile, so that it alone is measured.
-struct Collecting {
-    collector: Child,
-    code: String,
-    stack: Stack,
+/// Ten million clicks, and the collector's memory before and after most of
+/// them.
+pub(crate) async fn soak(table: &mut Table) -> anyhow::Result<()> {
+    println!("soak: {LONG_CLICKS} clicks, which takes minutes …");
+    let collecting = Collecting::start(IN_MEMORY).await?;
+    let requests = Arc::new(requests(&collecting.code, LONG_REQUESTS));
+    let load = |clicks| Load { until: Until::Sent(clicks), ..clicks_of(&collecting, Arc::clone(&requests)) };
+    load(LONG_CLICKS / 10).run().await?;
+    let before = collecting.memory()?;
+    let measured = load(LONG_CLICKS - LONG_CLICKS / 10).run().await?;
+    let after = collecting.memory()?;
+    let mb = |bytes: u64| bytes as f64 / 1e6;
+    let note = format!("{:.0} MB after a tenth of them, {:.0} MB at the end", mb(before), mb(after));
+    table.limit("ten million clicks, the collector's memory", measured.per_second, note);
+    Ok(())
 }
 
-impl Collecting {
-    async fn start(what: &str, arguments: &[&str]) -> anyhow::Result<Self> {
-        println!("clicks: a collector with its broker {what} …");
-        let stack = Stack::start_with(arguments)?;
-        let mut api = serve(stack.command().arg("api"))?;
-        let collector = serve(stack.command().arg("ingest"))?;
-        let world = made(&stack).await;
-        api.kill()?;
-        api.wait()?;
-        Ok(Self { collector, code: world?, stack })
+fn clicks_of(collecting: &Collecting, requests: Arc<Vec<Vec<u8>>>) -> Load {
+    Load {
+        port: collecting.stack.ports.collector,
+        connections: CONNECTIONS,
+        requests,
+        expected: "HTTP/1.1 302",
+        per_second: None,
+        until: Until::Over(ROUND),
     }
 }
 
-impl Drop for Collecting {
-    fn drop(&mut self) {
-        self.collector.kill().ok();
-        self.collector.wait().ok();
+/// Rounds of the bare server, of one that publishes and of the collector, in
+/// turn.
+async fn in_turn(collecting: &Collecting) -> anyhow::Result<(Measured, Measured, Measured)> {
+    let (brokers, topic) = (collecting.stack.brokers(), collecting.stack.topics().events);
+    let (bare, publishing) = (Bare::start()?, Bare::start_publishing(&brokers, &topic)?);
+    let collector = clicks_of(collecting, Arc::new(requests(&collecting.code, REQUESTS)));
+    let of = |port| Load { port, ..collector.clone() };
+    let all = [of(bare.port), of(publishing.port), collector];
+    for load in &all {
+        Load { until: Until::Over(WARM_UP), ..load.clone() }.run().await?;
     }
-}
-
-fn serve(command: &mut Command) -> anyhow::Result<Child> {
-    let command = command.env("TRIBUTARY_LOG", "error").stdin(Stdio::null()).stdout(Stdio::null());
-    command.spawn().context("cannot start a service")
-}
-
-async fn made(stack: &Stack) -> anyhow::Result<String> {
-    // Without money: funding is settlement's, which does not run here.
-    Ok(World::create_soon(stack, "bench").await?.campaign("click", 5, 0).await?.code)
-}
-
-/// Rounds of the bare server and of the collector, in turn.
-async fn in_turn(collector: u16, code: &str) -> anyhow::Result<(Measured, Measured)> {
-    let bare = Bare::start()?;
-    let requests = Arc::new(requests(code));
-    let load = |port, duration| {
-        let requests = Arc::clone(&requests);
-        Load { port, connections: CONNECTIONS, requests, expected: "HTTP/1.1 302", duration }
-    };
-    load(bare.port, WARM_UP).run().await?;
-    load(collector, WARM_UP).run().await?;
-    let (mut bares, mut durables) = (Vec::new(), Vec::new());
+    let mut measured = [const { Vec::new() }; 3];
     for _ in 0..ROUNDS {
-        bares.push(load(bare.port, ROUND).run().await?);
-        durables.push(load(collector, ROUND).run().await?);
+        for (load, measured) in all.iter().zip(&mut measured) {
+            measured.push(load.run().await?);
+        }
     }
-    Ok((middle(bares), middle(durables)))
+    let [bare, publishing, collector] = measured.map(middle);
+    Ok((bare, publishing, collector))
 }
 
-fn middle(mut rounds: Vec<Measured>) -> Measured {
-    rounds.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
+fn middle(rounds: Vec<Measured>) -> Measured {
+    middle_by(rounds, |a, b| a.per_second.total_cmp(&b.per_second))
+}
+
+fn middle_by(mut rounds: Vec<Measured>, order: impl Fn(&Measured, &Measured) -> Ordering) -> Measured {
+    rounds.sort_by(order);
     rounds.swap_remove(rounds.len() / 2)
 }
 
-/// Clicks of a thousand visitors with a cookie, and as many without.
-fn requests(code: &str) -> Vec<Vec<u8>> {
-    (0..2_000)
+/// How long a click takes at half the load, beside what a bare producer waits
+/// for the same broker at the same rate, and what a bare server adds to that.
+async fn at_half_load(collecting: &Collecting, per_second: f64, table: &mut Table) -> anyhow::Result<()> {
+    let (brokers, topic) = (collecting.stack.brokers(), collecting.stack.topics().events);
+    let server = Bare::start_publishing(&brokers, &topic)?;
+    let requests = Arc::new(requests(&collecting.code, REQUESTS));
+    let collector = Load { per_second: Some(per_second), ..clicks_of(collecting, requests) };
+    let publishing = Load { port: server.port, ..collector.clone() };
+    Load { until: Until::Over(WARM_UP), ..publishing.clone() }.run().await?;
+    let (mut own, mut bare, mut clicks) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        own.push(acknowledgements(collecting, per_second).await?);
+        bare.push(publishing.run().await?);
+        clicks.push(collector.run().await?);
+    }
+    let by_p99 = |a: &Measured, b: &Measured| a.quantile_ms(0.99).total_cmp(&b.quantile_ms(0.99));
+    let [own, bare, clicks] = [own, bare, clicks].map(|rounds| middle_by(rounds, by_p99));
+    let of_broker = own.quantile_ms(0.99);
+    let times = |measured: &Measured| measured.quantile_ms(0.99) / of_broker;
+    let note = format!(
+        "p99 {:.1} ms, {:.1} of the broker's own {of_broker:.1} ms; of the bare server {:.1}",
+        clicks.quantile_ms(0.99),
+        times(&clicks),
+        times(&bare),
+    );
+    table.figure("click at half that load", clicks.per_second, own.per_second, note);
+    Ok(())
+}
+
+/// What a producer waits for acknowledgements of messages as large as a click.
+async fn acknowledgements(collecting: &Collecting, per_second: f64) -> anyhow::Result<Measured> {
+    let publisher = Publisher::new(&collecting.stack.brokers(), ProducerSettings::default())?;
+    let topic = collecting.stack.topics().events;
+    for key in 0..100_u32 {
+        publisher.publish(&topic, &key.to_be_bytes(), b"first of all, connect").await?;
+    }
+    let started = Instant::now();
+    let mut running = tokio::task::JoinSet::new();
+    for sender in 0..CONNECTIONS {
+        let (publisher, topic) = (publisher.clone(), topic.clone());
+        running.spawn(async move {
+            let mut pace = Pace::new(per_second, sender, CONNECTIONS);
+            let mut latency_us = Histogram::<u64>::new(3)?;
+            let payload = [b'x'; MESSAGE_BYTES];
+            while started.elapsed() < ROUND {
+                let due = pace.turn().await;
+                publisher.publish(&topic, format!("{sender:032}").as_bytes(), &payload).await?;
+                latency_us.record(u64::try_from(due.elapsed().as_micros())?)?;
+            }
+            anyhow::Ok(latency_us)
+        });
+    }
+    let mut latency_us = Histogram::new(3)?;
+    while let Some(ended) = running.join_next().await {
+        latency_us.add(ended??)?;
+    }
+    let per_second = latency_us.len() as f64 / started.elapsed().as_secs_f64();
+    Ok(Measured { per_second, latency_us })
+}
+
+/// Clicks of visitors with a cookie, and as many without, from many addresses
+/// behind a proxy.
+fn requests(code: &str, count: usize) -> Vec<Vec<u8>> {
+    (0..count)
         .map(|number| {
             let agent = AGENTS[number % AGENTS.len()];
+            // As many different agents as requests, where there are many.
+            let version = number / REQUESTS;
             let cookie = match number % 2 {
                 0 => String::new(),
                 _ => format!("Cookie: tvid=visitor-{number:08}\r\n"),
             };
+            let address = format!("202.{}.{}.{}", 196 + number / 65_536, number / 256 % 256, number % 256);
             format!(
-                "GET /{code} HTTP/1.1\r\nHost: go.example\r\nUser-Agent: {agent}\r\n\
-                 Referer: https://social.example/post/{number}\r\n{cookie}\r\n"
+                "GET /{code} HTTP/1.1\r\nHost: go.example\r\nUser-Agent: {agent} v/{version}\r\n\
+                 X-Forwarded-For: {address}\r\nReferer: https://social.example/post/{number}\r\n{cookie}\r\n"
             )
             .into_bytes()
         })

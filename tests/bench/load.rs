@@ -4,6 +4,8 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -20,7 +22,40 @@ pub(crate) struct Load {
     pub(crate) requests: Arc<Vec<Vec<u8>>>,
     /// What every answer begins with.
     pub(crate) expected: &'static str,
-    pub(crate) duration: Duration,
+    /// Requests a second; none: as many as are answered.
+    pub(crate) per_second: Option<f64>,
+    pub(crate) until: Until,
+}
+
+/// When a load ends.
+#[derive(Clone, Copy)]
+pub(crate) enum Until {
+    Over(Duration),
+    /// After so many requests.
+    Sent(u64),
+}
+
+/// When each of several senders is to send next, so that together they send so
+/// many a second. Latency counts from when it was to be sent.
+pub(crate) struct Pace {
+    next: tokio::time::Instant,
+    every: Duration,
+}
+
+impl Pace {
+    pub(crate) fn new(per_second: f64, sender: usize, senders: usize) -> Self {
+        let every = Duration::from_secs_f64(senders as f64 / per_second);
+        let first = every.mul_f64(sender as f64 / senders as f64);
+        Self { next: tokio::time::Instant::now() + first, every }
+    }
+
+    /// Waits for the next turn; gives when it was due.
+    pub(crate) async fn turn(&mut self) -> Instant {
+        let due = self.next;
+        tokio::time::sleep_until(due).await;
+        self.next += self.every;
+        due.into_std()
+    }
 }
 
 /// What came of it.
@@ -31,8 +66,11 @@ pub(crate) struct Measured {
 
 impl Measured {
     pub(crate) fn percentiles(&self) -> String {
-        let ms = |quantile: f64| self.latency_us.value_at_quantile(quantile) as f64 / 1_000.0;
-        format!("p50 {:.1} ms, p99 {:.1} ms", ms(0.5), ms(0.99))
+        format!("p50 {:.1} ms, p99 {:.1} ms", self.quantile_ms(0.5), self.quantile_ms(0.99))
+    }
+
+    pub(crate) fn quantile_ms(&self, quantile: f64) -> f64 {
+        self.latency_us.value_at_quantile(quantile) as f64 / 1_000.0
     }
 }
 
@@ -42,9 +80,13 @@ impl Load {
     pub(crate) async fn run(&self) -> anyhow::Result<Measured> {
         let started = Instant::now();
         let mut running = tokio::task::JoinSet::new();
+        let left = Arc::new(AtomicU64::new(match self.until {
+            Until::Sent(requests) => requests,
+            Until::Over(_) => u64::MAX,
+        }));
         for connection in 0..self.connections {
-            let load = self.clone();
-            running.spawn(async move { load.keep_busy(connection, started + load.duration).await });
+            let (load, left) = (self.clone(), Arc::clone(&left));
+            running.spawn(async move { load.keep_busy(connection, started, &left).await });
         }
         let mut latency_us = Histogram::new(3)?;
         while let Some(ended) = running.join_next().await {
@@ -54,23 +96,38 @@ impl Load {
         Ok(Measured { per_second, latency_us })
     }
 
-    async fn keep_busy(&self, connection: usize, until: Instant) -> anyhow::Result<Histogram<u64>> {
+    async fn keep_busy(
+        &self,
+        connection: usize,
+        started: Instant,
+        left: &AtomicU64,
+    ) -> anyhow::Result<Histogram<u64>> {
         let mut stream = connect(self.port).await?;
         stream.set_nodelay(true)?;
         let mut latency_us = Histogram::new(3)?;
         let mut answer = Vec::with_capacity(4_096);
         let mut next = connection;
-        while Instant::now() < until {
+        let mut pace = self.per_second.map(|rate| Pace::new(rate, connection, self.connections));
+        loop {
+            let sent = match &mut pace {
+                Some(pace) => pace.turn().await,
+                None => Instant::now(),
+            };
+            let is_over = match self.until {
+                Until::Over(duration) => sent >= started + duration,
+                Until::Sent(_) => left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_err(),
+            };
+            if is_over {
+                return Ok(latency_us);
+            }
             let request = &self.requests[next % self.requests.len()];
             next += self.connections;
-            let sent = Instant::now();
             stream.write_all(request).await?;
             read_answer(&mut stream, &mut answer).await?;
             latency_us.record(u64::try_from(sent.elapsed().as_micros())?)?;
             let as_expected = answer.starts_with(self.expected.as_bytes());
             ensure!(as_expected, "unexpected answer: {}", String::from_utf8_lossy(&answer));
         }
-        Ok(latency_us)
     }
 }
 

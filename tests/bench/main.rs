@@ -4,40 +4,52 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints a table")]
 
 mod bare;
+mod batches;
 mod clicks;
+mod collecting;
 mod load;
 mod settlement;
 mod sink;
 mod table;
 
-use anyhow::Context as _;
 use table::Table;
 
 /// What each part is called on the command line.
-const PARTS: [&str; 3] = ["clicks", "settlement", "sink"];
+const PARTS: [&str; 6] = ["clicks", "disk", "batches", "settlement", "sink", LONG];
+/// Takes minutes; only run when it is asked for.
+const LONG: &str = "soak";
 
 fn main() -> anyhow::Result<()> {
     // Cargo adds `--bench`.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    if let [mode, port] = &arguments[..]
+    if let [mode, rest @ ..] = &arguments[..]
         && mode == bare::MODE
     {
-        return runtime.block_on(bare::serve(port.parse().context("a port")?));
+        return runtime.block_on(bare::serve(rest));
     }
     for argument in &arguments {
         anyhow::ensure!(PARTS.contains(&argument.as_str()), "there is no part {argument:?}; {PARTS:?}");
     }
-    let wanted = |part: &str| arguments.is_empty() || arguments.iter().any(|a| a == part);
+    let wanted = |part: &str| arguments.iter().any(|a| a == part) || arguments.is_empty() && part != LONG;
     let mut table = Table::default();
     if wanted("clicks") {
         runtime.block_on(clicks::measure(&mut table))?;
+    }
+    if wanted("disk") {
+        runtime.block_on(clicks::on_disk(&mut table))?;
+    }
+    if wanted("batches") {
+        runtime.block_on(batches::measure(&mut table))?;
     }
     if wanted("settlement") {
         runtime.block_on(settlement::measure(&mut table))?;
     }
     if wanted("sink") {
         runtime.block_on(sink::measure(&mut table))?;
+    }
+    if wanted(LONG) {
+        runtime.block_on(clicks::soak(&mut table))?;
     }
     println!("\n{table}");
     Ok(())

@@ -1,0 +1,68 @@
+//! Engines and a collector with everything on, and one link. What the collector
+//! writes is not read by anybody meanwhile, so that it alone is measured.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::Context as _;
+use tests::{Stack, World, repository};
+
+/// What makes the embedded broker keep everything in memory.
+pub(crate) const IN_MEMORY: &[&str] = &["--engines-only", "--kafka-in-memory"];
+pub(crate) const ON_DISK: &[&str] = &["--engines-only"];
+
+pub(crate) struct Collecting {
+    collector: Child,
+    /// The link's code.
+    pub(crate) code: String,
+    /// The workspace's key.
+    pub(crate) key: String,
+    pub(crate) stack: Stack,
+}
+
+impl Collecting {
+    pub(crate) async fn start(arguments: &[&str]) -> anyhow::Result<Self> {
+        let stack = Stack::start_with(arguments)?;
+        let mut api = serve(stack.command().arg("api"))?;
+        let geoip = |name: &str| repository().join("tests/data/geoip").join(name);
+        let collector = serve(
+            stack
+                .command()
+                .arg("ingest")
+                .env("TRIBUTARY_GEOIP", geoip("GeoLite2-City-Test.mmdb"))
+                .env("TRIBUTARY_GEOIP_ASN", geoip("GeoLite2-ASN-Test.mmdb"))
+                .env("TRIBUTARY_TRUSTED_PROXIES", "127.0.0.1"),
+        )?;
+        let made = made(&stack).await;
+        api.kill()?;
+        api.wait()?;
+        let (code, key) = made?;
+        Ok(Self { collector, code, key, stack })
+    }
+
+    /// The collector's memory, in bytes.
+    pub(crate) fn memory(&self) -> anyhow::Result<u64> {
+        let path = PathBuf::from(format!("/proc/{}/status", self.collector.id()));
+        let status = std::fs::read_to_string(path)?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("its memory")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1_024)
+    }
+}
+
+impl Drop for Collecting {
+    fn drop(&mut self) {
+        self.collector.kill().ok();
+        self.collector.wait().ok();
+    }
+}
+
+fn serve(command: &mut Command) -> anyhow::Result<Child> {
+    let command = command.env("TRIBUTARY_LOG", "error").stdin(Stdio::null()).stdout(Stdio::null());
+    command.spawn().context("cannot start a service")
+}
+
+async fn made(stack: &Stack) -> anyhow::Result<(String, String)> {
+    let world = World::create_soon(stack, "bench").await?;
+    // Without money: funding is settlement's, which does not run here.
+    Ok((world.campaign("click", 5, 0).await?.code, world.key))
+}
