@@ -7,16 +7,20 @@ use serde_json::Value;
 use tests::repository;
 
 /// Each crate, and the crates of this workspace that it may depend on.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("domain", &[]),
     ("engines", &[]),
+    ("models", &[]),
     ("runtime", &[]),
     ("store", &["domain"]),
     ("ingest", &["domain", "runtime"]),
     ("processors", &["domain", "store", "runtime"]),
     ("sinks", &["domain", "store", "runtime"]),
     ("api", &["domain", "store", "runtime"]),
-    ("tributary", &["api", "domain", "engines", "ingest", "processors", "runtime", "sinks", "store"]),
+    (
+        "tributary",
+        &["api", "domain", "engines", "ingest", "models", "processors", "runtime", "sinks", "store"],
+    ),
     ("tests", &["domain", "processors", "runtime", "sinks", "store"]),
 ];
 

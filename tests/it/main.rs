@@ -4,6 +4,7 @@
 
 mod anything;
 mod architecture;
+mod attribute;
 mod books;
 mod budget;
 mod clickhouse;

@@ -4,6 +4,7 @@
 #[macro_use]
 mod say;
 
+mod attribute;
 mod backlog;
 mod demo;
 mod directory;
@@ -67,6 +68,8 @@ enum Command {
     Reconcile(reconcile::ReconcileArgs),
     /// Say how far each service is behind; with --wait, wait until none is
     Status(status::StatusArgs),
+    /// Share conversions among channels by a model, from a file of journeys
+    Attribute(attribute::AttributeArgs),
     /// Look into the ledger
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
@@ -165,6 +168,7 @@ async fn dispatch(settings: Settings, command: Command) -> anyhow::Result<ExitCo
         Command::Replay(args) => replay::run(&settings, args).await?,
         Command::Reconcile(args) => return reconcile::run(&settings, &args).await,
         Command::Status(args) => return status::run(&settings, &args).await,
+        Command::Attribute(args) => attribute::run(&args)?,
         Command::Ledger(command) => return ledger::run(&settings, command).await,
         Command::Ingest => {
             let stop = begin_service();
