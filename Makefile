@@ -37,6 +37,7 @@ test: lint unit e2e ## Format, lints, unit, property and end-to-end tests
 lint: packages compose-check
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	for plant in tests/plants/*.patch; do git apply --check $$plant || exit 1; done
 
 unit: build
 	cargo test --locked --workspace --lib --bins
