@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::map_response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use clickhouse::Client;
 use runtime::producer::Publisher;
@@ -71,5 +74,20 @@ fn router(app: Arc<App>) -> Router {
         .fallback(|| async {
             ApiError::new(StatusCode::NOT_FOUND, "unknown_path", "there is nothing at this path")
         })
+        .method_not_allowed_fallback(|| async {
+            let message = "this path does not take this method; see its Allow header";
+            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", message)
+        })
+        .layer(map_response(in_our_form))
         .with_state(app)
+}
+
+/// What the router itself refuses, told as we tell everything else.
+async fn in_our_form(response: Response) -> Response {
+    let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    if is_json || response.status() != StatusCode::BAD_REQUEST {
+        return response;
+    }
+    let message = "the address cannot be read: an id in it is a UUID, and what is escaped must be UTF-8";
+    ApiError::new(StatusCode::BAD_REQUEST, "invalid_address", message).into_response()
 }

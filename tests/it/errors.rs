@@ -155,11 +155,15 @@ async fn the_control_api_says_what_is_wrong() -> anyhow::Result<()> {
         ("/v1/leaderboards?metric=clicks", 400, "which workspace"),
         ("/v1/leaderboards?metric=clicks&workspace=nowhere", 404, "no workspace"),
         ("/v1/conversions/nothing/explain?workspace=control", 404, "no such settled action"),
+        ("/v1/campaigns/nothing?workspace=control", 400, "a UUID"),
+        ("/v1/wallets/%ff?workspace=control", 400, "UTF-8"),
+        ("/v1/privacy?workspace=control", 405, "this method"),
     ] {
         let key = format!("Bearer {}", stack.admin_key()?);
         let answer =
             world.http.get(&format!("{}{path}", stack.api_url()), &[("authorization", key.as_str())]).await?;
         assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        assert!(answer.json()?["error"]["reason"].is_string(), "{path}: {}", answer.text());
         assert!(answer.text().contains(words), "{path}: {}", answer.text());
     }
     let url = format!("{}/v1/workspaces", stack.api_url());
@@ -264,4 +268,13 @@ fn settings_have_their_order() {
     assert!(run("partition = 1\n", &[], &[]).contains("there is no setting \"partition\""));
     assert!(run("partitions = [1]\n", &[], &[]).contains("not a plain value"));
     assert!(run("partitions =\n", &[], &[]).contains("line 1"));
+    // A misspelt variable is told, whatever is done.
+    let output = Command::new(program())
+        .args(["attribute", "--model=first", "--input=/nowhere.csv"])
+        .env("TRIBUTARY_PARTITION", "3")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("TRIBUTARY_PARTITION") && said.contains("is no setting"), "{said}");
+    assert_eq!(said.matches("is no setting").count(), 1, "{said}");
 }
