@@ -131,6 +131,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let settings = cli.settings;
     settings.check()?;
     runtime::telemetry::init_logs(&settings.log, settings.log_format()).map_err(anyhow::Error::msg)?;
+    let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for variable in settings::misspelt(&Cli::command(), variables) {
+        tracing::warn!(variable, "is no setting, and changes nothing; `tributary --help` lists them");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     Bounded(Some(runtime)).block_on(dispatch(settings, cli.command))
 }

@@ -4,6 +4,8 @@
 //! flags' names with `_` for `-`; it sets defaults, which the environment and
 //! the command line override.
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -310,6 +312,18 @@ impl Settings {
         let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
         home.join(LIBCHDB)
     }
+}
+
+/// Variables that look like settings and are none: misspelt, most likely.
+pub(crate) fn misspelt(command: &clap::Command, variables: impl Iterator<Item = String>) -> Vec<String> {
+    let commands = std::iter::once(command).chain(command.get_subcommands());
+    let known: HashSet<&OsStr> =
+        commands.flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_env).collect();
+    variables
+        .filter(|name| name.starts_with("TRIBUTARY_") && !known.contains(OsStr::new(name)))
+        // The Makefile's.
+        .filter(|name| name != "TRIBUTARY_CACHE" && !name.starts_with("TRIBUTARY_TEST_"))
+        .collect()
 }
 
 /// A network, or one address.
