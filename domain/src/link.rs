@@ -10,6 +10,10 @@ pub const MAX_CHOICES: usize = 32;
 /// The largest weight of a variant.
 pub const MAX_WEIGHT: u32 = 10_000;
 
+/// What looks like a code and is the beginning of another path of the
+/// collector; no link has it.
+pub const RESERVED_CODES: [&str; 5] = ["healthz", "readyz", "metrics", "v1", "webhooks"];
+
 /// Whether a link may have this code: 1 to 20 letters, digits, `-` or `_`.
 #[must_use]
 pub fn is_code(text: &str) -> bool {

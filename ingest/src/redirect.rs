@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use domain::event::{Body, BotReason, Client, Event, payload_hash};
 use domain::ids::{EventId, VisitorKey};
-use domain::link::{Choice, is_code};
+use domain::link::{Choice, RESERVED_CODES, is_code};
 use domain::native::MAX_NAME_BYTES;
 use domain::privacy::Tenant;
 use domain::token::{ClickToken, sign};
@@ -26,11 +26,8 @@ use crate::target::{Query, Target};
 /// without escapes.
 pub(crate) fn code_of<'a>(method: &Method, path: &'a str) -> Option<&'a str> {
     let is_read = matches!(*method, Method::GET | Method::HEAD);
-    path.strip_prefix('/').filter(|code| is_read && !RESERVED.contains(code) && is_code(code))
+    path.strip_prefix('/').filter(|code| is_read && !RESERVED_CODES.contains(code) && is_code(code))
 }
-
-/// What stands beside the codes, and looks like one.
-const RESERVED: [&str; 3] = ["healthz", "readyz", "metrics"];
 
 /// As [`answer`], for any other spelling of a code.
 pub(crate) async fn follow(

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::ids::{LinkId, WorkspaceId};
-use domain::link::{Link, Rule, Variant, is_code};
+use domain::link::{Link, RESERVED_CODES, Rule, Variant, is_code};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::links::{LinkSettings, NewLink};
@@ -133,10 +133,6 @@ pub(crate) async fn list_links(
     let links = store::links::list(&app.pool, workspace.id).await?;
     Ok(Json(json!({ "links": links })).into_response())
 }
-
-/// Paths that the collector has for itself and no link can have.
-const RESERVED_CODES: [&str; 9] =
-    ["healthz", "readyz", "metrics", "v1", "webhooks", "t.js", "p.gif", "robots.txt", "favicon.ico"];
 
 fn check_code(code: &str) -> Result<(), ApiError> {
     if !is_code(code) {
