@@ -52,6 +52,17 @@ async fn a_click_becomes_a_credit() -> anyhow::Result<()> {
         .collect();
     assert_eq!(entries, [("campaign_escrow", -600), ("creator_pending", 540), ("platform_fee", 60)]);
 
+    let said = stack.run(&["explain", &sale.to_string(), "--workspace", "flow"])?;
+    let said = String::from_utf8(said.stdout)?.replace(&click.id.to_string(), "CLICK");
+    assert!(
+        said.starts_with(
+            "  decision  posted: 6.00 USD of an order of 99.00 USD (fee 1000 bps, terms version 1)\n"
+        ),
+        "{said}"
+    );
+    assert!(said.contains("click CLICK 0.") && said.contains("the order brought its token"), "{said}");
+    assert!(said.contains("  entry     creator_pending         540 USD\n"), "{said}");
+
     let wallet = world.report(&format!("/v1/wallets/{}", world.creator)).await?;
     // 540 of the sale, and 5 less a fee of 0.5, halves up, of the click.
     assert_eq!((wallet["pending_minor"].as_i64(), wallet["available_minor"].as_i64()), (Some(544), Some(0)));

@@ -8,6 +8,7 @@ mod attribute;
 mod backlog;
 mod demo;
 mod directory;
+mod explain;
 mod http_client;
 mod ledger;
 mod reconcile;
@@ -68,6 +69,8 @@ enum Command {
     Reconcile(reconcile::ReconcileArgs),
     /// Say how far each service is behind; with --wait, wait until none is
     Status(status::StatusArgs),
+    /// Say why an action earned what it did, or nothing
+    Explain(explain::ExplainArgs),
     /// Share conversions among channels by a model, from a file of journeys
     Attribute(attribute::AttributeArgs),
     /// Look into the ledger
@@ -172,6 +175,7 @@ async fn dispatch(settings: Settings, command: Command) -> anyhow::Result<ExitCo
         Command::Replay(args) => replay::run(&settings, args).await?,
         Command::Reconcile(args) => return reconcile::run(&settings, &args).await,
         Command::Status(args) => return status::run(&settings, &args).await,
+        Command::Explain(args) => explain::run(&settings, &args).await?,
         Command::Attribute(args) => attribute::run(&args)?,
         Command::Ledger(command) => return ledger::run(&settings, command).await,
         Command::Ingest => {

@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::SLUG;
 use super::world::World;
 use crate::http_client::ApiClient;
-use crate::reconcile;
 use crate::settings::Settings;
+use crate::{explain, reconcile};
 
 /// US dollars, for people.
 fn usd(value: &Value) -> String {
@@ -115,41 +115,9 @@ async fn exhausted(api: &ApiClient, world: &World) -> anyhow::Result<()> {
 async fn explained(settings: &Settings, api: &ApiClient) -> anyhow::Result<()> {
     let pool = store::connect(&settings.database_url, 1).await?;
     let Some(event) = store::outcomes::some_posted_sale(&pool, SLUG).await? else { return Ok(()) };
-    let answer = api.get(&format!("/v1/conversions/{event}/explain?workspace={SLUG}")).await?;
+    let answer = explain::fetch(api, &event.to_string(), SLUG).await?;
     say!("\nOne sale explained: {event}");
-    for leg in list(&answer["legs"]) {
-        let attribution = &leg["attribution"];
-        say!(
-            "  decision  {}: {} of an order of {} (fee {} bps, terms version {})",
-            text(&leg["status"]),
-            usd(&leg["payout"]["gross_minor"]),
-            usd(&leg["value_minor"]),
-            number(&leg["payout"]["fee_bps"]),
-            number(&attribution["terms_version"])
-        );
-        let sale_at = leg["at_ms"].as_i64().unwrap_or_default();
-        for touch in list(&attribution["touches"]) {
-            let before_ms = sale_at - touch["at_ms"].as_i64().unwrap_or_default();
-            say!(
-                "  touch     click {} {:.1} s before{}",
-                text(&touch["click"]),
-                std::time::Duration::from_millis(u64::try_from(before_ms).unwrap_or_default()).as_secs_f64(),
-                match (touch["chosen"] == true, text(&attribution["matched_by"])) {
-                    (true, "click_token") => "  ← credited: the order brought its token",
-                    (true, _) => "  ← credited: the last in the window",
-                    _ => "",
-                }
-            );
-        }
-        for entry in list(&leg["entries"]) {
-            say!(
-                "  entry     {:<18} {:>8} {}",
-                text(&entry["account_kind"]),
-                number(&entry["amount_minor"]),
-                text(&entry["currency"])
-            );
-        }
-    }
+    explain::print(&answer);
     Ok(())
 }
 
