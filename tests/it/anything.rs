@@ -2,7 +2,7 @@
 //! what is wrong; nothing makes the collector panic or answer with a 500.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -59,17 +59,23 @@ impl Request {
     }
 }
 
-/// Sends bytes as they are, and reads what comes back until the end.
-fn exchange(port: u16, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
+/// Sends bytes as they are, and reads what comes back until the end. What may
+/// be no whole request is followed by an end, or more of it would be waited for.
+fn exchange(port: u16, bytes: &[u8], is_request: bool) -> anyhow::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     // An answer may come before all is sent.
     let sent = stream.write_all(bytes);
+    if !is_request {
+        stream.shutdown(Shutdown::Write).ok();
+    }
     let mut answer = Vec::new();
     match stream.read_to_end(&mut answer) {
         Ok(_) => {}
-        // Closed with something unread, after an answer.
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset && !answer.is_empty() => {}
+        // Closed with something unread, after an answer or without one.
+        Err(error)
+            if error.kind() == std::io::ErrorKind::ConnectionReset && (!is_request || !answer.is_empty()) => {
+        }
         Err(error) => return Err(error).with_context(|| format!("no answer; sent: {sent:?}")),
     }
     Ok(answer)
@@ -340,7 +346,7 @@ fn run<T: std::fmt::Debug>(
 }
 
 fn answered(target: &Target, request: &Request) -> Result<(), String> {
-    let answer = exchange(target.port, &request.bytes()).and_then(|answer| parse(&answer));
+    let answer = exchange(target.port, &request.bytes(), true).and_then(|answer| parse(&answer));
     check(request, &answer.map_err(|error| format!("{error:#}"))?)
 }
 
@@ -358,7 +364,7 @@ async fn anything_gets_an_answer() -> anyhow::Result<()> {
         // No HTTP at all: an answer or a closed connection, never a silence.
         run(&vec(any::<u8>(), 1..400), |bytes| {
             let bytes = [&bytes[..], b"\r\n\r\n"].concat();
-            let answer = exchange(target.port, &bytes).map_err(|error| format!("{error:#}"))?;
+            let answer = exchange(target.port, &bytes, false).map_err(|error| format!("{error:#}"))?;
             match parse(&answer) {
                 Ok(answer) if answer.status >= 500 => Err(format!("answered with {}", answer.status)),
                 _ => Ok(()),

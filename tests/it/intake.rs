@@ -61,8 +61,17 @@ async fn a_repeat_gets_the_first_answer_and_a_clash_a_conflict() -> anyhow::Resu
     let answer = world.send("/v1/events", &mixed).await?;
     assert_eq!(answer.json()?["results"][0]["reason"], "id_clash");
     assert_eq!(statuses(answer), ["invalid", "duplicate", "accepted", "invalid"]);
+    // Within one batch as well.
+    let within = json!([
+        { "type": "track", "visitor_id": "v", "name": "a", "id": "e-4" },
+        { "type": "track", "visitor_id": "v", "name": "a", "id": "e-4" },
+        { "type": "track", "visitor_id": "v", "name": "b", "id": "e-4" },
+    ]);
+    let answer = world.send("/v1/events", &within).await?;
+    assert_eq!(answer.json()?["results"][2]["reason"], "id_clash");
+    assert_eq!(statuses(answer), ["accepted", "duplicate", "invalid"]);
     stack.settle()?;
-    assert_eq!(rows(&stack, "SELECT count(), uniqExact(event_id) FROM events FORMAT TSV").await?, "4\t4\n");
+    assert_eq!(rows(&stack, "SELECT count(), uniqExact(event_id) FROM events FORMAT TSV").await?, "5\t5\n");
     stack.reconcile()
 }
 

@@ -18,6 +18,8 @@ pub(crate) mod segment;
 pub(crate) mod sender;
 pub(crate) mod webhook;
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -144,6 +146,16 @@ pub(crate) fn answer_with(status: StatusCode, body: impl Serialize) -> Response 
     response
 }
 
+/// What the id of an event is to those above it in its request, if it is
+/// one of theirs.
+fn further_up(above: &HashMap<EventId, (usize, &Taken)>, taken: &Taken) -> Option<Seen> {
+    let (_, first) = above.get(&taken.event.id)?;
+    Some(match first.event.payload_hash == taken.event.payload_hash {
+        true => Seen::Repeat,
+        false => Seen::Clash,
+    })
+}
+
 /// Makes what can be durable; one result for each, in their order.
 pub(crate) async fn record_taken(
     app: &App,
@@ -152,6 +164,8 @@ pub(crate) async fn record_taken(
 ) -> Vec<EventResult> {
     let mut results: Vec<EventResult> = Vec::with_capacity(taken.len());
     let (mut new, mut records, mut clashes) = (Vec::new(), Vec::new(), Vec::new());
+    // Ids are remembered only when their events are durable; until then, here.
+    let (mut above, mut repeats) = (HashMap::new(), Vec::new());
     for (index, taken) in taken.iter().enumerate() {
         let result = match taken {
             Err(NotTaken::Refused(refusal)) => refused(refusal),
@@ -159,13 +173,19 @@ pub(crate) async fn record_taken(
                 let message = "this key sends too much; send it again later, with the same id".to_owned();
                 EventResult::because(Status::RateLimited, "rate_limited", message)
             }
-            Ok(taken) => match app.seen.look(taken) {
+            Ok(taken) => match further_up(&above, taken).unwrap_or_else(|| app.seen.look(taken)) {
                 Seen::New => {
+                    if taken.named {
+                        above.insert(taken.event.id, (index, taken));
+                    }
                     new.push((index, taken));
                     records.push(record(&taken.event, headers));
                     EventResult::of(Status::Accepted)
                 }
-                Seen::Repeat => EventResult::of(Status::Duplicate),
+                Seen::Repeat => {
+                    repeats.extend(above.get(&taken.event.id).map(|(first, _)| (index, *first)));
+                    EventResult::of(Status::Duplicate)
+                }
                 Seen::Clash => {
                     clashes.push(record(&taken.event, headers));
                     let message = "another event has this id; it is kept on the dead-letter topic".to_owned();
@@ -188,6 +208,12 @@ pub(crate) async fn record_taken(
                     results[index] = EventResult { index, event_id, ..not_recorded(&error) };
                 }
             }
+        }
+    }
+    // What could not be recorded further up is no duplicate here.
+    for (index, first) in repeats {
+        if results[first].status != Status::Accepted {
+            results[index] = EventResult { index, ..results[first].clone() };
         }
     }
     for result in &results {
