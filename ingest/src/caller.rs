@@ -70,10 +70,14 @@ fn cut(text: &str, max_bytes: usize) -> String {
     text[..end].to_owned()
 }
 
+/// The address that a request came from, found out once for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CallerAddress(pub(crate) IpAddr);
+
 /// The address a request came from: the connection's, or, where that is a
 /// trusted proxy's, the last in `X-Forwarded-For` that is not one's. What a
 /// client writes there itself stands further left and is not believed.
-pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+pub(crate) fn caller_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> CallerAddress {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     let mut address = peer.to_canonical();
     // From the last hop of the last header backwards.
@@ -88,7 +92,7 @@ pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet
         let Ok(hop) = hop.trim().parse::<IpAddr>() else { break };
         address = hop.to_canonical();
     }
-    address
+    CallerAddress(address)
 }
 
 /// The visitor cookie's value, if it is one of ours by its looks.
@@ -269,7 +273,7 @@ mod tests {
             ("10.0.0.1", "10.0.0.3", "10.0.0.3"),
         ] {
             let headers = headers(&[("x-forwarded-for", forwarded)]);
-            let address = client_address(peer.parse().unwrap(), &headers, &trusted);
+            let CallerAddress(address) = caller_address(peer.parse().unwrap(), &headers, &trusted);
             assert_eq!(address, expected.parse::<IpAddr>().unwrap(), "{peer} {forwarded}");
         }
     }

@@ -1,17 +1,15 @@
 //! How much one sender may ask for, and how much is worked on at a time.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use axum::http::HeaderMap;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::caller::client_address;
+use crate::caller::CallerAddress;
 use crate::error::ApiError;
-use crate::server::App;
 
 /// The limits; where one is absent, nothing is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,20 +86,18 @@ impl Limits {
 /// # Errors
 /// When its sender asks for too much, or everybody together does.
 pub(crate) fn admit<'a>(
-    app: &'a App,
-    peer: SocketAddr,
+    limits: &'a Limits,
+    caller: CallerAddress,
     path: &str,
-    headers: &HeaderMap,
 ) -> Result<Option<SemaphorePermit<'a>>, ApiError> {
     // Whoever watches must see a collector that is overrun.
     if matches!(path, "/healthz" | "/readyz" | "/metrics") {
         return Ok(None);
     }
-    let address = client_address(peer.ip(), headers, &app.settings.trusted_proxies);
-    if let Err(too_much) = app.limits.address(address) {
+    if let Err(too_much) = limits.address(caller.0) {
         return Err(ApiError::too_much(too_much, "this address asks for too much"));
     }
-    match app.limits.in_flight.try_acquire() {
+    match limits.in_flight.try_acquire() {
         Ok(place) => Ok(Some(place)),
         Err(_none_free) => {
             let message = "more is asked for than can be worked on; try again";

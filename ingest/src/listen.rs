@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ const MAX_HEAD_BYTES: usize = 32_768;
 /// When the listener fails for good.
 pub(crate) async fn serve(
     listener: TcpListener,
-    front: Front,
+    front: Arc<Front>,
     settings: ConnectionSettings,
     stop: &CancellationToken,
     drain_within: Duration,
@@ -61,7 +61,7 @@ pub(crate) async fn serve(
                 }
             },
         };
-        let connection = graceful.watch(connection(stream, peer, front.clone(), settings));
+        let connection = graceful.watch(connection(stream, peer.ip(), Arc::clone(&front), settings));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended badly");
@@ -78,16 +78,16 @@ pub(crate) async fn serve(
 
 fn connection(
     stream: TcpStream,
-    peer: SocketAddr,
-    front: Front,
+    peer: IpAddr,
+    front: Arc<Front>,
     settings: ConnectionSettings,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection cannot be set to answer at once");
     }
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let answer = front.clone().answer(peer, request);
-        async move { Ok::<_, Infallible>(answer.await) }
+        let front = Arc::clone(&front);
+        async move { Ok::<_, Infallible>(front.answer(peer, request).await) }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())

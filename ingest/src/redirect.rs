@@ -1,10 +1,10 @@
 //! `GET /{code}`: records the click, then sends the browser on.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Path, State};
+use axum::Extension;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use domain::event::{Body, BotReason, Client, Event, payload_hash};
@@ -17,7 +17,7 @@ use runtime::clock::now_ms;
 use runtime::random::uuid_v7;
 
 use crate::bots::judge;
-use crate::caller::{Facts, Visitor, client, client_address, needs_salt, text_header, visitor};
+use crate::caller::{CallerAddress, Facts, Visitor, client, needs_salt, text_header, visitor};
 use crate::error::ApiError;
 use crate::server::{App, record};
 use crate::target::{Query, Target};
@@ -29,60 +29,53 @@ pub(crate) fn code_of<'a>(method: &Method, path: &'a str) -> Option<&'a str> {
     path.strip_prefix('/').filter(|code| is_read && !RESERVED_CODES.contains(code) && is_code(code))
 }
 
+/// What a request for a short address says of who asks, and how.
+pub(crate) struct Request<'a> {
+    pub(crate) caller: CallerAddress,
+    pub(crate) query: Option<&'a str>,
+    pub(crate) method: &'a Method,
+    pub(crate) headers: &'a HeaderMap,
+}
+
 /// As [`answer`], for any other spelling of a code.
 pub(crate) async fn follow(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(caller): Extension<CallerAddress>,
     Path(code): Path<String>,
     uri: Uri,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
-    answer(&app, peer, &code, uri.query(), &method, &headers).await
+    let request = Request { caller, query: uri.query(), method: &method, headers: &headers };
+    answer(&app, &code, &request).await
 }
 
 /// Records the click, and leads on.
-pub(crate) async fn answer(
-    app: &App,
-    peer: SocketAddr,
-    code: &str,
-    query: Option<&str>,
-    method: &Method,
-    headers: &HeaderMap,
-) -> Response {
-    lead(app, peer, code, query, method, headers).await.unwrap_or_else(IntoResponse::into_response)
+pub(crate) async fn answer(app: &App, code: &str, request: &Request<'_>) -> Response {
+    lead(app, code, request).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn lead(
-    app: &App,
-    peer: SocketAddr,
-    code: &str,
-    query: Option<&str>,
-    method: &Method,
-    headers: &HeaderMap,
-) -> Result<Response, ApiError> {
+async fn lead(app: &App, code: &str, request: &Request<'_>) -> Result<Response, ApiError> {
     let target = find(app, code).await?;
     let now_ms = now_ms();
     if target.link.expires_at_ms.is_some_and(|expires| now_ms >= expires) {
         return elsewhere(&target, "expired", "this link has expired");
     }
-    let address = client_address(peer.ip(), headers, &app.settings.trusted_proxies);
     let salt = match needs_salt(&target.privacy) {
         true => app.salt(now_ms).await,
         false => None,
     };
     let tenant = Tenant { workspace: target.link.workspace, privacy: target.privacy };
-    let visitor = visitor(tenant, headers, address, salt.as_deref());
-    let request = Request { method, headers, address, salt: salt.as_deref() };
-    let (client, bot, choice) = request.look(app, &target, &visitor);
+    let visitor = visitor(tenant, request.headers, request.caller.0, salt.as_deref());
+    let (client, bot, choice) = request.look(app, &target, &visitor, salt.as_deref());
     if bot.is_none() && !app.links.take_click(&target).await {
         return elsewhere(&target, "used_up", "this link has been used as often as it may be");
     }
-    let query = Query::read(query);
+    let query = Query::read(request.query);
     let event = click(&target, visitor.key, now_ms, choice, &query, client, bot);
     let token = ClickToken { click: event.id, link: target.link.id, visitor: event.visitor };
     let tcid = sign(&token, target.link.workspace, &app.links.signing_keys()[0]);
-    if let Err(error) = app.outbox.record(&record(&event, headers)).await {
+    if let Err(error) = app.outbox.record(&record(&event, request.headers)).await {
         // The person behind the link must not pay for our trouble.
         metrics::counter!("tributary_ingest_clicks_lost_total").increment(1);
         tracing::error!(%error, click = %event.id, "a click was answered but not recorded");
@@ -113,31 +106,30 @@ fn elsewhere(target: &Target, reason: &'static str, message: &str) -> Result<Res
     }
 }
 
-/// What a click's request says of who clicks.
-struct Request<'a> {
-    method: &'a Method,
-    headers: &'a HeaderMap,
-    address: IpAddr,
-    salt: Option<&'a [u8]>,
-}
-
 impl Request<'_> {
     /// What is kept of the client, whether it is no person, and where it is
     /// led.
-    fn look(&self, app: &App, target: &Target, visitor: &Visitor) -> (Client, Option<BotReason>, Choice) {
+    fn look(
+        &self,
+        app: &App,
+        target: &Target,
+        visitor: &Visitor,
+        salt: Option<&[u8]>,
+    ) -> (Client, Option<BotReason>, Choice) {
+        let address = self.caller.0;
         let user_agent = text_header(self.headers, header::USER_AGENT);
         let agent = app.agents.read(user_agent.as_deref());
-        let place = app.geo.place(self.address);
+        let place = app.geo.place(address);
         let bot = judge(self.method, self.headers, &agent, place.asn);
         let choice = target.choose(visitor.key, place.country.as_deref(), agent.device);
         let facts = Facts {
-            address: self.address,
+            address,
             place,
             user_agent,
             agent: &agent,
             referrer: text_header(self.headers, header::REFERER),
         };
-        (client(facts, &target.privacy, visitor.opted_out, self.salt), bot, choice)
+        (client(facts, &target.privacy, visitor.opted_out, salt), bot, choice)
     }
 }
 

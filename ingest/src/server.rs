@@ -1,13 +1,13 @@
 //! Routes, start and stop.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -22,6 +22,7 @@ use tower_http::decompression::RequestDecompressionLayer;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::agent::Agents;
+use crate::caller::caller_address;
 use crate::directory::{Directory, DirectoryError};
 use crate::error::ApiError;
 use crate::geo::{Geo, GeoError, GeoSettings};
@@ -196,8 +197,8 @@ impl Collector {
         Ok(())
     }
 
-    fn front(&self) -> Front {
-        Front { app: Arc::clone(&self.app), router: self.router() }
+    fn front(&self) -> Arc<Front> {
+        Arc::new(Front { app: Arc::clone(&self.app), router: self.router() })
     }
 
     fn router(&self) -> Router {
@@ -228,7 +229,6 @@ impl Collector {
 }
 
 /// Where requests come in.
-#[derive(Clone)]
 pub(crate) struct Front {
     app: Arc<App>,
     router: Router,
@@ -238,19 +238,20 @@ impl Front {
     /// Answers a request. One for a short address does not go through the
     /// router, whose boxed services took as long as everything else a click
     /// needs.
-    pub(crate) async fn answer(mut self, peer: SocketAddr, request: hyper::Request<Incoming>) -> Response {
-        let uri = request.uri();
-        let _place = match admit(&self.app, peer, uri.path(), request.headers()) {
+    pub(crate) async fn answer(&self, peer: IpAddr, request: hyper::Request<Incoming>) -> Response {
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        let caller = caller_address(peer, headers, &self.app.settings.trusted_proxies);
+        let _place = match admit(&self.app.limits, caller, uri.path()) {
             Ok(place) => place,
             Err(error) => return error.into_response(),
         };
-        if let Some(code) = redirect::code_of(request.method(), uri.path()) {
-            let (query, method, headers) = (uri.query(), request.method(), request.headers());
-            return redirect::answer(&self.app, peer, code, query, method, headers).await;
+        if let Some(code) = redirect::code_of(method, uri.path()) {
+            let asked = redirect::Request { caller, query: uri.query(), method, headers };
+            return redirect::answer(&self.app, code, &asked).await;
         }
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(peer));
-        match self.router.call(request).await {
+        request.extensions_mut().insert(caller);
+        match self.router.clone().call(request).await {
             Ok(response) => in_our_form(response),
             Err(impossible) => match impossible {},
         }

@@ -2,15 +2,15 @@
 //! pixel `/p.gif` for where there is no script.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Query, State};
+use axum::Extension;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::native::NativeEvent;
 
-use crate::caller::{text_header, visitor_cookie};
+use crate::caller::{CallerAddress, text_header, visitor_cookie};
 use crate::error::ApiError;
 use crate::intake::record_taken;
 use crate::intake::sender::Sender;
@@ -34,13 +34,13 @@ pub(crate) async fn sdk() -> Response {
 /// a conversion. The picture is sent whatever becomes of it.
 pub(crate) async fn pixel(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(caller): Extension<CallerAddress>,
     Query(query): Query<BTreeMap<String, String>>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
     if method == Method::GET
-        && let Err(error) = see(&app, peer, &query, &headers).await
+        && let Err(error) = see(&app, caller, &query, &headers).await
     {
         metrics::counter!("tributary_ingest_errors_total", "reason" => error.reason).increment(1);
         tracing::debug!(reason = error.reason, "a pixel was not recorded");
@@ -51,12 +51,12 @@ pub(crate) async fn pixel(
 
 async fn see(
     app: &App,
-    peer: SocketAddr,
+    caller: CallerAddress,
     query: &BTreeMap<String, String>,
     headers: &HeaderMap,
 ) -> Result<(), ApiError> {
     let of = |name: &str| query.get(name).filter(|text| !text.is_empty()).cloned();
-    let sender = Sender::with_key(app, peer, headers, of("key").as_deref()).await?;
+    let sender = Sender::with_key(app, caller, headers, of("key").as_deref()).await?;
     let page = of("url").or_else(|| text_header(headers, header::REFERER));
     let goal = of("goal");
     let visitor_id = match of("visitor_id").or_else(|| visitor_cookie(headers).map(ToOwned::to_owned)) {

@@ -4,20 +4,19 @@
 //! on its way, through the spool if need be; attribution and ClickHouse forget
 //! when they come to it. Kafka forgets with its topic's retention.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::{ConnectInfo, Path, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use domain::event::{Body, Client, Event, payload_hash};
 use domain::ids::{EventId, VisitorKey};
 use domain::native::MAX_NAME_BYTES;
 use runtime::random::uuid_v7;
 use serde_json::json;
 
-use crate::caller::key_of;
+use crate::caller::{CallerAddress, key_of};
 use crate::error::ApiError;
 use crate::intake::sender::Sender;
 use crate::server::{App, record};
@@ -25,11 +24,11 @@ use crate::spool::Record;
 
 pub(crate) async fn erase(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(caller): Extension<CallerAddress>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let sender = Sender::with_key(&app, peer, &headers, key_of(&headers).as_deref()).await?;
+    let sender = Sender::with_key(&app, caller, &headers, key_of(&headers).as_deref()).await?;
     if sender.is_browser() {
         let message = "a public key erases nobody; ask from a server, with a secret key";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "public_key", message));

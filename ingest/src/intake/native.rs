@@ -1,11 +1,11 @@
 //! `/v1/events`, `/v1/conversions`, `/v1/sales`, `/v1/refunds`: one event, an
 //! array or lines of them; one result per event.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::native::NativeEvent;
@@ -13,7 +13,7 @@ use domain::refusal::Refusal;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::caller::key_of;
+use crate::caller::{CallerAddress, key_of};
 use crate::error::ApiError;
 use crate::intake::body::{read_body, split};
 use crate::intake::browser::allow_origins;
@@ -35,13 +35,13 @@ pub(crate) struct KeyInQuery {
 
 pub(crate) async fn events(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(caller): Extension<CallerAddress>,
     Query(query): Query<KeyInQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     let key = key_of(&headers).or(query.key);
-    let taken = take(&app, peer, &headers, key.as_deref(), body, None).await;
+    let taken = take(&app, caller, &headers, key.as_deref(), body, None).await;
     let mut response = taken.unwrap_or_else(IntoResponse::into_response);
     allow_origins(response.headers_mut());
     response
@@ -49,29 +49,29 @@ pub(crate) async fn events(
 
 pub(crate) async fn conversions(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(caller): Extension<CallerAddress>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    take(&app, peer, &headers, key_of(&headers).as_deref(), body, Some("conversion")).await
+    take(&app, caller, &headers, key_of(&headers).as_deref(), body, Some("conversion")).await
 }
 
 pub(crate) async fn sales(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(caller): Extension<CallerAddress>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    take(&app, peer, &headers, key_of(&headers).as_deref(), body, Some("sale")).await
+    take(&app, caller, &headers, key_of(&headers).as_deref(), body, Some("sale")).await
 }
 
 pub(crate) async fn refunds(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(caller): Extension<CallerAddress>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    take(&app, peer, &headers, key_of(&headers).as_deref(), body, Some("refund")).await
+    take(&app, caller, &headers, key_of(&headers).as_deref(), body, Some("refund")).await
 }
 
 #[derive(Serialize)]
@@ -82,13 +82,13 @@ struct Results {
 
 async fn take(
     app: &App,
-    peer: SocketAddr,
+    caller: CallerAddress,
     headers: &HeaderMap,
     key: Option<&str>,
     body: Body,
     kind: Option<&'static str>,
 ) -> Result<Response, ApiError> {
-    let sender = Sender::with_key(app, peer, headers, key).await?;
+    let sender = Sender::with_key(app, caller, headers, key).await?;
     let body = read_body(body, app.settings.max_body_bytes).await?;
     let (pieces, is_batch) = split(&body)?;
     if pieces.len() > MAX_BATCH {

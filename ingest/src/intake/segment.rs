@@ -12,11 +12,11 @@
 //! | `properties.tcid` | the click's token |
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use domain::event::Item;
@@ -25,7 +25,7 @@ use domain::refusal::Refusal;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::caller::key_of;
+use crate::caller::{CallerAddress, key_of};
 use crate::error::ApiError;
 use crate::intake::body::read_body;
 use crate::intake::native::{MAX_BATCH, MAX_EVENT_BYTES};
@@ -78,44 +78,44 @@ struct Page {
 
 pub(crate) async fn track(
     state: State<Arc<App>>,
-    peer: ConnectInfo<SocketAddr>,
+    caller: Extension<CallerAddress>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    take(state, peer, headers, body, Some("track")).await
+    take(state, caller, headers, body, Some("track")).await
 }
 
 pub(crate) async fn page(
     state: State<Arc<App>>,
-    peer: ConnectInfo<SocketAddr>,
+    caller: Extension<CallerAddress>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    take(state, peer, headers, body, Some("page")).await
+    take(state, caller, headers, body, Some("page")).await
 }
 
 pub(crate) async fn identify(
     state: State<Arc<App>>,
-    peer: ConnectInfo<SocketAddr>,
+    caller: Extension<CallerAddress>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    take(state, peer, headers, body, Some("identify")).await
+    take(state, caller, headers, body, Some("identify")).await
 }
 
 /// `/v1/batch`, where each message says what it is.
 pub(crate) async fn batch(
     state: State<Arc<App>>,
-    peer: ConnectInfo<SocketAddr>,
+    caller: Extension<CallerAddress>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    take(state, peer, headers, body, None).await
+    take(state, caller, headers, body, None).await
 }
 
 async fn take(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(caller): Extension<CallerAddress>,
     headers: HeaderMap,
     body: Body,
     kind: Option<&str>,
@@ -123,7 +123,7 @@ async fn take(
     let body = read_body(body, app.settings.max_body_bytes).await?;
     let mut whole: Message = serde_json::from_slice(&body).map_err(Refusal::from)?;
     let key = key_of(&headers).or(whole.write_key.take());
-    let sender = Sender::with_key(&app, peer, &headers, key.as_deref()).await?;
+    let sender = Sender::with_key(&app, caller, &headers, key.as_deref()).await?;
     let sent_at = whole.sent_at.clone();
     let messages = match whole.batch.take() {
         Some(messages) if kind.is_none() => messages.into_iter().map(read).collect(),

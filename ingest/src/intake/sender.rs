@@ -1,7 +1,7 @@
 //! Who sends events: on whose behalf, from where, and what they may.
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
@@ -14,7 +14,7 @@ use runtime::clock::now_ms;
 use runtime::random::{hex_id, uuid_v7};
 
 use crate::caller::{
-    Facts, authenticate, client, client_address, known_for_a_day, needs_salt, opts_out, text_header,
+    CallerAddress, Facts, authenticate, client, known_for_a_day, needs_salt, opts_out, text_header,
 };
 use crate::directory::KeyOwner;
 use crate::error::ApiError;
@@ -51,28 +51,37 @@ impl<'a> Sender<'a> {
     /// When there is none, it is not known, or has been used too often.
     pub(crate) async fn with_key(
         app: &'a App,
-        peer: SocketAddr,
+        caller: CallerAddress,
         headers: &'a HeaderMap,
         key: Option<&str>,
     ) -> Result<Self, ApiError> {
         let KeyOwner { tenant, is_public } = authenticate(&app.links, key).await?;
         let channel = if is_public { Channel::Browser } else { Channel::Server };
-        Ok(Self { key: counted_by(&key), ..Self::of(app, peer, headers, tenant, channel).await })
+        Ok(Self { key: counted_by(&key), ..Self::of(app, caller, headers, tenant, channel).await })
     }
 
     /// A sender who is known otherwise.
     pub(crate) async fn of(
         app: &'a App,
-        peer: SocketAddr,
+        caller: CallerAddress,
         headers: &'a HeaderMap,
         tenant: Tenant,
         channel: Channel,
     ) -> Self {
         let now_ms = now_ms();
         let salt = if needs_salt(&tenant.privacy) { app.salt(now_ms).await } else { None };
-        let address = client_address(peer.ip(), headers, &app.settings.trusted_proxies);
         let key = counted_by(&tenant.workspace);
-        Self { app, tenant, channel, key, address, headers, now_ms, salt, keys: app.links.signing_keys() }
+        Self {
+            app,
+            tenant,
+            channel,
+            key,
+            address: caller.0,
+            headers,
+            now_ms,
+            salt,
+            keys: app.links.signing_keys(),
+        }
     }
 
     /// Whether it is a browser, with a key that anybody can read.

@@ -8,14 +8,13 @@
 //! | Shopify `refunds/create` | refund, with its lines |
 //! | anything else | answered, not recorded |
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Path, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::event::Item;
@@ -26,6 +25,7 @@ use runtime::clock::now_ms;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
+use crate::caller::CallerAddress;
 use crate::directory::Provider;
 use crate::error::ApiError;
 use crate::intake::body::read_body;
@@ -41,27 +41,27 @@ const SHOPIFY_WINDOW_MS: i64 = 48 * 60 * 60 * 1_000;
 
 pub(crate) async fn stripe(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(caller): Extension<CallerAddress>,
     Path(workspace): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    take(&app, peer, &workspace, &headers, body, Provider::Stripe).await
+    take(&app, caller, &workspace, &headers, body, Provider::Stripe).await
 }
 
 pub(crate) async fn shopify(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(caller): Extension<CallerAddress>,
     Path(workspace): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    take(&app, peer, &workspace, &headers, body, Provider::Shopify).await
+    take(&app, caller, &workspace, &headers, body, Provider::Shopify).await
 }
 
 async fn take(
     app: &App,
-    peer: SocketAddr,
+    caller: CallerAddress,
     workspace: &str,
     headers: &HeaderMap,
     body: Body,
@@ -91,7 +91,7 @@ async fn take(
         Provider::Shopify => of_shopify(header("x-shopify-topic"), &content),
     };
     let Some(native) = native? else { return Ok(Json(json!({ "recorded": false })).into_response()) };
-    let sender = Sender::of(app, peer, headers, hook.tenant, Channel::Server).await;
+    let sender = Sender::of(app, caller, headers, hook.tenant, Channel::Server).await;
     let result = record_taken(app, headers, &[sender.take(native)]).await.pop();
     let status = status_of(result.as_slice());
     Ok(answer_with(status, json!({ "recorded": status == StatusCode::OK, "result": result })))
