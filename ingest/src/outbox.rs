@@ -49,8 +49,8 @@ pub(crate) struct Outbox {
 }
 
 /// What became of a record that was sent to Kafka.
-enum Taken {
-    Yes,
+enum Fate {
+    Durable,
     /// Kafka never takes it; it is on the dead-letter topic.
     Refused(String),
     Late,
@@ -81,13 +81,13 @@ impl Outbox {
     pub(crate) async fn record(&self, record: &Record) -> Result<(), NotRecorded> {
         let started = Instant::now();
         if self.spool.is_empty() {
-            match self.taken(record, self.send(record), self.deadline(started)).await {
-                Taken::Yes => {
+            match self.fate(record, self.send(record), self.deadline(started)).await {
+                Fate::Durable => {
                     self.in_kafka.record(started.elapsed().as_secs_f64());
                     return Ok(());
                 }
-                Taken::Refused(message) => return Err(NotRecorded::Refused(message)),
-                Taken::Late => {}
+                Fate::Refused(message) => return Err(NotRecorded::Refused(message)),
+                Fate::Late => {}
             }
         }
         self.spool(slice::from_ref(record), started).await
@@ -102,10 +102,10 @@ impl Outbox {
             let sent: Vec<_> = records.iter().map(|record| self.send(record)).collect();
             let deadline = self.deadline(started);
             for (index, sent) in sent.into_iter().enumerate() {
-                match self.taken(&records[index], sent, deadline).await {
-                    Taken::Yes => {}
-                    Taken::Refused(message) => results[index] = Err(NotRecorded::Refused(message)),
-                    Taken::Late => late.push(index),
+                match self.fate(&records[index], sent, deadline).await {
+                    Fate::Durable => {}
+                    Fate::Refused(message) => results[index] = Err(NotRecorded::Refused(message)),
+                    Fate::Late => late.push(index),
                 }
             }
         } else {
@@ -133,23 +133,23 @@ impl Outbox {
     }
 
     /// Waits for what has become of a record that was sent.
-    async fn taken(
+    async fn fate(
         &self,
         record: &Record,
         sent: Result<Pending<'_>, KafkaError>,
         deadline: tokio::time::Instant,
-    ) -> Taken {
+    ) -> Fate {
         let acknowledged = match sent {
             Ok(pending) => timeout_at(deadline, pending.acknowledged()).await,
             Err(error) => Ok(Err(error)),
         };
         match acknowledged {
-            Ok(Ok(())) => Taken::Yes,
+            Ok(Ok(())) => Fate::Durable,
             Ok(Err(KafkaError::Refused { message, .. })) => {
                 self.quarantine(slice::from_ref(record), &message).await;
-                Taken::Refused(message)
+                Fate::Refused(message)
             }
-            Ok(Err(_)) | Err(_) => Taken::Late,
+            Ok(Err(_)) | Err(_) => Fate::Late,
         }
     }
 
