@@ -32,8 +32,9 @@ use serde_json::Value;
 use crate::error::ApiError;
 use crate::limits::TooMuch;
 use crate::outbox::NotRecorded;
-use crate::seen::Seen;
+use crate::seen::{Seen, SeenIds};
 use crate::server::{App, record};
+use crate::spool::Record;
 
 /// An id or an amount of somebody else's JSON, where it may be text or a number.
 pub(crate) fn text(value: &Value) -> Option<String> {
@@ -146,14 +147,63 @@ pub(crate) fn answer_with(status: StatusCode, body: impl Serialize) -> Response 
     response
 }
 
-/// What the id of an event is to those above it in its request, if it is
-/// one of theirs.
-fn further_up(above: &HashMap<EventId, (usize, &Taken)>, taken: &Taken) -> Option<Seen> {
-    let (_, first) = above.get(&taken.event.id)?;
-    Some(match first.event.payload_hash == taken.event.payload_hash {
-        true => Seen::Repeat,
-        false => Seen::Clash,
-    })
+/// What is to be done with the events of one request.
+struct Sorted<'a> {
+    /// One for each event, as if all that is new could be recorded.
+    results: Vec<EventResult>,
+    /// The new ones, with their places.
+    new: Vec<(usize, &'a Taken)>,
+    /// Those whose id is another's.
+    clashes: Vec<&'a Taken>,
+    /// Places of repeats of an event further up, and that one's.
+    repeats: Vec<(usize, usize)>,
+}
+
+/// Tells what is new from what was there before. Ids are remembered only when
+/// their events are durable, so an event is compared with those above it as
+/// well.
+fn sort<'a>(ids: &SeenIds, taken: &'a [Result<Taken, NotTaken>]) -> Sorted<'a> {
+    let results = Vec::with_capacity(taken.len());
+    let mut sorted = Sorted { results, new: Vec::new(), clashes: Vec::new(), repeats: Vec::new() };
+    let mut above: HashMap<EventId, (usize, &Event)> = HashMap::new();
+    for (index, taken) in taken.iter().enumerate() {
+        let result = match taken {
+            Err(NotTaken::Refused(refusal)) => refused(refusal),
+            Err(NotTaken::TooMuch(_)) => {
+                let message = "this key sends too much; send it again later, with the same id".to_owned();
+                EventResult::because(Status::RateLimited, "rate_limited", message)
+            }
+            Ok(taken) => {
+                let first = above.get(&taken.event.id);
+                let seen = match first {
+                    Some((_, first)) if first.payload_hash == taken.event.payload_hash => Seen::Repeat,
+                    Some(_) => Seen::Clash,
+                    None => ids.look(taken),
+                };
+                match seen {
+                    Seen::New => {
+                        if taken.named {
+                            above.insert(taken.event.id, (index, &taken.event));
+                        }
+                        sorted.new.push((index, taken));
+                        EventResult::of(Status::Accepted)
+                    }
+                    Seen::Repeat => {
+                        sorted.repeats.extend(first.map(|(first, _)| (index, *first)));
+                        EventResult::of(Status::Duplicate)
+                    }
+                    Seen::Clash => {
+                        sorted.clashes.push(taken);
+                        let message = "another event has this id; it is kept on the dead-letter topic";
+                        EventResult::because(Status::Invalid, ID_CLASH, message.to_owned())
+                    }
+                }
+            }
+        };
+        let event_id = taken.as_ref().ok().map(|taken| taken.event.id);
+        sorted.results.push(EventResult { index, event_id, ..result });
+    }
+    sorted
 }
 
 /// Makes what can be durable; one result for each, in their order.
@@ -162,44 +212,13 @@ pub(crate) async fn record_taken(
     headers: &HeaderMap,
     taken: &[Result<Taken, NotTaken>],
 ) -> Vec<EventResult> {
-    let mut results: Vec<EventResult> = Vec::with_capacity(taken.len());
-    let (mut new, mut records, mut clashes) = (Vec::new(), Vec::new(), Vec::new());
-    // Ids are remembered only when their events are durable; until then, here.
-    let (mut above, mut repeats) = (HashMap::new(), Vec::new());
-    for (index, taken) in taken.iter().enumerate() {
-        let result = match taken {
-            Err(NotTaken::Refused(refusal)) => refused(refusal),
-            Err(NotTaken::TooMuch(_)) => {
-                let message = "this key sends too much; send it again later, with the same id".to_owned();
-                EventResult::because(Status::RateLimited, "rate_limited", message)
-            }
-            Ok(taken) => match further_up(&above, taken).unwrap_or_else(|| app.seen.look(taken)) {
-                Seen::New => {
-                    if taken.named {
-                        above.insert(taken.event.id, (index, taken));
-                    }
-                    new.push((index, taken));
-                    records.push(record(&taken.event, headers));
-                    EventResult::of(Status::Accepted)
-                }
-                Seen::Repeat => {
-                    repeats.extend(above.get(&taken.event.id).map(|(first, _)| (index, *first)));
-                    EventResult::of(Status::Duplicate)
-                }
-                Seen::Clash => {
-                    clashes.push(record(&taken.event, headers));
-                    let message = "another event has this id; it is kept on the dead-letter topic".to_owned();
-                    EventResult::because(Status::Invalid, ID_CLASH, message)
-                }
-            },
-        };
-        let event_id = taken.as_ref().ok().map(|taken| taken.event.id);
-        results.push(EventResult { index, event_id, ..result });
-    }
+    let Sorted { mut results, new, clashes, repeats } = sort(&app.seen, taken);
     if !clashes.is_empty() {
+        let clashes: Vec<Record> = clashes.into_iter().map(|taken| record(&taken.event, headers)).collect();
         app.outbox.quarantine(&clashes, ID_CLASH).await;
     }
-    if !records.is_empty() {
+    if !new.is_empty() {
+        let records: Vec<Record> = new.iter().map(|(_, taken)| record(&taken.event, headers)).collect();
         for ((index, taken), recorded) in new.into_iter().zip(app.outbox.record_all(&records).await) {
             match recorded {
                 Ok(()) => app.seen.remember(taken),
@@ -216,12 +235,21 @@ pub(crate) async fn record_taken(
             results[index] = EventResult { index, ..results[first].clone() };
         }
     }
-    for result in &results {
-        let (status, reason) = (result.status.code(), result.reason.unwrap_or("none"));
-        metrics::counter!("tributary_ingest_events_total", "status" => status, "reason" => reason)
-            .increment(1);
-    }
+    count(&results);
     results
+}
+
+/// Counts results, each sort of them at once: to look a counter up costs as much
+/// as to read a small event.
+fn count(results: &[EventResult]) {
+    let mut counts: HashMap<(&'static str, &'static str), u64> = HashMap::new();
+    for result in results {
+        *counts.entry((result.status.code(), result.reason.unwrap_or("none"))).or_default() += 1;
+    }
+    for ((status, reason), count) in counts {
+        metrics::counter!("tributary_ingest_events_total", "status" => status, "reason" => reason)
+            .increment(count);
+    }
 }
 
 impl EventResult {
