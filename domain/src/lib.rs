@@ -9,6 +9,7 @@
 //! | [`money`] | amounts, currencies, fees, exact splits |
 //! | [`event`] | an event as it stands on Kafka |
 //! | [`native`] | an event as a client writes it, and its limits |
+//! | [`timestamp`] | moments as clients write them |
 //! | [`refusal`] | why a client's event is refused |
 //! | [`token`] | the signed click id (`tcid`) |
 //! | [`link`] | what stands behind a link's code, and which destination a click gets |
@@ -39,4 +40,5 @@ pub mod privacy;
 pub mod refusal;
 pub mod rules;
 pub mod settlement;
+pub mod timestamp;
 pub mod token;

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::event::{Body, Client, Event, Item, payload_hash};
 use crate::ids::{EventId, VisitorKey, WorkspaceId};
 use crate::money::{Currency, Money, MoneyError, check_amount};
 use crate::refusal::Refusal;
+use crate::timestamp;
 use crate::token::{SigningKey, verify};
 
 /// Longest id, name, goal or code, in bytes.
@@ -24,10 +23,6 @@ pub const MAX_PROPERTIES_BYTES: usize = 16_384;
 pub const MAX_ITEMS: usize = 250;
 /// Deepest nesting inside `properties`.
 pub const MAX_PROPERTIES_DEPTH: usize = 8;
-/// An event's time may be this far ahead of the collector's clock.
-pub const MAX_CLOCK_AHEAD_MS: i64 = 5 * 60 * 1_000;
-/// No event is older than 2000-01-01T00:00:00Z.
-pub const MIN_EVENT_MS: i64 = 946_684_800_000;
 
 /// An event as a client writes it to `/v1/events`. Unknown fields are refused:
 /// a misspelt `value` must not become a sale of nothing.
@@ -148,15 +143,15 @@ impl NativeEvent {
                 return Err(Refusal::Missing { kind, field: "visitor_id, user_id or tcid" });
             }
         };
-        let stated_at_ms = self.timestamp.as_ref().map(read_timestamp).transpose()?;
-        let sent_at_ms = self.sent_at.as_ref().map(read_timestamp).transpose()?;
+        let stated_at_ms = self.timestamp.as_ref().map(timestamp::read).transpose()?;
+        let sent_at_ms = self.sent_at.as_ref().map(timestamp::read).transpose()?;
         let at_ms = match (stated_at_ms, sent_at_ms) {
             // By how much the client's clock is behind, or ahead, is added.
             (Some(at_ms), Some(sent_ms)) => Some(at_ms.saturating_add(intake.now_ms.saturating_sub(sent_ms))),
             (at_ms, _) => at_ms,
         };
         if let Some(at_ms) = at_ms {
-            check_event_time(at_ms, intake.now_ms)?;
+            timestamp::check(at_ms, intake.now_ms)?;
         }
         let number = match kind {
             "refund" => self.refund_id.clone(),
@@ -301,7 +296,6 @@ impl NativeMoney {
     }
 }
 
-#[allow(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
 fn bad_value(error: MoneyError) -> Refusal {
     Refusal::Invalid { field: "value", message: error.to_string() }
 }
@@ -311,39 +305,6 @@ fn known_kind(kind: &str) -> Result<&'static str, Refusal> {
         .into_iter()
         .find(|known| *known == kind)
         .ok_or_else(|| Refusal::UnknownType(kind.chars().take(64).collect()))
-}
-
-/// Milliseconds since 1970 of a moment in RFC 3339.
-#[must_use]
-pub fn read_rfc3339(text: &str) -> Option<i64> {
-    let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-    moment.unix_timestamp_nanos().checked_div_euclid(1_000_000).and_then(|ms| i64::try_from(ms).ok())
-}
-
-fn read_timestamp(value: &Value) -> Result<i64, Refusal> {
-    let invalid = || Refusal::Invalid {
-        field: "timestamp",
-        message: "must be RFC 3339 text such as \"2026-01-31T12:00:00Z\", or whole milliseconds \
-                  since 1970"
-            .to_owned(),
-    };
-    match value {
-        Value::Number(number) => number.as_i64().ok_or_else(invalid),
-        Value::String(text) => read_rfc3339(text).ok_or_else(invalid),
-        _ => Err(invalid()),
-    }
-}
-
-fn check_event_time(at_ms: i64, now_ms: i64) -> Result<(), Refusal> {
-    let latest = now_ms.saturating_add(MAX_CLOCK_AHEAD_MS);
-    let message = if at_ms > latest {
-        "is more than five minutes in the future"
-    } else if at_ms < MIN_EVENT_MS {
-        "is before the year 2000 (seconds where milliseconds are meant?)"
-    } else {
-        return Ok(());
-    };
-    Err(Refusal::Invalid { field: "timestamp", message: message.to_owned() })
 }
 
 fn depth_exceeds(value: &Value, limit: usize) -> bool {

@@ -16,8 +16,7 @@ use std::collections::HashMap;
 use std::io::Read;
 
 use csv::{ReaderBuilder, StringRecord};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use domain::timestamp::read_rfc3339;
 
 const DAY_MS: f64 = 86_400_000.0;
 
@@ -128,10 +127,7 @@ impl Line<'_> {
         if text.is_empty() {
             return Ok(None);
         }
-        let read = text.parse::<i64>().ok().or_else(|| {
-            let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-            i64::try_from(moment.unix_timestamp_nanos().div_euclid(1_000_000)).ok()
-        });
+        let read = text.parse::<i64>().ok().or_else(|| read_rfc3339(text));
         let wrong =
             || self.wrong(format!("{name} is {text:?}, neither RFC 3339 nor whole milliseconds since 1970"));
         read.map(Some).ok_or_else(wrong)

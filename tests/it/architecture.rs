@@ -10,7 +10,7 @@ use tests::repository;
 const MAY_USE: [(&str, &[&str]); 11] = [
     ("domain", &[]),
     ("engines", &[]),
-    ("models", &[]),
+    ("models", &["domain"]),
     ("runtime", &[]),
     ("store", &["domain"]),
     ("ingest", &["domain", "runtime"]),

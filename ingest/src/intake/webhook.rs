@@ -139,7 +139,7 @@ fn shopify_signature(
 ) -> Result<(), Doubt> {
     let signature = STANDARD.decode(header.trim()).map_err(|_not_base64| FORGED)?;
     mac(secret, &[body]).verify_slice(&signature).map_err(|_mismatch| FORGED)?;
-    let triggered_ms = domain::native::read_rfc3339(triggered);
+    let triggered_ms = domain::timestamp::read_rfc3339(triggered);
     match triggered_ms {
         Some(at_ms) if now_ms.saturating_sub(at_ms) > SHOPIFY_WINDOW_MS => Err(TOO_OLD),
         _ => Ok(()),

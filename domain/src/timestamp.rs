@@ -1,0 +1,87 @@
+//! Moments as clients write them: RFC 3339 text or whole milliseconds since 1970.
+
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::refusal::Refusal;
+
+/// An event's time may be this far ahead of the collector's clock.
+pub const MAX_CLOCK_AHEAD_MS: i64 = 5 * 60 * 1_000;
+/// No event is older than 2000-01-01T00:00:00Z.
+pub const MIN_EVENT_MS: i64 = 946_684_800_000;
+
+/// Milliseconds since 1970 of a moment in RFC 3339.
+#[must_use]
+pub fn read_rfc3339(text: &str) -> Option<i64> {
+    let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    moment.unix_timestamp_nanos().checked_div_euclid(1_000_000).and_then(|ms| i64::try_from(ms).ok())
+}
+
+/// Milliseconds since 1970 of a moment in either form.
+///
+/// # Errors
+/// When it is in neither.
+pub fn read(value: &Value) -> Result<i64, Refusal> {
+    let invalid = || Refusal::Invalid {
+        field: "timestamp",
+        message: "must be RFC 3339 text such as \"2026-01-31T12:00:00Z\", or whole milliseconds \
+                  since 1970"
+            .to_owned(),
+    };
+    match value {
+        Value::Number(number) => number.as_i64().ok_or_else(invalid),
+        Value::String(text) => read_rfc3339(text).ok_or_else(invalid),
+        _ => Err(invalid()),
+    }
+}
+
+/// Whether an event can have happened then, by the collector's clock.
+///
+/// # Errors
+/// When it lies in the future, or before events were sent like this.
+pub fn check(at_ms: i64, now_ms: i64) -> Result<(), Refusal> {
+    let latest = now_ms.saturating_add(MAX_CLOCK_AHEAD_MS);
+    let message = if at_ms > latest {
+        "is more than five minutes in the future"
+    } else if at_ms < MIN_EVENT_MS {
+        "is before the year 2000 (seconds where milliseconds are meant?)"
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::Invalid { field: "timestamp", message: message.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn moments_are_read_in_both_forms() {
+        for (written, expected) in [
+            (json!("2026-11-21T10:00:00.123+01:00"), Some(1_795_251_600_123)),
+            (json!(1_795_251_600_123_i64), Some(1_795_251_600_123)),
+            (json!("1969-12-31T23:59:59.9995Z"), Some(-1)),
+            (json!("2026-11-21"), None),
+            (json!(1.5), None),
+            (json!(null), None),
+        ] {
+            assert_eq!(read(&written).ok(), expected, "{written}");
+        }
+    }
+
+    #[test]
+    fn bounds_are_inclusive() {
+        let now_ms = 1_800_000_000_000;
+        for (at_ms, is_good) in [
+            (MIN_EVENT_MS, true),
+            (MIN_EVENT_MS - 1, false),
+            (now_ms + MAX_CLOCK_AHEAD_MS, true),
+            (now_ms + MAX_CLOCK_AHEAD_MS + 1, false),
+        ] {
+            assert_eq!(check(at_ms, now_ms).is_ok(), is_good, "{at_ms}");
+        }
+    }
+}
