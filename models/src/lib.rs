@@ -22,6 +22,17 @@ use journeys::Journeys;
 /// A model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Model {
+    /// Each conversion is shared among its own touches.
+    Sharing(Sharing),
+    /// By what would be lost without the channel.
+    Markov,
+    /// By Shapley value.
+    Shapley,
+}
+
+/// How a conversion is shared among its touches.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Sharing {
     /// All to the first touch.
     First,
     /// All to the last touch.
@@ -35,10 +46,6 @@ pub enum Model {
         /// In days.
         half_life_days: f64,
     },
-    /// By what would be lost without the channel.
-    Markov,
-    /// By Shapley value.
-    Shapley,
 }
 
 /// What a channel gets.
@@ -81,9 +88,7 @@ pub fn compare(journeys: &Journeys, model: Model) -> Result<Vec<Share>, ModelErr
     let credits = match model {
         Model::Markov => markov::credits(journeys)?,
         Model::Shapley => shapley::credits(journeys),
-        Model::First | Model::Last | Model::Linear | Model::Position | Model::TimeDecay { .. } => {
-            touch::credits(journeys, model)?
-        }
+        Model::Sharing(sharing) => touch::credits(journeys, sharing)?,
     };
     let mut shares: Vec<Share> = journeys
         .channels

@@ -5,9 +5,16 @@ use proptest::prelude::*;
 use super::journeys::{Journey, Touch, read};
 use super::*;
 
-const DECAY: Model = Model::TimeDecay { half_life_days: 7.0 };
-const ALL: [Model; 7] =
-    [Model::First, Model::Last, Model::Linear, Model::Position, DECAY, Model::Markov, Model::Shapley];
+const DECAY: Model = Model::Sharing(Sharing::TimeDecay { half_life_days: 7.0 });
+const ALL: [Model; 7] = [
+    Model::Sharing(Sharing::First),
+    Model::Sharing(Sharing::Last),
+    Model::Sharing(Sharing::Linear),
+    Model::Sharing(Sharing::Position),
+    DECAY,
+    Model::Markov,
+    Model::Shapley,
+];
 
 fn paths(lines: &[&str]) -> Journeys {
     let text = format!("path;total_conversions;total_conversion_value;total_null\n{}", lines.join("\n"));
@@ -30,15 +37,15 @@ fn small_cases_by_hand() {
     let long = paths(&["A > B > C > D;1;100;0", "E > F;2;50;0", "G;1;7;3"]);
     for (journeys, model, expected) in [
         (&three, Model::Markov, "A 2.00 (20.00), B 1.00 (10.00)"),
-        (&three, Model::First, "A 3.00 (30.00), B 0.00 (0.00)"),
-        (&three, Model::Linear, "A 2.10 (21.00), B 0.90 (9.00)"),
+        (&three, Model::Sharing(Sharing::First), "A 3.00 (30.00), B 0.00 (0.00)"),
+        (&three, Model::Sharing(Sharing::Linear), "A 2.10 (21.00), B 0.90 (9.00)"),
         (&three, Model::Shapley, "A 2.00 (20.00), B 1.00 (10.00)"),
         (&mixed, Model::Markov, "G 2.40 (36.00), M 1.60 (24.00)"),
-        (&mixed, Model::Last, "G 2.00 (20.00), M 2.00 (40.00)"),
+        (&mixed, Model::Sharing(Sharing::Last), "G 2.00 (20.00), M 2.00 (40.00)"),
         (&mixed, Model::Shapley, "G 2.50 (35.00), M 1.50 (25.00)"),
         (
             &long,
-            Model::Position,
+            Model::Sharing(Sharing::Position),
             "A 0.40 (40.00), B 0.10 (10.00), C 0.10 (10.00), D 0.40 (40.00), \
              E 1.00 (25.00), F 1.00 (25.00), G 1.00 (7.00)",
         ),
@@ -61,10 +68,13 @@ fn timed_touches_decay() {
     let expected = "after 0.00 (0.00), early 0.14 (1.71), late 0.57 (6.86), middle 0.29 (3.43)";
     assert_eq!(shares(&journeys, DECAY), expected);
     assert_eq!(
-        shares(&journeys, Model::First),
+        shares(&journeys, Model::Sharing(Sharing::First)),
         "after 0.00 (0.00), early 1.00 (12.00), late 0.00 (0.00), middle 0.00 (0.00)"
     );
-    assert_eq!(compare(&journeys, Model::TimeDecay { half_life_days: 0.0 }), Err(ModelError::HalfLife));
+    assert_eq!(
+        compare(&journeys, Model::Sharing(Sharing::TimeDecay { half_life_days: 0.0 })),
+        Err(ModelError::HalfLife)
+    );
     let ends: Vec<(f64, f64)> = journeys.journeys.iter().map(|one| (one.conversions, one.nulls)).collect();
     assert_eq!(ends, [(1.0, 0.0), (0.0, 1.0)]);
 }

@@ -1,17 +1,17 @@
 //! Models that share a conversion among its touches.
 
 use crate::journeys::{Journey, Journeys};
-use crate::{Credit, Model, ModelError};
+use crate::{Credit, ModelError, Sharing};
 
 /// What each channel gets.
 ///
 /// # Errors
 /// When time decay meets a touch whose time is not known, or a half-life is
 /// none.
-pub fn credits(journeys: &Journeys, model: Model) -> Result<Vec<Credit>, ModelError> {
+pub fn credits(journeys: &Journeys, sharing: Sharing) -> Result<Vec<Credit>, ModelError> {
     let mut credits = vec![Credit::default(); journeys.channels.len()];
     for journey in journeys.journeys.iter().filter(|journey| journey.conversions > 0.0) {
-        let weights = weights(journey, model)?;
+        let weights = weights(journey, sharing)?;
         let total: f64 = weights.iter().sum();
         for (touch, weight) in journey.touches.iter().zip(weights) {
             let credit = &mut credits[touch.channel];
@@ -23,19 +23,19 @@ pub fn credits(journeys: &Journeys, model: Model) -> Result<Vec<Credit>, ModelEr
 }
 
 /// What each touch weighs, in any unit.
-fn weights(journey: &Journey, model: Model) -> Result<Vec<f64>, ModelError> {
+fn weights(journey: &Journey, sharing: Sharing) -> Result<Vec<f64>, ModelError> {
     let count = journey.touches.len();
     let only = |place: usize| (0..count).map(|at| if at == place { 1.0 } else { 0.0 }).collect();
-    Ok(match model {
-        Model::First => only(0),
-        Model::Last => only(count.saturating_sub(1)),
-        Model::Position if count > 2 => {
+    Ok(match sharing {
+        Sharing::First => only(0),
+        Sharing::Last => only(count.saturating_sub(1)),
+        Sharing::Position if count > 2 => {
             let between = 0.2 / (count - 2) as f64;
             (0..count).map(|at| if at == 0 || at == count - 1 { 0.4 } else { between }).collect()
         }
-        Model::TimeDecay { half_life_days } => decayed(journey, half_life_days)?,
+        Sharing::TimeDecay { half_life_days } => decayed(journey, half_life_days)?,
         // One or two touches of a position-based model share alike.
-        Model::Linear | Model::Position | Model::Markov | Model::Shapley => vec![1.0; count],
+        Sharing::Linear | Sharing::Position => vec![1.0; count],
     })
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use models::journeys::read;
-use models::{Model, Share, compare};
+use models::{Model, Share, Sharing, compare};
 use serde_json::json;
 
 #[derive(Args)]
@@ -73,11 +73,11 @@ pub(crate) fn run(args: &AttributeArgs) -> anyhow::Result<()> {
 impl AttributeArgs {
     fn model(&self) -> Model {
         match self.model {
-            ModelArg::First => Model::First,
-            ModelArg::Last => Model::Last,
-            ModelArg::Linear => Model::Linear,
-            ModelArg::Position => Model::Position,
-            ModelArg::TimeDecay => Model::TimeDecay { half_life_days: self.half_life_days },
+            ModelArg::First => Model::Sharing(Sharing::First),
+            ModelArg::Last => Model::Sharing(Sharing::Last),
+            ModelArg::Linear => Model::Sharing(Sharing::Linear),
+            ModelArg::Position => Model::Sharing(Sharing::Position),
+            ModelArg::TimeDecay => Model::Sharing(Sharing::TimeDecay { half_life_days: self.half_life_days }),
             ModelArg::Markov => Model::Markov,
             ModelArg::Shapley => Model::Shapley,
         }
