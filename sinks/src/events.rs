@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use clickhouse::Client;
 use domain::event::Event;
+use domain::ids::VisitorKey;
 use runtime::consumer::{BatchLimits, Consumer, Message, PartitionOwner};
 use runtime::retry::Backoff;
 use runtime::shutdown::CancellationToken;
@@ -272,10 +273,11 @@ impl EventSink {
 /// that came before; nothing, if none did. Repeating it changes nothing.
 fn erasure(rows: &[EventRow]) -> Option<String> {
     let erased = rows.iter().filter(|row| row.kind == ERASE).map(|row| {
-        let visitor: String = row.visitor.iter().map(|byte| format!("{byte:02x}")).collect();
         format!(
-            "(workspace_id = '{}' AND visitor = unhex('{visitor}') AND received_at <= fromUnixTimestamp64Milli({}))",
-            row.workspace_id, row.received_at
+            "(workspace_id = '{}' AND visitor = unhex('{}') AND received_at <= fromUnixTimestamp64Milli({}))",
+            row.workspace_id,
+            VisitorKey(row.visitor),
+            row.received_at
         )
     });
     let conditions: Vec<String> = erased.collect();

@@ -115,7 +115,7 @@ async fn replay_into_an_empty(stack: &Stack, digest: &str) -> anyhow::Result<()>
     let settling = Settler::start(stack.brokers(), group, topics, pool.clone(), batch)?;
     let mut replayed = String::new();
     for _ in 0..300 {
-        replayed = hex(&store::batches::records(&pool, None).await?.digest());
+        replayed = hex::encode(store::batches::records(&pool, None).await?.digest());
         if replayed == digest {
             break;
         }
@@ -127,10 +127,6 @@ async fn replay_into_an_empty(stack: &Stack, digest: &str) -> anyhow::Result<()>
         assert!(verdict.offences.is_empty(), "{verdict:?}");
     }
     Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
