@@ -207,8 +207,7 @@ impl Consumer {
             let Some(polled) = inner.poll(Timeout::After(wait)) else { break };
             match polled {
                 Ok(message) => {
-                    let partition = message.partition();
-                    if take(&inner, &mut batches, partition, &message) {
+                    if take(&inner, &mut batches, &message) {
                         count += 1;
                     }
                 }
@@ -299,9 +298,9 @@ impl Consumer {
 fn take(
     inner: &BaseConsumer<Context>,
     batches: &mut BTreeMap<i32, Batch>,
-    partition: i32,
     message: &rdkafka::message::BorrowedMessage<'_>,
 ) -> bool {
+    let partition = message.partition();
     let expected = inner.context().expected.lock().expect("no panic while held");
     let Some(first_offset) = expected.get(&partition).copied() else { return false };
     let offset = message.offset();

@@ -10,6 +10,10 @@ use rdkafka::util::Timeout;
 
 use crate::KafkaError;
 
+/// How long a message waits for others to share its request, unless set, in
+/// milliseconds.
+pub const DEFAULT_LINGER_MS: u16 = 3;
+
 /// How a producer gathers messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProducerSettings {
@@ -24,7 +28,10 @@ pub struct ProducerSettings {
 
 impl Default for ProducerSettings {
     fn default() -> Self {
-        Self { linger: Duration::from_millis(3), message_timeout: Some(Duration::from_secs(10)) }
+        Self {
+            linger: Duration::from_millis(DEFAULT_LINGER_MS.into()),
+            message_timeout: Some(Duration::from_secs(10)),
+        }
     }
 }
 

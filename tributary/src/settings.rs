@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
+use runtime::producer::DEFAULT_LINGER_MS;
 use runtime::telemetry::LogFormat;
 use runtime::topics::{TopicSettings, Topics};
 
@@ -184,7 +185,7 @@ pub(crate) struct Settings {
     pub(crate) max_body_bytes: usize,
 
     /// An event waits this long for others to share its request to Kafka
-    #[arg(long, global = true, env = "TRIBUTARY_LINGER_MS", default_value_t = 3, value_name = "MS")]
+    #[arg(long, global = true, env = "TRIBUTARY_LINGER_MS", default_value_t = DEFAULT_LINGER_MS, value_name = "MS")]
     pub(crate) linger_ms: u16,
 
     /// An event that Kafka has not acknowledged within this goes to the collector's spool
