@@ -1,11 +1,11 @@
 //! `tributary explain`: why an action earned what it did, or nothing.
 
 use clap::Args;
-use domain::money::Currency;
 use serde_json::Value;
 
 use crate::http_client::{ApiClient, HttpClient};
 use crate::settings::Settings;
+use crate::show::{amount, duration, list, text};
 
 #[derive(Args)]
 pub(crate) struct ExplainArgs {
@@ -74,44 +74,13 @@ fn decision(leg: &Value) -> String {
     if payout.is_null() {
         return status.to_owned();
     }
-    let paid = amount(&payout["gross_minor"], &payout["currency"]);
+    let paid = amount(&payout["gross_minor"], text(&payout["currency"]));
     let of = match leg["value_minor"].is_null() {
         true => String::new(),
-        false => format!(" of an order of {}", amount(&leg["value_minor"], &leg["value_currency"])),
+        false => format!(" of an order of {}", amount(&leg["value_minor"], text(&leg["value_currency"]))),
     };
     let (fee_bps, version) = (&payout["fee_bps"], &attribution["terms_version"]);
     format!("{status}: {paid}{of} (fee {fee_bps} bps, terms version {version})")
-}
-
-/// Minor units in the currency's major unit.
-fn amount(minor: &Value, currency: &Value) -> String {
-    let (minor, code) = (minor.as_i64().unwrap_or_default(), text(currency));
-    let exponent = Currency::new(code).ok().and_then(|currency| currency.exponent()).unwrap_or_default();
-    let width = usize::from(exponent);
-    let digits = format!("{:0>1$}", minor.unsigned_abs(), width + 1);
-    let (whole, fraction) = digits.split_at(digits.len() - width);
-    let (sign, point) = (if minor < 0 { "-" } else { "" }, if width > 0 { "." } else { "" });
-    format!("{sign}{whole}{point}{fraction} {code}")
-}
-
-/// A length of time, in the unit that suits it.
-fn duration(ms: i64) -> String {
-    let seconds = ms as f64 / 1_000.0;
-    let (count, unit) = match seconds {
-        ..120.0 => (seconds, "s"),
-        ..7_200.0 => (seconds / 60.0, "min"),
-        ..172_800.0 => (seconds / 3_600.0, "h"),
-        _ => (seconds / 86_400.0, "days"),
-    };
-    format!("{count:.1} {unit}")
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or("-")
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -119,19 +88,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn amounts_have_their_currencys_digits() {
-        for (minor, currency, expected) in [
-            (600, "USD", "6.00 USD"),
-            (5, "EUR", "0.05 EUR"),
-            (-1_234, "USD", "-12.34 USD"),
-            (1_500, "JPY", "1500 JPY"),
-            (1_234, "KWD", "1.234 KWD"),
-        ] {
-            assert_eq!(amount(&json!(minor), &json!(currency)), expected);
-        }
-    }
 
     #[test]
     fn decisions_are_sentences() {
@@ -144,10 +100,5 @@ mod tests {
         let bot = json!({ "status": "nonpayable", "reason": "bot", "because": "The click was a robot's.", "payout": null });
         assert_eq!(decision(&bot), "nonpayable (bot): The click was a robot's.");
         assert_eq!(decision(&json!({ "status": "quarantined", "payout": null })), "quarantined");
-        for (ms, expected) in
-            [(300, "0.3 s"), (150_000, "2.5 min"), (7_200_000, "2.0 h"), (864_000_000, "10.0 days")]
-        {
-            assert_eq!(duration(ms), expected);
-        }
     }
 }

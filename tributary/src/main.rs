@@ -15,6 +15,7 @@ mod reconcile;
 mod replay;
 mod services;
 mod settings;
+mod show;
 mod status;
 mod up;
 

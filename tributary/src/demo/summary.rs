@@ -6,24 +6,12 @@ use super::SLUG;
 use super::world::World;
 use crate::http_client::ApiClient;
 use crate::settings::Settings;
+use crate::show::{amount, list, number, text};
 use crate::{explain, reconcile};
 
-/// US dollars, for people.
-fn usd(value: &Value) -> String {
-    let minor = value.as_i64().unwrap_or_default();
-    format!("{}.{:02} USD", minor / 100, minor % 100)
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or("-")
-}
-
-fn number(value: &Value) -> String {
-    value.as_i64().map_or_else(|| "-".to_owned(), |number| number.to_string())
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map(Vec::as_slice).unwrap_or_default()
+/// The demo pays in US dollars.
+fn usd(minor: &Value) -> String {
+    amount(minor, "USD")
 }
 
 /// Prints everything.
