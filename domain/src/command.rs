@@ -5,13 +5,15 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::attribution::model::Model;
 use crate::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId, hash_uuid};
 use crate::money::Money;
-use crate::rules::Objective;
+use crate::rules::{Objective, Terms};
 
 /// A message on the topic `credits`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant, reason = "nearly all are credits")]
 pub enum Command {
     /// Attribution has decided on an action.
     Credit(Credit),
@@ -36,7 +38,7 @@ impl Command {
 pub struct Credit {
     /// The action's event.
     pub event: EventId,
-    /// Which share of it, from 0; last touch has one.
+    /// Which share of it, from 0; with one click there is one.
     pub leg: u16,
     /// What kind of action it is.
     pub kind: Objective,
@@ -94,8 +96,8 @@ pub enum Decision {
 /// | code | meaning |
 /// |---|---|
 /// | `bot` | the click was a robot's |
-/// | `duplicate_click` | the visitor had clicked the link within 24 hours |
-/// | `no_touch` | no click of this visitor is known |
+/// | `duplicate_click` | the visitor had clicked the link within 24 hours (1 hour without a cookie) |
+/// | `no_touch` | no click is known that led to it, and none came while it waited |
 /// | `objective_mismatch` | the campaign pays for something else |
 /// | `window_expired` | the click is older than the attribution window |
 /// | `campaign_not_active` | draft, paused or completed at that time |
@@ -104,6 +106,12 @@ pub enum Decision {
 /// | `unknown_campaign` | the link's campaign does not exist |
 /// | `currency_mismatch` | the payout is not in the budget's currency |
 /// | `budget_exhausted` | the remaining budget does not cover the payout |
+/// | `too_late` | the event came in later after its own time than is allowed |
+/// | `before_click` | the click whose token it brought came after it |
+/// | `too_soon` | it came sooner after its click than a person could act |
+/// | `flood` | too many clicks on the link from one network in one minute |
+/// | `duplicate_transaction` | the order was reported before under another id |
+/// | `share_too_small` | the share in the payout rounds to nothing |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the table above documents each")]
@@ -119,11 +127,17 @@ pub enum Reason {
     UnknownCampaign,
     CurrencyMismatch,
     BudgetExhausted,
+    TooLate,
+    BeforeClick,
+    TooSoon,
+    Flood,
+    DuplicateTransaction,
+    ShareTooSmall,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 17] = [
         Self::Bot,
         Self::DuplicateClick,
         Self::NoTouch,
@@ -135,6 +149,12 @@ impl Reason {
         Self::UnknownCampaign,
         Self::CurrencyMismatch,
         Self::BudgetExhausted,
+        Self::TooLate,
+        Self::BeforeClick,
+        Self::TooSoon,
+        Self::Flood,
+        Self::DuplicateTransaction,
+        Self::ShareTooSmall,
     ];
 
     /// The code, as in JSON and SQL.
@@ -152,6 +172,12 @@ impl Reason {
             Self::UnknownCampaign => "unknown_campaign",
             Self::CurrencyMismatch => "currency_mismatch",
             Self::BudgetExhausted => "budget_exhausted",
+            Self::TooLate => "too_late",
+            Self::BeforeClick => "before_click",
+            Self::TooSoon => "too_soon",
+            Self::Flood => "flood",
+            Self::DuplicateTransaction => "duplicate_transaction",
+            Self::ShareTooSmall => "share_too_small",
         }
     }
 
@@ -160,8 +186,10 @@ impl Reason {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Bot => "The click was a robot's.",
-            Self::DuplicateClick => "The same visitor had clicked the same link within 24 hours.",
-            Self::NoTouch => "No click of this visitor is known.",
+            Self::DuplicateClick => {
+                "The same visitor had clicked the same link within 24 hours (1 hour without a cookie)."
+            }
+            Self::NoTouch => "No click is known that led to it, and none came while it waited.",
             Self::ObjectiveMismatch => "The campaign pays for another kind of action.",
             Self::WindowExpired => "The click is older than the campaign's attribution window.",
             Self::CampaignNotActive => "The campaign was not active at that time.",
@@ -170,6 +198,12 @@ impl Reason {
             Self::UnknownCampaign => "The link's campaign does not exist.",
             Self::CurrencyMismatch => "The payout is not in the budget's currency.",
             Self::BudgetExhausted => "The campaign's remaining budget does not cover the payout.",
+            Self::TooLate => "It came in later after its own time than is allowed.",
+            Self::BeforeClick => "The click whose token it brought came after it.",
+            Self::TooSoon => "It came sooner after its click than a person could act.",
+            Self::Flood => "There were too many clicks on the link from one network in that minute.",
+            Self::DuplicateTransaction => "The same order was reported before, under another id.",
+            Self::ShareTooSmall => "The click's share in the payout rounds to nothing.",
         }
     }
 }
@@ -186,8 +220,33 @@ pub struct Basis {
     /// How the deciding click was found.
     #[serde(default)]
     pub matched_by: Option<MatchedBy>,
+    /// How long the action waited for its click, by the clock of its
+    /// partition; nothing if it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited_ms: Option<i64>,
     /// The visitor's clicks that were looked at, oldest first.
     pub touches: Vec<BasisTouch>,
+}
+
+impl Basis {
+    /// Of a decision that looked at no campaign.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::of_terms(None)
+    }
+
+    /// Of a decision by a campaign's terms.
+    #[must_use]
+    pub fn of_terms(terms: Option<&Terms>) -> Self {
+        Self {
+            model: terms.map_or(Model::default(), |terms| terms.model).code().to_owned(),
+            terms_version: terms.map(|terms| terms.version),
+            window_ms: terms.map(|terms| terms.window_ms),
+            matched_by: None,
+            waited_ms: None,
+            touches: Vec::new(),
+        }
+    }
 }
 
 /// How a click was found for an action.
@@ -198,6 +257,10 @@ pub enum MatchedBy {
     ClickToken,
     /// It is among the clicks of the same visitor.
     Visitor,
+    /// It is among the clicks of another visitor who is the same user.
+    User,
+    /// There is none: the action brought a coupon's code.
+    Coupon,
 }
 
 /// A click that was looked at.
@@ -213,8 +276,11 @@ pub struct BasisTouch {
     pub creator: UserId,
     /// When.
     pub at_ms: i64,
-    /// Whether it decided.
+    /// Whether this credit is for it.
     pub chosen: bool,
+    /// What it weighs among all, in no unit; 0 if it shares in nothing.
+    #[serde(default)]
+    pub weight: u64,
 }
 
 /// Money for a campaign.

@@ -2,7 +2,9 @@
 //! quarantined. Same visitor, same link, soon again: a duplicate click.
 
 /// A click on the same link by the same visitor within this time counts once.
-pub const DUPLICATE_CLICK_WINDOW_MS: i64 = 24 * 60 * 60 * 1_000;
+pub const CLICK_WINDOW_MS: i64 = 24 * 60 * 60 * 1_000;
+/// The same, for a visitor without a cookie.
+pub const COOKIELESS_CLICK_WINDOW_MS: i64 = 60 * 60 * 1_000;
 
 /// What an event is, given what is remembered of its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +30,8 @@ pub fn arrival(remembered: Option<&str>, payload_hash: &str) -> Arrival {
 /// Whether a click at `at_ms` repeats one at `earlier_ms`. The boundary is
 /// inclusive, and order of arrival does not matter.
 #[must_use]
-pub fn is_duplicate_click(earlier_ms: i64, at_ms: i64) -> bool {
-    earlier_ms.abs_diff(at_ms) <= DUPLICATE_CLICK_WINDOW_MS.unsigned_abs()
+pub fn is_duplicate_click(earlier_ms: i64, at_ms: i64, window_ms: i64) -> bool {
+    earlier_ms.abs_diff(at_ms) <= window_ms.max(0).unsigned_abs()
 }
 
 #[cfg(test)]
@@ -47,10 +49,11 @@ mod tests {
 
     #[test]
     fn the_window_is_inclusive_to_the_millisecond() {
-        let window = DUPLICATE_CLICK_WINDOW_MS;
-        assert!(is_duplicate_click(0, 0));
-        assert!(is_duplicate_click(0, window));
-        assert!(!is_duplicate_click(0, window + 1));
-        assert!(is_duplicate_click(window, 0));
+        for window in [CLICK_WINDOW_MS, COOKIELESS_CLICK_WINDOW_MS] {
+            assert!(is_duplicate_click(0, 0, window));
+            assert!(is_duplicate_click(0, window, window));
+            assert!(!is_duplicate_click(0, window + 1, window));
+            assert!(is_duplicate_click(window, 0, window));
+        }
     }
 }

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
-use crate::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId};
+use crate::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId, hash_uuid};
 use crate::link::Device;
 use crate::money::Money;
+use crate::rules::Objective;
 
 /// An event on the topic `events`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +21,9 @@ pub struct Event {
     pub workspace: WorkspaceId,
     /// Who did it; the topic is keyed by this.
     pub visitor: VisitorKey,
+    /// The user that the sender named: [`VisitorKey::derive_user`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<VisitorKey>,
     /// When it happened, milliseconds since 1970 UTC.
     pub at_ms: i64,
     /// When the collector took it.
@@ -56,6 +61,9 @@ pub enum Body {
         /// The `utm_` parameters of the short address.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         utm: BTreeMap<String, String>,
+        /// The visitor is known by address and browser alone.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        cookieless: bool,
     },
     /// A page was seen.
     Page {
@@ -97,6 +105,9 @@ pub enum Body {
         /// The click it came with, from its token.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         click: Option<EventId>,
+        /// The coupon that was used.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        coupon: Option<String>,
     },
     /// Something was bought.
     Sale {
@@ -110,6 +121,9 @@ pub enum Body {
         /// The click it came with, from its token.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         click: Option<EventId>,
+        /// The coupon that was used.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        coupon: Option<String>,
     },
     /// Money of a sale went back.
     Refund {
@@ -126,6 +140,145 @@ pub enum Body {
     },
     /// The visitor wants to be forgotten: all that came before this.
     Erase {},
+    /// Attribution to itself: the user that this is keyed by is this visitor.
+    Stitch {
+        /// The visitor.
+        visitor: VisitorKey,
+    },
+    /// Attribution to itself: an action looks for its click at this visitor.
+    Handed {
+        /// The action.
+        action: Box<Action>,
+    },
+    /// Attribution to itself: it is later now, though nothing happened.
+    Tick {},
+}
+
+/// A conversion, sale or paid click, as far as attribution needs it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Action {
+    /// Its event.
+    pub event: EventId,
+    /// What kind of action it is.
+    pub kind: Objective,
+    /// The tenant.
+    pub workspace: WorkspaceId,
+    /// Who acted, as the event says.
+    pub visitor: VisitorKey,
+    /// The user, if the event names one.
+    pub user: Option<VisitorKey>,
+    /// The event's own time.
+    pub at_ms: i64,
+    /// The event's payload hash.
+    pub payload_hash: String,
+    /// What it is worth to the business.
+    pub value: Option<Money>,
+    /// The click it came with, from its token.
+    pub click: Option<EventId>,
+    /// The coupon that was used.
+    pub coupon: Option<String>,
+    /// Names the order (and goal) within the workspace.
+    pub transaction: Option<Uuid>,
+    /// Where its click is being looked for.
+    pub sought: Sought,
+}
+
+/// Where an action's click is being looked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sought {
+    /// Under the event's own key.
+    Here,
+    /// Under its user's key, which knows the user's visitors.
+    AskUser,
+    /// Under a visitor's key, and then under these.
+    Among(Vec<VisitorKey>),
+}
+
+impl Action {
+    /// A click as an action.
+    #[must_use]
+    pub fn of_click(event: &Event) -> Self {
+        Self::new(event, Objective::Click)
+    }
+
+    fn new(event: &Event, kind: Objective) -> Self {
+        Self {
+            event: event.id,
+            kind,
+            workspace: event.workspace,
+            visitor: event.visitor,
+            user: event.user,
+            at_ms: event.at_ms,
+            payload_hash: event.payload_hash.clone(),
+            value: None,
+            click: None,
+            coupon: None,
+            transaction: None,
+            sought: Sought::Here,
+        }
+    }
+}
+
+impl Event {
+    /// What this asks to be credited; nothing, unless it is a conversion or a
+    /// sale.
+    #[must_use]
+    pub fn action(&self) -> Option<Action> {
+        let transaction = |kind: Objective, order: &str, goal: &str| {
+            let parts =
+                [self.workspace.0.as_bytes(), kind.code().as_bytes(), order.as_bytes(), goal.as_bytes()];
+            hash_uuid("order", &parts)
+        };
+        match &self.body {
+            Body::Conversion { goal, value, order_id, click, coupon } => Some(Action {
+                value: *value,
+                click: *click,
+                coupon: coupon.clone(),
+                transaction: order_id.as_deref().map(|order| transaction(Objective::Conversion, order, goal)),
+                ..Action::new(self, Objective::Conversion)
+            }),
+            Body::Sale { order_id, value, click, coupon, .. } => Some(Action {
+                value: Some(*value),
+                click: *click,
+                coupon: coupon.clone(),
+                transaction: Some(transaction(Objective::Sale, order_id, "")),
+                ..Action::new(self, Objective::Sale)
+            }),
+            _ => None,
+        }
+    }
+
+    /// A message of attribution to itself. No clock moves by it.
+    #[must_use]
+    pub fn internal(
+        id: Uuid,
+        workspace: WorkspaceId,
+        key: VisitorKey,
+        at_ms: i64,
+        payload_hash: String,
+        body: Body,
+    ) -> Self {
+        Self {
+            id: EventId(id),
+            workspace,
+            visitor: key,
+            user: None,
+            at_ms,
+            received_at_ms: at_ms,
+            payload_hash,
+            body,
+            client: Client::default(),
+            bot: None,
+        }
+    }
+
+    /// A message to one partition that it is `now_ms`.
+    #[must_use]
+    pub fn tick(now_ms: i64) -> Self {
+        let (nobody, nowhere) = (VisitorKey([0; 16]), WorkspaceId(Uuid::nil()));
+        Self::internal(Uuid::nil(), nowhere, nobody, now_ms, String::new(), Body::Tick {})
+    }
 }
 
 /// A line of an order, in its currency.
@@ -156,7 +309,17 @@ impl Body {
             Self::Sale { .. } => "sale",
             Self::Refund { .. } => "refund",
             Self::Erase {} => "erase",
+            Self::Stitch { .. } => "stitch",
+            Self::Handed { .. } => "handed",
+            Self::Tick {} => "tick",
         }
+    }
+
+    /// Whether it is a message of attribution to itself, and nothing that
+    /// happened.
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        matches!(self, Self::Stitch { .. } | Self::Handed { .. } | Self::Tick {})
     }
 }
 

@@ -92,6 +92,9 @@ impl fmt::Debug for VisitorKey {
 
 impl Serialize for VisitorKey {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !serializer.is_human_readable() {
+            return self.0.serialize(serializer);
+        }
         let mut text = [0_u8; 32];
         hex::encode_to_slice(self.0, &mut text).expect("32 digits for 16 bytes");
         serializer.serialize_str(std::str::from_utf8(&text).expect("hex digits are ASCII"))
@@ -100,6 +103,9 @@ impl Serialize for VisitorKey {
 
 impl<'de> Deserialize<'de> for VisitorKey {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return <[u8; 16]>::deserialize(deserializer).map(Self);
+        }
         let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
         let mut bytes = [0; 16];
         hex::decode_to_slice(text.as_bytes(), &mut bytes).map_err(serde::de::Error::custom)?;

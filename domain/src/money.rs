@@ -152,6 +152,30 @@ pub fn fee_of(gross_minor: i64, fee_bps: u16) -> Result<i64, MoneyError> {
     i64::try_from(rounded).map_err(|_out_of_range| MoneyError::TooLarge)
 }
 
+/// Divides `amount_minor`, which is not below 0, in proportion to `weights`
+/// without a rest, by the method of largest remainders: each part is the exact
+/// share rounded down, and what is left goes, one minor unit each, to those who
+/// lost most by that; of equals, to the first. Nothing but zeros for weights
+/// that sum to 0.
+#[must_use]
+pub fn apportion(amount_minor: i64, weights: &[u64]) -> Vec<i64> {
+    let amount = u128::from(amount_minor.max(0).unsigned_abs());
+    let total: u128 = weights.iter().map(|weight| u128::from(*weight)).fold(0, u128::saturating_add);
+    // At most 2^63 × 2^64: no product overflows.
+    let product = |weight: &u64| amount.saturating_mul(u128::from(*weight));
+    let mut parts: Vec<u128> =
+        weights.iter().map(|weight| product(weight).checked_div(total).unwrap_or_default()).collect();
+    let mut by_remainder: Vec<usize> = (0..weights.len()).collect();
+    let remainder = |place: &usize| product(&weights[*place]).checked_rem(total).unwrap_or_default();
+    by_remainder.sort_by_key(|place| std::cmp::Reverse(remainder(place)));
+    let given = parts.iter().copied().fold(0, u128::saturating_add);
+    let left = if total == 0 { 0 } else { amount.saturating_sub(given) };
+    for place in by_remainder.into_iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
+        parts[place] = parts[place].saturating_add(1);
+    }
+    parts.into_iter().map(|part| i64::try_from(part).unwrap_or(i64::MAX)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -207,6 +231,24 @@ mod tests {
     }
 
     #[test]
+    fn shares_leave_no_rest() {
+        for (amount, weights, expected) in [
+            (100, &[1, 1, 1][..], &[34, 33, 33][..]),
+            (100, &[40, 20, 40], &[40, 20, 40]),
+            (1, &[40, 20, 40], &[1, 0, 0]),
+            (5, &[1, 1], &[3, 2]),
+            // 1.43, 2.86, 5.71: the last two lost most.
+            (10, &[1, 2, 4], &[1, 3, 6]),
+            (7, &[0, 1], &[0, 7]),
+            (0, &[1, 1], &[0, 0]),
+            (9, &[0, 0], &[0, 0]),
+            (9, &[], &[]),
+        ] {
+            assert_eq!(apportion(amount, weights), expected, "{amount} {weights:?}");
+        }
+    }
+
+    #[test]
     fn currencies_are_three_capitals() {
         assert_eq!(Currency::new("USD").unwrap().code(), "USD");
         for bad in ["", "usd", "US", "USDT", "U$D", "ÄÄÄ"] {
@@ -215,6 +257,20 @@ mod tests {
     }
 
     proptest! {
+        /// Parts sum to the whole, and each is the exact share rounded up or down.
+        #[test]
+        fn shares_are_within_a_minor_unit(
+            amount in 0..=MAX_AMOUNT_MINOR, weights in proptest::collection::vec(0..=1_u64 << 62, 1..70),
+        ) {
+            let parts = apportion(amount, &weights);
+            let total: u128 = weights.iter().map(|weight| u128::from(*weight)).sum();
+            prop_assert_eq!(parts.iter().sum::<i64>(), if total == 0 { 0 } else { amount });
+            for (part, weight) in parts.iter().zip(&weights).filter(|_| total > 0) {
+                let floor = i64::try_from(u128::from(amount.unsigned_abs()) * u128::from(*weight) / total).unwrap();
+                prop_assert!((floor..=floor + 1).contains(part));
+            }
+        }
+
         #[test]
         fn a_fee_is_within_its_gross(gross in 0..=MAX_AMOUNT_MINOR, bps in 0..=FULL_BPS) {
             let fee = fee_of(gross, bps).unwrap();

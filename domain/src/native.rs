@@ -72,6 +72,9 @@ pub struct NativeEvent {
     /// Sale, conversion: what it is worth. Refund: how much went back.
     #[serde(default)]
     pub value: Option<NativeMoney>,
+    /// Sale, conversion: the coupon that was used.
+    #[serde(default)]
+    pub coupon: Option<String>,
     /// Sale, refund: the articles.
     #[serde(default)]
     pub items: Option<Vec<Item>>,
@@ -153,9 +156,11 @@ impl NativeEvent {
         if let Some(at_ms) = at_ms {
             timestamp::check(at_ms, intake.now_ms)?;
         }
-        let number = match kind {
-            "refund" => self.refund_id.clone(),
-            _ => self.order_id.clone(),
+        let number = match (kind, &self.goal, &self.order_id) {
+            ("refund", _, _) => self.refund_id.clone(),
+            // An order may reach several goals.
+            ("conversion", Some(goal), Some(order)) => Some(format!("{goal}:{order}")),
+            (_, _, order) => order.clone(),
         };
         let body = self.body(kind, token.map(|token| token.click))?;
         // An order's number names its sale, a refund's itself, whoever reports
@@ -170,6 +175,7 @@ impl NativeEvent {
             id,
             workspace,
             visitor,
+            user: self.user_id.as_deref().map(|id| VisitorKey::derive_user(workspace, id)),
             // A clock that runs ahead must not outrun the rules.
             at_ms: at_ms.map_or(intake.now_ms, |at_ms| at_ms.min(intake.now_ms)),
             received_at_ms: intake.now_ms,
@@ -189,6 +195,7 @@ impl NativeEvent {
             ("goal", &self.goal, MAX_NAME_BYTES),
             ("order_id", &self.order_id, MAX_NAME_BYTES),
             ("refund_id", &self.refund_id, MAX_NAME_BYTES),
+            ("coupon", &self.coupon, MAX_NAME_BYTES),
             ("url", &self.url, MAX_TEXT_BYTES),
             ("title", &self.title, MAX_TEXT_BYTES),
             ("referrer", &self.referrer, MAX_TEXT_BYTES),
@@ -257,6 +264,7 @@ impl NativeEvent {
                 value,
                 order_id: self.order_id.clone(),
                 click,
+                coupon: self.coupon.clone(),
             },
             "refund" => Body::Refund {
                 order_id: need(&self.order_id, "order_id")?,
@@ -269,6 +277,7 @@ impl NativeEvent {
                 value: value.ok_or(Refusal::Missing { kind, field: "value" })?,
                 items: self.checked_items()?,
                 click,
+                coupon: self.coupon.clone(),
             },
         })
     }
@@ -416,6 +425,19 @@ mod tests {
         assert_eq!(one.id, sale(r#""visitor_id":"b""#).id);
         assert_ne!(one.payload_hash, sale(r#""visitor_id":"b""#).payload_hash);
         assert_ne!(one.id, sale(r#""visitor_id":"a","id":"x""#).id);
+    }
+
+    #[test]
+    fn an_order_reaches_several_goals() {
+        let id = |goal: &str, order: &str| {
+            let json = format!(
+                r#"{{"type":"conversion","user_id":"u","goal":"{goal}","order_id":"{order}","coupon":"ANNA10"}}"#
+            );
+            accept(&json).unwrap().id
+        };
+        assert_eq!(id("signup", "1"), id("signup", "1"));
+        assert_ne!(id("signup", "1"), id("renewal", "1"));
+        assert_ne!(id("signup", "1"), id("signup", "2"));
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{CampaignId, WorkspaceId};
+use crate::attribution::model::Model;
+use crate::ids::{CampaignId, UserId, WorkspaceId};
 use crate::money::Currency;
 
 /// New terms take effect this long after they are written.
@@ -95,6 +96,10 @@ pub struct Terms {
     pub fee_bps: u16,
     /// How long after a click an action may come; the end is included.
     pub window_ms: i64,
+    /// An action sooner than this after its click is none that a person made.
+    pub min_delay_ms: i64,
+    /// How a payout is shared among clicks.
+    pub model: Model,
     /// No action before this counts.
     pub starts_at_ms: Option<i64>,
     /// No action at or after this counts.
@@ -125,10 +130,33 @@ impl Campaign {
     }
 }
 
-/// All campaigns, as read at one moment.
+/// A code that names its campaign and creator: who sells by it needs no click.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coupon {
+    /// Whose it is.
+    pub workspace: WorkspaceId,
+    /// The code, as [`coupon_code`] writes it.
+    pub code: String,
+    /// Its campaign.
+    pub campaign: CampaignId,
+    /// Its creator.
+    pub creator: UserId,
+    /// In force from here on, until a later one of the same code.
+    pub valid_from_ms: i64,
+}
+
+/// A coupon's code in the one form that is compared: capitals, without blanks
+/// around.
+#[must_use]
+pub fn coupon_code(text: &str) -> String {
+    text.trim().to_uppercase()
+}
+
+/// All campaigns and coupons, as read at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     campaigns: BTreeMap<CampaignId, Campaign>,
+    coupons: BTreeMap<(WorkspaceId, String), Vec<Coupon>>,
     good_until_ms: i64,
 }
 
@@ -137,7 +165,27 @@ impl Rules {
     #[must_use]
     pub fn new(campaigns: impl IntoIterator<Item = Campaign>, read_at_ms: i64) -> Self {
         let campaigns = campaigns.into_iter().map(|campaign| (campaign.id, campaign)).collect();
-        Self { campaigns, good_until_ms: read_at_ms.saturating_add(RULES_GOOD_FOR_MS) }
+        let good_until_ms = read_at_ms.saturating_add(RULES_GOOD_FOR_MS);
+        Self { campaigns, good_until_ms, coupons: BTreeMap::new() }
+    }
+
+    /// The same with `coupons`, which were read after that moment.
+    #[must_use]
+    pub fn with_coupons(mut self, coupons: impl IntoIterator<Item = Coupon>) -> Self {
+        for coupon in coupons {
+            self.coupons.entry((coupon.workspace, coupon.code.clone())).or_default().push(coupon);
+        }
+        for versions in self.coupons.values_mut() {
+            versions.sort_by_key(|coupon| coupon.valid_from_ms);
+        }
+        self
+    }
+
+    /// The coupon of that code in force at `at_ms`.
+    #[must_use]
+    pub fn coupon(&self, workspace: WorkspaceId, code: &str, at_ms: i64) -> Option<&Coupon> {
+        let versions = self.coupons.get(&(workspace, coupon_code(code)))?;
+        versions.iter().rev().find(|coupon| coupon.valid_from_ms <= at_ms)
     }
 
     /// A campaign by its id.
@@ -167,6 +215,8 @@ mod tests {
             payout_minor: 100,
             fee_bps: 1_000,
             window_ms: DEFAULT_WINDOW_MS,
+            min_delay_ms: 0,
+            model: Model::LastTouch,
             starts_at_ms: None,
             ends_at_ms: None,
         }
@@ -187,6 +237,19 @@ mod tests {
         let rules = Rules::new([campaign], 5_000);
         assert!(rules.cover(7_000));
         assert!(!rules.cover(7_001));
+        let workspace = WorkspaceId(Uuid::from_u128(2));
+        let coupon = |creator, valid_from_ms| Coupon {
+            workspace,
+            code: coupon_code(" anna10"),
+            campaign: CampaignId(Uuid::from_u128(1)),
+            creator: UserId(Uuid::from_u128(creator)),
+            valid_from_ms,
+        };
+        let rules = rules.with_coupons([coupon(8, 2_000), coupon(7, 1_000)]);
+        for (at_ms, creator) in [(999, None), (1_000, Some(7)), (1_999, Some(7)), (2_000, Some(8))] {
+            let found = rules.coupon(workspace, "Anna10", at_ms).map(|coupon| coupon.creator.0.as_u128());
+            assert_eq!(found, creator, "{at_ms}");
+        }
         const { assert!(RULES_GOOD_FOR_MS < TERMS_LEAD_MS) };
     }
 }

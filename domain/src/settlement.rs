@@ -360,13 +360,7 @@ mod tests {
             click: None,
             value: None,
             decision: Decision::Payable { payout, fee_bps: 1_000 },
-            basis: Basis {
-                model: "last_touch".into(),
-                terms_version: None,
-                window_ms: None,
-                matched_by: None,
-                touches: vec![],
-            },
+            basis: Basis::none(),
         })
     }
 

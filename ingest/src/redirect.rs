@@ -156,12 +156,14 @@ fn click(
         supporter: link.supporter,
         variant: target.variant_name(choice).map(ToOwned::to_owned),
         utm,
+        cookieless: target.privacy.cookie_days == 0,
     };
     let id = EventId(uuid_v7(now_ms));
     Event {
         id,
         workspace: link.workspace,
         visitor,
+        user: None,
         at_ms: now_ms,
         received_at_ms: now_ms,
         // The id is drawn here, so it alone tells this click from any other.

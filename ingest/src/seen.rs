@@ -169,6 +169,7 @@ mod tests {
             id: EventId(Uuid::from_u128(id)),
             workspace: WorkspaceId(Uuid::nil()),
             visitor: VisitorKey([0; 16]),
+            user: None,
             at_ms,
             received_at_ms: at_ms,
             payload_hash: hash.repeat(64),

@@ -18,7 +18,7 @@ pub(crate) struct DeadLetter {
 }
 
 impl DeadLetter {
-    /// Reads a batch's messages; those that cannot be read are kept here.
+    /// Reads a batch's messages, with their offsets; those that cannot be read are kept here.
     /// `None` when told to stop before all were kept: the batch must then not
     /// be passed over.
     pub(crate) fn read_batch<T: DeserializeOwned>(
@@ -27,11 +27,11 @@ impl DeadLetter {
         batch: &Batch,
         handle: &Handle,
         stop: &CancellationToken,
-    ) -> Option<Vec<T>> {
+    ) -> Option<Vec<(i64, T)>> {
         let mut read = Vec::with_capacity(batch.messages.len());
         for message in &batch.messages {
             match serde_json::from_slice(&message.payload) {
-                Ok(value) => read.push(value),
+                Ok(value) => read.push((message.offset, value)),
                 Err(error) => {
                     let source = (topic, batch.partition, message.offset);
                     let reason = error.to_string();

@@ -22,6 +22,21 @@ pub enum ProcessorError {
     /// Postgres refuses for good.
     #[error(transparent)]
     Store(#[from] store::StoreError),
+    /// Postgres knows of more than Kafka has: this is not the Kafka of before.
+    #[error(
+        "attribution has worked on {topic}/{partition} up to offset {emitted_to}, but the topic ends at {end}; \
+         give Kafka its data back, or work with another --topic-prefix"
+    )]
+    Position {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// How far attribution had come.
+        emitted_to: i64,
+        /// Where the log ends.
+        end: i64,
+    },
     /// The local state cannot be used.
     #[error("attribution state in {path}: {message}")]
     State {

@@ -195,6 +195,7 @@ impl Settlement {
         else {
             return Ok(());
         };
+        let commands: Vec<Command> = commands.into_iter().map(|(_, command)| command).collect();
         let range = Range {
             topic,
             partition: batch.partition,

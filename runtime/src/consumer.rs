@@ -31,6 +31,11 @@ pub trait PartitionOwner: Send + Sync {
     fn assigned(&self, partition: i32) -> i64;
     /// The partition is no longer this consumer's. May block.
     fn revoked(&self, partition: i32);
+    /// How far the owner has come in a partition that was read to `read_to`;
+    /// the group is told.
+    fn position(&self, _partition: i32, read_to: i64) -> i64 {
+        read_to
+    }
 }
 
 struct Context {
@@ -230,7 +235,10 @@ impl Consumer {
 
     /// Tells the group how far this consumer has come. Nothing depends on it.
     fn report(&self) {
-        let expected = self.inner().context().expected.lock().expect("no panic while held").clone();
+        let mut expected = self.inner().context().expected.lock().expect("no panic while held").clone();
+        for (partition, offset) in &mut expected {
+            *offset = self.owner.position(*partition, *offset);
+        }
         let mut reported = self.reported.lock().expect("no panic while held");
         if *reported == expected {
             return;

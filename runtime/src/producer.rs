@@ -108,6 +108,23 @@ impl Publisher {
         self.send_traced(topic, key, &[], payload)
     }
 
+    /// As [`Publisher::send`], to a partition instead of by a key.
+    ///
+    /// # Errors
+    /// As [`Publisher::send`].
+    pub fn send_to<'a>(
+        &self,
+        topic: &'a str,
+        partition: i32,
+        payload: &[u8],
+    ) -> Result<Pending<'a>, KafkaError> {
+        let record: FutureRecord<'_, [u8], _> = FutureRecord::to(topic).partition(partition).payload(payload);
+        match self.producer.send_result(record) {
+            Ok(delivery) => Ok(Pending { topic, delivery }),
+            Err((error, _record)) => Err(not_taken(topic, &error)),
+        }
+    }
+
     /// As [`Publisher::send`], with the W3C `traceparent` of the request behind
     /// it as a header; none where `trace` is empty.
     ///

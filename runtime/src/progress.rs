@@ -50,6 +50,34 @@ impl Progress {
             .collect()
     }
 
+    /// The offsets of a partition's first message and after its last.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub fn bounds(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
+        self.client.fetch_watermarks(topic, partition, TIMEOUT).map_err(self.failed())
+    }
+
+    /// The offset of a partition's first message at or after `since_ms`, by
+    /// Kafka's own time; none if there is no such message.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub fn offset_since(
+        &self,
+        topic: &str,
+        partition: i32,
+        since_ms: i64,
+    ) -> Result<Option<i64>, KafkaError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(since_ms)).map_err(self.failed())?;
+        let found = self.client.offsets_for_times(list, TIMEOUT).map_err(self.failed())?;
+        Ok(found.elements().first().and_then(|element| match element.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        }))
+    }
+
     /// The group's reported positions, by partition; none where it has not
     /// reported yet.
     ///

@@ -207,6 +207,7 @@ impl EventSink {
         let mut rows = Vec::new();
         for message in messages {
             match serde_json::from_slice::<Event>(&message.payload) {
+                Ok(event) if event.body.is_internal() => {}
                 Ok(event) => rows.push(EventRow::new(event, partition, message.offset)),
                 // Attribution reads the same message and keeps it on the
                 // dead-letter topic.

@@ -80,7 +80,7 @@ impl EventRow {
 
     fn set_body(&mut self, body: Body) {
         match body {
-            Body::Click { link, campaign, creator, supporter, variant, utm } => {
+            Body::Click { link, campaign, creator, supporter, variant, utm, .. } => {
                 self.link_id = link.0;
                 self.campaign_id = campaign.0;
                 self.creator_id = creator.0;
@@ -99,18 +99,18 @@ impl EventRow {
                 self.name = name;
                 self.properties = json(&properties);
             }
-            Body::Erase {} => {}
+            Body::Erase {} | Body::Stitch { .. } | Body::Handed { .. } | Body::Tick {} => {}
             Body::Identify { user_id, properties } => {
                 self.user_id = user_id;
                 self.properties = json(&properties);
             }
-            Body::Conversion { goal, value, order_id, click } => {
+            Body::Conversion { goal, value, order_id, click, .. } => {
                 self.name = goal;
                 self.order_id = order_id.unwrap_or_default();
                 self.click_id = click.map_or(Uuid::nil(), |id| id.0);
                 self.set_value(value, &[]);
             }
-            Body::Sale { order_id, value, items, click } => {
+            Body::Sale { order_id, value, items, click, .. } => {
                 self.order_id = order_id;
                 self.click_id = click.map_or(Uuid::nil(), |id| id.0);
                 self.set_value(Some(value), &items);

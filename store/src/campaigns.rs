@@ -1,8 +1,10 @@
 //! Campaigns, their terms, and the rules that attribution reads.
 
-use domain::ids::{CampaignId, WorkspaceId};
-use domain::rules::{Campaign, CampaignStatus, Objective, Rules, TERMS_LEAD_MS, Terms};
+use domain::attribution::model::Model;
+use domain::ids::{CampaignId, UserId, WorkspaceId};
+use domain::rules::{Campaign, CampaignStatus, Coupon, Objective, Rules, TERMS_LEAD_MS, Terms};
 use serde::Serialize;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::{Connection, Pool, StoreError, currency, narrow, sql};
@@ -37,6 +39,10 @@ pub struct NewTerms {
     pub fee_bps: u16,
     /// The attribution window.
     pub window_ms: i64,
+    /// An action sooner than this after its click is rejected.
+    pub min_delay_ms: i64,
+    /// How a payout is shared among clicks.
+    pub model: Model,
     /// No action before this counts.
     pub starts_at_ms: Option<i64>,
     /// No action at or after this counts.
@@ -81,6 +87,8 @@ pub async fn insert_terms(
         .bind(terms.starts_at_ms)
         .bind(terms.ends_at_ms)
         .bind(TERMS_LEAD_MS)
+        .bind(terms.min_delay_ms)
+        .bind(Json(terms.model))
         .fetch_one(connection)
         .await?;
     Ok(version)
@@ -98,11 +106,14 @@ struct RulesRow {
     payout_minor: i64,
     fee_bps: i32,
     window_ms: i64,
+    min_delay_ms: i64,
+    #[sqlx(json)]
+    model: Model,
     starts_at_ms: Option<i64>,
     ends_at_ms: Option<i64>,
 }
 
-/// Reads all campaigns with all their terms.
+/// Reads all campaigns with all their terms, and all coupons.
 ///
 /// # Errors
 /// When the database fails or holds what this version does not know.
@@ -124,6 +135,8 @@ pub async fn load_rules(pool: &Pool) -> Result<Rules, StoreError> {
             payout_minor: row.payout_minor,
             fee_bps: narrow(TABLE, row.fee_bps.into())?,
             window_ms: row.window_ms,
+            min_delay_ms: row.min_delay_ms,
+            model: row.model,
             starts_at_ms: row.starts_at_ms,
             ends_at_ms: row.ends_at_ms,
         };
@@ -138,7 +151,8 @@ pub async fn load_rules(pool: &Pool) -> Result<Rules, StoreError> {
             }),
         }
     }
-    Ok(Rules::new(campaigns, clock_ms))
+    let coupons: Vec<CouponRow> = sqlx::query_as(sql!("coupons/load")).fetch_all(pool).await?;
+    Ok(Rules::new(campaigns, clock_ms).with_coupons(coupons.into_iter().map(Coupon::from)))
 }
 
 /// A campaign as it is shown.
@@ -164,6 +178,11 @@ pub struct CampaignRow {
     pub fee_bps: i32,
     /// The attribution window.
     pub window_ms: i64,
+    /// An action sooner than this after its click is rejected.
+    pub min_delay_ms: i64,
+    /// How a payout is shared among clicks.
+    #[sqlx(json)]
+    pub model: Model,
     /// All that was put in.
     pub total_budget_minor: i64,
     /// What is left.
@@ -225,4 +244,63 @@ pub async fn set_creator(
         .execute(connection)
         .await?;
     Ok(set.rows_affected() == 1)
+}
+
+/// A coupon as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct CouponRow {
+    /// The tenant.
+    #[serde(skip)]
+    pub workspace_id: Uuid,
+    /// The code, in capitals.
+    pub code: String,
+    /// Its campaign.
+    pub campaign_id: Uuid,
+    /// Its creator.
+    pub creator_id: Uuid,
+    /// In force from here on, milliseconds since 1970.
+    pub valid_from_ms: i64,
+}
+
+impl From<CouponRow> for Coupon {
+    fn from(row: CouponRow) -> Self {
+        Self {
+            workspace: WorkspaceId(row.workspace_id),
+            code: row.code,
+            campaign: CampaignId(row.campaign_id),
+            creator: UserId(row.creator_id),
+            valid_from_ms: row.valid_from_ms,
+        }
+    }
+}
+
+/// The coupons of a workspace, with those that were followed by another.
+///
+/// # Errors
+/// When the database fails.
+pub async fn coupons(pool: &Pool, workspace: Uuid) -> Result<Vec<CouponRow>, StoreError> {
+    Ok(sqlx::query_as(sql!("coupons/list")).bind(workspace).fetch_all(pool).await?)
+}
+
+/// Adds a coupon, in force from [`TERMS_LEAD_MS`] ahead; gives that moment, or
+/// nothing if the creator takes no part in such a campaign.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert_coupon(
+    connection: &mut Connection,
+    workspace: Uuid,
+    code: &str,
+    campaign: Uuid,
+    creator: Uuid,
+) -> Result<Option<i64>, StoreError> {
+    let valid_from_ms = sqlx::query_scalar(sql!("coupons/insert"))
+        .bind(workspace)
+        .bind(code)
+        .bind(campaign)
+        .bind(creator)
+        .bind(TERMS_LEAD_MS)
+        .fetch_optional(connection)
+        .await?;
+    Ok(valid_from_ms)
 }

@@ -1,4 +1,5 @@
-//! How far settlement has come in each partition of `credits`.
+//! How far settlement has come in each partition of `credits`, and attribution
+//! in each of `events`.
 
 use crate::{Connection, Pool, StoreError, sql};
 
@@ -42,4 +43,36 @@ pub async fn advance(
 /// When the database fails.
 pub async fn list(pool: &Pool) -> Result<Vec<(String, i32, i64)>, StoreError> {
     Ok(sqlx::query_as(sql!("consumer_offsets/list")).fetch_all(pool).await?)
+}
+
+/// The offset of `events` before which attribution has surely emitted all; 0
+/// for a partition never seen.
+///
+/// # Errors
+/// When the database fails.
+pub async fn emitted_to(pool: &Pool, topic: &str, partition: i32) -> Result<i64, StoreError> {
+    let offset = sqlx::query_scalar(sql!("attribution_positions/get"))
+        .bind(topic)
+        .bind(partition)
+        .fetch_optional(pool)
+        .await?;
+    Ok(offset.unwrap_or_default())
+}
+
+/// Notes such offsets of (partition, offset). They only move on.
+///
+/// # Errors
+/// When the database fails.
+pub async fn save_emitted(pool: &Pool, topic: &str, positions: &[(i32, i64)]) -> Result<(), StoreError> {
+    if positions.is_empty() {
+        return Ok(());
+    }
+    let (partitions, offsets): (Vec<i32>, Vec<i64>) = positions.iter().copied().unzip();
+    sqlx::query(sql!("attribution_positions/save"))
+        .bind(topic)
+        .bind(partitions)
+        .bind(offsets)
+        .execute(pool)
+        .await?;
+    Ok(())
 }

@@ -74,6 +74,7 @@ fn commands() -> Vec<Command> {
             campaign: campaign(number),
             creator,
             at_ms: AT_MS,
+            weight: 1,
             chosen: true,
         };
         Command::Credit(Credit {
@@ -94,6 +95,7 @@ fn commands() -> Vec<Command> {
                 model: "last_touch".to_owned(),
                 terms_version: Some(1),
                 window_ms: Some(2_592_000_000),
+                waited_ms: None,
                 matched_by: None,
                 touches: vec![touch],
             },

@@ -46,6 +46,7 @@ fn click(number: u64) -> Event {
         id: EventId(id(1)),
         workspace: WorkspaceId(Uuid::from_u128(7)),
         visitor: VisitorKey(id(2).into_bytes()),
+        user: None,
         at_ms: AT_MS + i64::try_from(number).unwrap_or_default(),
         received_at_ms: AT_MS + i64::try_from(number).unwrap_or_default(),
         payload_hash: format!("{:032x}{:032x}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15), number),
@@ -56,6 +57,7 @@ fn click(number: u64) -> Event {
             supporter: None,
             variant: None,
             utm: std::collections::BTreeMap::new(),
+            cookieless: false,
         },
         client: Client {
             network: Some(format!("203.0.{}.0", number % 250)),

@@ -2,6 +2,7 @@
 //! processes, all gone at the end.
 
 mod http;
+pub mod naive;
 mod pipeline;
 mod world;
 

@@ -95,6 +95,7 @@ pub(crate) fn attribution(settings: &Settings, stop: CancellationToken) -> anyho
         topics: settings.topics(),
         state_dir: settings.data_dir.join("attribution"),
         batch: limits(settings),
+        policy: settings.policy(),
     };
     let handle = Handle::current();
     Ok(on_thread(move || Ok(processors::attribution::run(settings, pool, publisher, handle, stop)?)))

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
+use domain::attribution::{MAX_WINDOW_MS, Policy};
 use ipnet::IpNet;
 use runtime::producer::DEFAULT_LINGER_MS;
 use runtime::telemetry::LogFormat;
@@ -200,6 +201,22 @@ pub(crate) struct Settings {
     #[arg(long, global = true, env = "TRIBUTARY_SPOOL_MAX_BYTES", default_value_t = 1 << 30, value_name = "BYTES")]
     pub(crate) spool_max_bytes: u64,
 
+    /// An event is held this long before it counts, so that others can come before it in time
+    #[arg(long, global = true, env = "TRIBUTARY_HOLD_MS", default_value_t = 1_000, value_name = "MS")]
+    pub(crate) hold_ms: u32,
+
+    /// An event that comes in later than this after its own time is recorded, and earns nothing
+    #[arg(long, global = true, env = "TRIBUTARY_LATENESS_HOURS", default_value_t = 72, value_name = "HOURS")]
+    pub(crate) lateness_hours: u32,
+
+    /// A conversion or sale without a click waits for one this long
+    #[arg(long, global = true, env = "TRIBUTARY_PARKING_HOURS", default_value_t = 72, value_name = "HOURS")]
+    pub(crate) parking_hours: u32,
+
+    /// Clicks on one link from one network in a minute of one partition that are no flood; 0: no limit
+    #[arg(long, global = true, env = "TRIBUTARY_FLOOD_CLICKS", default_value_t = 0, value_name = "N")]
+    pub(crate) flood_clicks: u32,
+
     /// Messages in one batch of a processor, rows in one insert of a sink
     #[arg(long, global = true, env = "TRIBUTARY_BATCH", default_value_t = 5_000, value_name = "N")]
     pub(crate) batch: usize,
@@ -232,7 +249,20 @@ pub(crate) enum LogFormatArg {
     Json,
 }
 
+const HOUR_MS: i64 = 60 * 60 * 1_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
 impl Settings {
+    /// Attribution's bounds.
+    pub(crate) fn policy(&self) -> Policy {
+        Policy {
+            hold_ms: self.hold_ms.into(),
+            lateness_ms: i64::from(self.lateness_hours) * HOUR_MS,
+            parking_ms: i64::from(self.parking_hours) * HOUR_MS,
+            flood_clicks: self.flood_clicks,
+        }
+    }
+
     /// Refuses what cannot be, before anything is started.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         let count = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
@@ -249,11 +279,18 @@ impl Settings {
                 bail!("{flag} is {value}; it must be at least 1");
             }
         }
-        let longest_days = domain::attribution::MAX_WINDOW_MS / 86_400_000;
-        if i64::from(self.retention_days) < longest_days {
+        let Policy { hold_ms, lateness_ms, parking_ms, .. } = self.policy();
+        if lateness_ms < hold_ms.max(1) {
+            bail!("--lateness-hours is {}; it must cover --hold-ms, and be at least 1", self.lateness_hours);
+        }
+        let needed_ms = [hold_ms, lateness_ms, parking_ms].iter().sum::<i64>() + MAX_WINDOW_MS;
+        let needed_days = (needed_ms + DAY_MS - 1) / DAY_MS;
+        if i64::from(self.retention_days) < needed_days {
             bail!(
-                "--retention-days is {}; it must cover the longest attribution window, {longest_days} days",
-                self.retention_days
+                "--retention-days is {}; it must cover the longest attribution window, {} days, and lateness \
+                 and parking: {needed_days} days",
+                self.retention_days,
+                MAX_WINDOW_MS / DAY_MS
             );
         }
         for (flag, url) in

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use domain::attribution::model::Model;
 use domain::ids::{CampaignId, WorkspaceId};
 use domain::money::{FULL_BPS, check_amount};
 use domain::rules::{CampaignStatus, DEFAULT_WINDOW_MS, Objective};
@@ -28,6 +29,10 @@ pub(crate) struct TermsInput {
     payout_minor: i64,
     fee_bps: Option<u16>,
     window_days: Option<u16>,
+    #[serde(default)]
+    min_delay_ms: i64,
+    #[serde(default)]
+    model: Model,
     starts_at_ms: Option<i64>,
     ends_at_ms: Option<i64>,
 }
@@ -48,6 +53,12 @@ impl TermsInput {
         if window_ms > domain::attribution::MAX_WINDOW_MS {
             return Err(ApiError::invalid("window_days", "at most 90"));
         }
+        if !(0..=window_ms).contains(&self.min_delay_ms) {
+            return Err(ApiError::invalid("min_delay_ms", "from 0 to the window"));
+        }
+        if let Some(fault) = self.model.fault() {
+            return Err(ApiError::invalid("model", fault));
+        }
         if self.starts_at_ms.zip(self.ends_at_ms).is_some_and(|(start, end)| end <= start) {
             return Err(ApiError::invalid("ends_at_ms", "is not after starts_at_ms"));
         }
@@ -56,6 +67,8 @@ impl TermsInput {
             payout_minor: self.payout_minor,
             fee_bps,
             window_ms,
+            min_delay_ms: self.min_delay_ms,
+            model: self.model,
             starts_at_ms: self.starts_at_ms,
             ends_at_ms: self.ends_at_ms,
         })
@@ -140,7 +153,9 @@ pub(crate) async fn add_terms(
     campaign(&app, workspace.id, id).await?;
     let mut transaction = store::begin(&app.pool).await?;
     let version = store::campaigns::insert_terms(&mut transaction, CampaignId(id), &terms).await?;
-    let shown = json!({ "version": version, "status": terms.status, "payout_minor": terms.payout_minor });
+    let shown = json!({
+        "version": version, "status": terms.status, "payout_minor": terms.payout_minor, "model": terms.model,
+    });
     commit(transaction, "change_terms", "campaign", id, &shown).await?;
     Ok(created(shown))
 }

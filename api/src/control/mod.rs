@@ -6,10 +6,12 @@
 //! | [`workspaces`] | workspaces and their keys |
 //! | [`people`] | creators and businesses |
 //! | [`campaigns`] | campaigns, their terms and who takes part |
+//! | [`coupons`] | codes that credit a creator without a click |
 //! | [`fundings`] | money for campaigns |
 //! | [`links`] | tracking links |
 
 pub(crate) mod campaigns;
+pub(crate) mod coupons;
 pub(crate) mod fundings;
 pub(crate) mod links;
 pub(crate) mod people;

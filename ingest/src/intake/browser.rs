@@ -70,6 +70,7 @@ async fn see(
         visitor_id: Some(visitor_id),
         tcid: of("tcid"),
         order_id: of("order_id"),
+        coupon: of("coupon"),
         url: page.filter(|_| goal.is_none()),
         goal,
         ..NativeEvent::default()

@@ -48,6 +48,7 @@ pub(crate) async fn erase(
                 id,
                 workspace,
                 visitor,
+                user: None,
                 at_ms: sender.now_ms,
                 received_at_ms: sender.now_ms,
                 payload_hash: payload_hash(&(&body, id)),

@@ -227,6 +227,7 @@ fn set_track(
             "sale".clone_into(&mut native.kind);
             native.items = items(properties.get("products"), &currency)?;
             native.order_id = Some(order);
+            native.coupon = properties.get("coupon").and_then(text).filter(|code| !code.is_empty());
             native.value = Some(NativeMoney::from_decimal(&amount, &currency)?);
         }
         (Some("Order Refunded"), Some(order), amount, currency) => {

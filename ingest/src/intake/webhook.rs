@@ -208,6 +208,7 @@ fn of_shopify(topic: &str, content: &Value) -> Result<Option<NativeEvent>, Refus
                 order_id: text(&content["id"]),
                 user_id: text(&content["customer"]["id"]).or_else(|| text(&content["id"])),
                 tcid: token,
+                coupon: text(&content["discount_codes"][0]["code"]).filter(|code| !code.is_empty()),
                 timestamp: text(&content["processed_at"]).map(Value::from),
                 value: Some(money(&content["total_price"], currency)?),
                 items: Some(lines.iter().map(|line| item(line, currency)).collect::<Result<_, _>>()?),

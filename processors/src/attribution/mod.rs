@@ -1,22 +1,29 @@
 //! `events` → decisions on `credits`.
 //!
-//! Poll, apply, emit, commit: the fold is `domain::attribution::apply`; this
-//! loads the state it asks for, publishes the credits it gives, and only then
-//! commits state and offset together. After a crash in between, the same
-//! credits are emitted again under the same ids, and settlement knows them.
+//! Poll, apply, emit, commit: the fold is [`domain::attribution::Partition`];
+//! this reads the memory it asks for, publishes what it gives out, and only
+//! then commits memory, clock and position together. After a crash in between,
+//! the same credits are emitted again under the same ids, and settlement knows
+//! them. How far emission has surely come stands in Postgres too: state that is
+//! built anew emits nothing before that.
+//!
+//! Where nothing comes in, the fold's clock stands still; so a partition that
+//! holds events whose time has come is told the time, by a message on the topic
+//! itself, and another reading of the log finds it there.
 
+mod partitions;
 mod state;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use domain::attribution::apply;
+use domain::attribution::memory::Changes;
+use domain::attribution::{Context, Emitted, Policy};
 use domain::command::Command;
-use domain::dedupe::Arrival;
 use domain::event::Event;
 use domain::rules::Rules;
+use runtime::clock::now_ms;
 use runtime::consumer::{Batch, BatchLimits, Consumer, PartitionOwner};
 use runtime::producer::{Pending, Publisher};
 use runtime::retry::Backoff;
@@ -25,7 +32,7 @@ use runtime::topics::Topics;
 use store::Pool;
 use tokio::runtime::Handle;
 
-use self::state::{Changes, PartitionState, StateStore};
+use self::partitions::{Open, Partitions};
 use crate::ProcessorError;
 use crate::dead_letter::DeadLetter;
 
@@ -42,36 +49,13 @@ pub struct AttributionSettings {
     pub state_dir: PathBuf,
     /// Messages in one batch.
     pub batch: BatchLimits,
+    /// The fold's bounds.
+    pub policy: Policy,
 }
 
-/// The partitions this process has, with their state.
-struct Partitions {
-    store: StateStore,
-    topic: String,
-    open: Mutex<HashMap<i32, PartitionState>>,
-    failure: Mutex<Option<ProcessorError>>,
-}
-
-impl PartitionOwner for Partitions {
-    fn assigned(&self, partition: i32) -> i64 {
-        match self.store.partition(&self.topic, partition) {
-            Ok(state) => {
-                let next_offset = state.next_offset;
-                self.open.lock().expect("no panic while held").insert(partition, state);
-                next_offset
-            }
-            Err(error) => {
-                // The loop sees it before it works on anything.
-                *self.failure.lock().expect("no panic while held") = Some(error);
-                0
-            }
-        }
-    }
-
-    fn revoked(&self, partition: i32) {
-        self.open.lock().expect("no panic while held").remove(&partition);
-    }
-}
+/// A partition that holds due events is told the time again after this, should
+/// the first message be slow to come back.
+const TICK_AGAIN_MS: i64 = 2_000;
 
 struct Attribution {
     settings: AttributionSettings,
@@ -97,12 +81,8 @@ pub fn run(
     handle: Handle,
     stop: CancellationToken,
 ) -> Result<(), ProcessorError> {
-    let partitions = Arc::new(Partitions {
-        store: StateStore::open(&settings.state_dir)?,
-        topic: settings.topics.events.clone(),
-        open: Mutex::default(),
-        failure: Mutex::default(),
-    });
+    let partitions = Partitions::open(&settings, pool.clone(), handle.clone(), stop.clone())?;
+    let partitions = Arc::new(partitions);
     let owner = Arc::clone(&partitions) as Arc<dyn PartitionOwner>;
     let consumer = Consumer::new(&settings.brokers, &settings.group, &settings.topics.events, owner)?;
     let dead_letter = DeadLetter { publisher: publisher.clone(), topic: settings.topics.dead_letter.clone() };
@@ -114,15 +94,18 @@ pub fn run(
 
 impl Attribution {
     fn run(&mut self, consumer: &Consumer) -> Result<(), ProcessorError> {
+        // Half a hold is soon enough to notice that nothing comes in.
+        let patience = Duration::from_millis(self.settings.policy.hold_ms.clamp(20, 400).unsigned_abs() / 2);
         while !self.stop.is_cancelled() {
-            let batches = consumer.poll(Duration::from_millis(200), self.settings.batch)?;
-            if let Some(error) = self.partitions.failure.lock().expect("no panic while held").take() {
-                return Err(error);
-            }
+            let batches = consumer.poll(patience, self.settings.batch)?;
+            self.partitions.check()?;
             for batch in batches {
                 self.process(&batch)?;
             }
+            self.tell_the_time();
+            self.partitions.record(false);
         }
+        self.partitions.record(true);
         tracing::info!("attribution stopped");
         Ok(())
     }
@@ -136,37 +119,45 @@ impl Attribution {
         if !self.cover(&events) {
             return Ok(());
         }
-        let open = Arc::clone(&self.partitions);
-        let mut open = open.open.lock().expect("no panic while held");
-        let Some(state) = open.get_mut(&batch.partition) else { return Ok(()) };
-        let mut changes = Changes::default();
-        let mut credits = Vec::new();
-        for event in &events {
-            let remembered = state.seen(event.id, &changes)?;
-            let visitor = state.visitor(event.visitor, &changes)?;
-            let step = apply(event, remembered.as_deref(), &visitor, &self.rules);
-            if step.arrival == Arrival::First {
-                changes.set_seen(event.id, event.payload_hash.clone());
-            }
-            if let Some(visitor) = step.visitor {
-                changes.set_visitor(event.visitor, visitor);
-            }
-            credits.extend(step.credit.map(Command::Credit));
-        }
-        if !self.emit(&credits) {
-            // Stopping: the state stays where it was, and so does the offset.
+        let count = events.len() as u64;
+        let partitions = Arc::clone(&self.partitions);
+        let mut open = partitions.lock();
+        let Some(open) = open.get_mut(&batch.partition) else { return Ok(()) };
+        let (mut changes, mut emitted) = (Changes::default(), Vec::new());
+        self.fold(open, events, &mut changes, &mut emitted)?;
+        if !self.emit(&emitted) {
+            // Stopping. The state on disk stays where it was, and so does the
+            // position; what was applied in memory is of no more use.
             return Ok(());
         }
-        state.commit(changes, batch.last_offset + 1)?;
-        metrics::counter!("tributary_attribution_events_total").increment(events.len() as u64);
-        metrics::counter!("tributary_attribution_credits_total").increment(credits.len() as u64);
+        open.commit(changes, batch.last_offset + 1, &self.settings.policy)?;
+        metrics::counter!("tributary_attribution_events_total").increment(count);
+        Ok(())
+    }
+
+    fn fold(
+        &self,
+        open: &mut Open,
+        events: Vec<(i64, Event)>,
+        changes: &mut Changes,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), ProcessorError> {
+        let (rules, policy) = (&self.rules, &self.settings.policy);
+        let mut context = Context { memory: &open.state, changes, rules, policy, emitted };
+        for (offset, event) in events {
+            let before = context.emitted.len();
+            open.fold.apply(offset, event, &mut context)?;
+            if offset < open.emitted_to {
+                context.emitted.truncate(before);
+            }
+        }
         Ok(())
     }
 
     /// Waits until the rules are known for all `events`; `false` when told to
     /// stop before.
-    fn cover(&mut self, events: &[Event]) -> bool {
-        let Some(latest_ms) = events.iter().map(|event| event.at_ms).max() else { return true };
+    fn cover(&mut self, events: &[(i64, Event)]) -> bool {
+        let Some(latest_ms) = events.iter().map(|(_, event)| event.at_ms).max() else { return true };
         let mut backoff = Backoff::default();
         while !self.rules.cover(latest_ms) {
             match self.handle.block_on(store::campaigns::load_rules(&self.pool)) {
@@ -184,12 +175,12 @@ impl Attribution {
         true
     }
 
-    /// Publishes `credits`, again and again until all are acknowledged;
+    /// Publishes what came out, again and again until all is acknowledged;
     /// `false` when told to stop before.
-    fn emit(&self, credits: &[Command]) -> bool {
+    fn emit(&self, emitted: &[Emitted]) -> bool {
         let mut backoff = Backoff::default();
         loop {
-            match self.handle.block_on(self.publish(credits)) {
+            match self.handle.block_on(self.publish(emitted)) {
                 Ok(()) => return true,
                 Err(error) => tracing::warn!(%error, "credits are not published yet"),
             }
@@ -200,18 +191,43 @@ impl Attribution {
         }
     }
 
-    async fn publish(&self, credits: &[Command]) -> Result<(), runtime::KafkaError> {
-        let topic = &self.settings.topics.credits;
-        let pending = credits
-            .iter()
-            .map(|command| {
-                let payload = serde_json::to_vec(command).expect("commands are JSON");
-                self.publisher.send(topic, command.key().to_string().as_bytes(), &payload)
-            })
-            .collect::<Result<Vec<Pending>, _>>()?;
+    async fn publish(&self, emitted: &[Emitted]) -> Result<(), runtime::KafkaError> {
+        let Topics { credits, events, .. } = &self.settings.topics;
+        let send = |emitted: &Emitted| match emitted {
+            Emitted::Credit(credit) => {
+                metrics::counter!("tributary_attribution_credits_total").increment(1);
+                let command = Command::Credit(credit.clone());
+                let payload = serde_json::to_vec(&command).expect("commands are JSON");
+                self.publisher.send(credits, command.key().to_string().as_bytes(), &payload)
+            }
+            Emitted::Event(event) => {
+                metrics::counter!("tributary_attribution_handed_on_total").increment(1);
+                let payload = serde_json::to_vec(event).expect("events are JSON");
+                self.publisher.send(events, event.visitor.to_string().as_bytes(), &payload)
+            }
+        };
+        let pending = emitted.iter().map(send).collect::<Result<Vec<Pending<'_>>, _>>()?;
         for pending in pending {
             pending.acknowledged().await?;
         }
         Ok(())
+    }
+
+    /// Tells partitions that hold events whose time has come what time it is.
+    fn tell_the_time(&self) {
+        let now_ms = now_ms();
+        for (partition, open) in self.partitions.lock().iter_mut() {
+            let told_lately = now_ms.saturating_sub(open.told_ms) < TICK_AGAIN_MS;
+            let is_on_its_way = told_lately && open.fold.clock_ms() < open.told_ms;
+            if is_on_its_way || !open.fold.is_due(now_ms, &self.settings.policy) {
+                continue;
+            }
+            let payload = serde_json::to_vec(&Event::tick(now_ms)).expect("events are JSON");
+            match self.publisher.send_to(&self.settings.topics.events, *partition, &payload) {
+                // Nobody waits for it: if it is lost, another follows.
+                Ok(_pending) => open.told_ms = now_ms,
+                Err(error) => tracing::warn!(partition, %error, "cannot tell the time"),
+            }
+        }
     }
 }

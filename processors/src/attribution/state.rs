@@ -1,21 +1,34 @@
-//! What attribution remembers, on local disk: visitors' clicks and the payload
-//! hashes of seen events, by partition. State and offset change in one write,
-//! so the state always stands at an exact offset of its partition.
+//! What attribution remembers, on local disk, by partition. Changes, position
+//! and clock go into one write, so the state always stands at an exact place of
+//! its partition.
+//!
+//! | keyspace | key | value |
+//! |---|---|---|
+//! | `visitors` | visitor or user key | clicks, parked actions, identities |
+//! | `seen-<generation>` | event id | payload hash; dropped as a whole when old |
+//! | `waits` | end of a wait, visitor key | - |
+//! | `rates` | link, network | clicks in a minute |
+//! | `meta` | `layout`, `place` | the layout's version; next offset and clock |
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use domain::attribution::VisitorState;
-use domain::ids::{EventId, VisitorKey};
+use domain::attribution::Place;
+use domain::attribution::memory::{Changes, Due, Memory, Rate, RateKey, VisitorState};
+use domain::ids::VisitorKey;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 use crate::ProcessorError;
 
-/// Changes when the form of keys or values does; another layout's state is not
-/// read.
-const LAYOUT: &[u8] = b"1";
-const NEXT_OFFSET: &[u8] = b"next-offset";
+/// Changes when the form of keys or values does; another layout's state is
+/// built anew.
+const LAYOUT: &[u8] = b"2";
 const LAYOUT_KEY: &[u8] = b"layout";
+const PLACE_KEY: &[u8] = b"place";
+const KEYSPACES: [&str; 4] = ["meta", "visitors", "waits", "rates"];
 
 /// The store of one processor.
 pub(super) struct StateStore {
@@ -27,17 +40,15 @@ pub(super) struct StateStore {
 pub(super) struct PartitionState {
     database: Database,
     path: PathBuf,
+    prefix: String,
     meta: Keyspace,
     visitors: Keyspace,
-    seen: Keyspace,
-    pub(super) next_offset: i64,
-}
-
-/// Changes of one batch: read through, written at once.
-#[derive(Default)]
-pub(super) struct Changes {
-    visitors: HashMap<VisitorKey, VisitorState>,
-    seen: HashMap<EventId, String>,
+    waits: Keyspace,
+    rates: Keyspace,
+    /// By generation.
+    seen: BTreeMap<i64, Keyspace>,
+    /// Where it stood when it was opened; none if nothing was ever committed.
+    pub(super) opened_at: Option<Place>,
 }
 
 fn failed(path: &Path) -> impl Fn(fjall::Error) -> ProcessorError {
@@ -50,131 +61,250 @@ impl StateStore {
         Ok(Self { database, path: path.to_owned() })
     }
 
-    /// The state of a partition of `topic`; empty, at offset 0, where there is
-    /// none.
+    /// The state of a partition of `topic`; empty where there is none, or where
+    /// it is of another layout.
     pub(super) fn partition(&self, topic: &str, partition: i32) -> Result<PartitionState, ProcessorError> {
-        let failed = failed(&self.path);
-        let keyspace = |name: &str| {
-            let name = format!("{topic}-{partition}-{name}");
-            self.database.keyspace(&name, KeyspaceCreateOptions::default).map_err(&failed)
-        };
-        let (meta, visitors, seen) = (keyspace("meta")?, keyspace("visitors")?, keyspace("seen")?);
-        let wrong = |message: &str| ProcessorError::State {
-            path: self.path.clone(),
-            message: format!("{message}; remove the directory to rebuild the state from Kafka"),
-        };
-        match meta.get(LAYOUT_KEY).map_err(&failed)? {
-            None => meta.insert(LAYOUT_KEY, LAYOUT).map_err(&failed)?,
+        let prefix = format!("{topic}-{partition}-");
+        let meta = self.keyspace(&format!("{prefix}meta"))?;
+        match meta.get(LAYOUT_KEY).map_err(failed(&self.path))? {
             Some(layout) if *layout == *LAYOUT => {}
-            Some(_) => return Err(wrong("written by another version")),
-        }
-        let next_offset = match meta.get(NEXT_OFFSET).map_err(&failed)? {
-            None => 0,
-            Some(bytes) => {
-                i64::from_be_bytes(<[u8; 8]>::try_from(&*bytes).map_err(|_| wrong("the offset is damaged"))?)
+            found => {
+                if found.is_some() {
+                    tracing::warn!(topic, partition, "the state is of another version; building it anew");
+                }
+                drop(meta);
+                self.remove(&prefix)?;
             }
+        }
+        let [meta, visitors, waits, rates] = KEYSPACES.map(|name| self.keyspace(&format!("{prefix}{name}")));
+        let (meta, failed) = (meta?, failed(&self.path));
+        meta.insert(LAYOUT_KEY, LAYOUT).map_err(&failed)?;
+        let place = match meta.get(PLACE_KEY).map_err(&failed)? {
+            Some(bytes) => Some(read(&self.path, "place", &bytes)?),
+            None => None,
         };
-        let database = self.database.clone();
-        Ok(PartitionState { database, path: self.path.clone(), meta, visitors, seen, next_offset })
-    }
-}
-
-impl PartitionState {
-    /// The state of a visitor, with `changes` applied.
-    pub(super) fn visitor(&self, key: VisitorKey, changes: &Changes) -> Result<VisitorState, ProcessorError> {
-        if let Some(state) = changes.visitors.get(&key) {
-            return Ok(state.clone());
-        }
-        match self.visitors.get(key.0).map_err(failed(&self.path))? {
-            None => Ok(VisitorState::default()),
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| ProcessorError::State {
-                path: self.path.clone(),
-                message: format!("visitor {key}: {error}"),
-            }),
-        }
-    }
-
-    /// The payload hash remembered under an event's id.
-    pub(super) fn seen(&self, event: EventId, changes: &Changes) -> Result<Option<String>, ProcessorError> {
-        if let Some(hash) = changes.seen.get(&event) {
-            return Ok(Some(hash.clone()));
-        }
-        let bytes = self.seen.get(event.0.as_bytes()).map_err(failed(&self.path))?;
-        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
-    }
-
-    /// Writes `changes` and the new offset, all or nothing.
-    pub(super) fn commit(&mut self, changes: Changes, next_offset: i64) -> Result<(), ProcessorError> {
-        let failed = failed(&self.path);
-        // A killed process loses nothing; a power cut may lose the last moments
-        // of state and offset together, which is only a position further back.
-        let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
-        for (key, state) in changes.visitors {
-            if state.touches.is_empty() {
-                batch.remove(&self.visitors, key.0);
-                continue;
+        let seen_prefix = format!("{prefix}seen-");
+        let mut seen = BTreeMap::new();
+        for name in self.database.list_keyspace_names() {
+            if let Some(generation) = name.strip_prefix(&seen_prefix).and_then(|text| text.parse().ok()) {
+                seen.insert(generation, self.keyspace(&name)?);
             }
-            let bytes = serde_json::to_vec(&state).expect("states are JSON");
-            batch.insert(&self.visitors, key.0, bytes);
         }
-        for (event, hash) in changes.seen {
-            batch.insert(&self.seen, *event.0.as_bytes(), hash.into_bytes());
+        let (database, path) = (self.database.clone(), self.path.clone());
+        let (visitors, waits, rates) = (visitors?, waits?, rates?);
+        Ok(PartitionState { database, path, prefix, meta, visitors, waits, rates, seen, opened_at: place })
+    }
+
+    fn keyspace(&self, name: &str) -> Result<Keyspace, ProcessorError> {
+        self.database.keyspace(name, KeyspaceCreateOptions::default).map_err(failed(&self.path))
+    }
+
+    fn remove(&self, prefix: &str) -> Result<(), ProcessorError> {
+        for name in self.database.list_keyspace_names() {
+            if name.starts_with(prefix) {
+                let keyspace = self.keyspace(&name)?;
+                self.database.delete_keyspace(keyspace).map_err(failed(&self.path))?;
+            }
         }
-        batch.insert(&self.meta, NEXT_OFFSET, next_offset.to_be_bytes());
-        batch.commit().map_err(failed)?;
-        self.next_offset = next_offset;
         Ok(())
     }
 }
 
-impl Changes {
-    pub(super) fn set_visitor(&mut self, key: VisitorKey, state: VisitorState) {
-        self.visitors.insert(key, state);
+fn read<T: DeserializeOwned>(path: &Path, what: &str, bytes: &[u8]) -> Result<T, ProcessorError> {
+    postcard::from_bytes(bytes).map_err(|error| ProcessorError::State {
+        path: path.to_owned(),
+        message: format!("{what} is damaged ({error}); remove the directory to rebuild the state from Kafka"),
+    })
+}
+
+fn write<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_allocvec(value).expect("states have a binary form")
+}
+
+fn rate_key((link, network): &RateKey) -> Vec<u8> {
+    [link.0.as_bytes(), network.as_bytes()].concat()
+}
+
+fn wait_key((until_ms, key): &(i64, VisitorKey)) -> [u8; 24] {
+    let mut bytes = [0; 24];
+    bytes[..8].copy_from_slice(&until_ms.max(&0).to_be_bytes());
+    bytes[8..].copy_from_slice(&key.0);
+    bytes
+}
+
+impl Memory for PartitionState {
+    type Error = ProcessorError;
+
+    fn visitor(&self, key: VisitorKey) -> Result<Option<VisitorState>, ProcessorError> {
+        let bytes = self.visitors.get(key.0).map_err(failed(&self.path))?;
+        bytes.map(|bytes| read(&self.path, "a visitor", &bytes)).transpose()
     }
 
-    pub(super) fn set_seen(&mut self, event: EventId, payload_hash: String) {
-        self.seen.insert(event, payload_hash);
+    fn seen(&self, generation: i64, id: Uuid) -> Result<Option<String>, ProcessorError> {
+        let Some(seen) = self.seen.get(&generation) else { return Ok(None) };
+        let bytes = seen.get(id.as_bytes()).map_err(failed(&self.path))?;
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    fn rate(&self, key: &RateKey) -> Result<Option<Rate>, ProcessorError> {
+        let bytes = self.rates.get(rate_key(key)).map_err(failed(&self.path))?;
+        bytes.map(|bytes| read(&self.path, "a rate", &bytes)).transpose()
+    }
+
+    fn due(&self, clock_ms: i64) -> Result<Due, ProcessorError> {
+        let mut due = Due::default();
+        for wait in self.waits.iter() {
+            let bytes = wait.key().map_err(failed(&self.path))?;
+            let (until_ms, key) = bytes.split_at_checked(8).unwrap_or_default();
+            let (Ok(until_ms), Ok(key)) = (<[u8; 8]>::try_from(until_ms), <[u8; 16]>::try_from(key)) else {
+                continue;
+            };
+            let until_ms = i64::from_be_bytes(until_ms);
+            if until_ms > clock_ms {
+                due.next_ms = Some(until_ms);
+                break;
+            }
+            due.now.push((until_ms, VisitorKey(key)));
+        }
+        Ok(due)
+    }
+}
+
+impl PartitionState {
+    /// Writes `changes` and the new place, all or nothing. Ids of before
+    /// `oldest_generation` are forgotten.
+    pub(super) fn commit(
+        &mut self,
+        changes: Changes,
+        place: &Place,
+        oldest_generation: i64,
+    ) -> Result<(), ProcessorError> {
+        for (generation, _) in changes.seen.keys() {
+            if !self.seen.contains_key(generation) {
+                let name = format!("{}seen-{generation}", self.prefix);
+                let keyspace = self.database.keyspace(&name, KeyspaceCreateOptions::default);
+                self.seen.insert(*generation, keyspace.map_err(failed(&self.path))?);
+            }
+        }
+        // A killed process loses nothing; a power cut may lose the last moments
+        // of state and place together, which is only a place further back.
+        let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
+        for (key, state) in changes.visitors {
+            if state.is_empty() {
+                batch.remove(&self.visitors, key.0);
+            } else {
+                batch.insert(&self.visitors, key.0, write(&state));
+            }
+        }
+        for ((generation, id), note) in changes.seen {
+            batch.insert(&self.seen[&generation], *id.as_bytes(), note.into_bytes());
+        }
+        for (key, rate) in changes.rates {
+            batch.insert(&self.rates, rate_key(&key), write(&rate));
+        }
+        for (wait, is_added) in changes.waits {
+            if is_added {
+                batch.insert(&self.waits, wait_key(&wait), Vec::new());
+            } else {
+                batch.remove(&self.waits, wait_key(&wait));
+            }
+        }
+        batch.insert(&self.meta, PLACE_KEY, write(place));
+        batch.commit().map_err(failed(&self.path))?;
+        while let Some(old) = self.seen.first_entry().filter(|entry| *entry.key() < oldest_generation) {
+            self.database.delete_keyspace(old.remove()).map_err(failed(&self.path))?;
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use domain::attribution::Touch;
-    use domain::ids::{CampaignId, LinkId, UserId};
-    use uuid::Uuid;
+    use domain::attribution::Place;
+    use domain::attribution::memory::Touch;
+    use domain::ids::{CampaignId, EventId, LinkId, UserId};
 
     use super::*;
 
-    #[test]
-    fn state_and_offset_survive_together() {
-        let dir = tempfile::tempdir().unwrap();
-        let visitor = VisitorKey([7; 16]);
-        let event = EventId(Uuid::from_u128(1));
+    const VISITOR: VisitorKey = VisitorKey([7; 16]);
+    const ID: Uuid = Uuid::from_u128(1);
+
+    fn some_changes() -> Changes {
         let touch = Touch {
-            click: event,
+            click: EventId(ID),
             link: LinkId(Uuid::nil()),
             campaign: CampaignId(Uuid::nil()),
             creator: UserId(Uuid::nil()),
             at_ms: 5,
+            is_direct: true,
         };
-        let state = VisitorState { touches: vec![touch] };
+        let mut changes = Changes::default();
+        changes.visitors.insert(VISITOR, VisitorState { touches: vec![touch], ..VisitorState::default() });
+        changes.seen.insert((3, ID), "hash".to_owned());
+        changes.rates.insert((LinkId(ID), "10.0.0.0".to_owned()), Rate { minute: 5, clicks: 2 });
+        changes.waits.insert((900, VISITOR), true);
+        changes.waits.insert((100, VISITOR), true);
+        changes
+    }
+
+    /// Fails unless `state` remembers all of `changes`.
+    fn check(state: &PartitionState, changes: &Changes) {
+        assert_eq!(state.visitor(VISITOR).unwrap().as_ref(), changes.visitors.get(&VISITOR));
+        assert_eq!(state.seen(3, ID).unwrap().as_deref(), Some("hash"));
+        assert_eq!(state.seen(2, ID).unwrap(), None);
+        for (key, rate) in &changes.rates {
+            assert_eq!(state.rate(key).unwrap(), Some(*rate));
+        }
+        assert_eq!(state.due(99).unwrap(), Due { now: vec![], next_ms: Some(100) });
+        assert_eq!(state.due(100).unwrap(), Due { now: vec![(100, VISITOR)], next_ms: Some(900) });
+    }
+
+    #[test]
+    fn all_of_a_commit_survives_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place { clock_ms: 77, ..Place::at(42) };
         {
             let store = StateStore::open(dir.path()).unwrap();
             let mut partition = store.partition("events", 3).unwrap();
-            assert_eq!(partition.next_offset, 0);
-            let mut changes = Changes::default();
-            changes.set_visitor(visitor, state.clone());
-            changes.set_seen(event, "hash".to_owned());
-            assert_eq!(partition.visitor(visitor, &changes).unwrap(), state);
-            assert_eq!(partition.visitor(visitor, &Changes::default()).unwrap(), VisitorState::default());
-            partition.commit(changes, 42).unwrap();
+            assert_eq!(partition.opened_at, None);
+            partition.commit(some_changes(), &place, 2).unwrap();
+            check(&partition, &some_changes());
         }
         let store = StateStore::open(dir.path()).unwrap();
         let partition = store.partition("events", 3).unwrap();
-        assert_eq!(partition.next_offset, 42);
-        assert_eq!(partition.visitor(visitor, &Changes::default()).unwrap(), state);
-        assert_eq!(partition.seen(event, &Changes::default()).unwrap().as_deref(), Some("hash"));
+        assert_eq!(partition.opened_at, Some(place));
+        check(&partition, &some_changes());
         let other = store.partition("events", 4).unwrap();
-        assert_eq!((other.next_offset, other.seen(event, &Changes::default()).unwrap()), (0, None));
+        assert_eq!((other.opened_at, other.visitor(VISITOR).unwrap()), (None, None));
+    }
+
+    #[test]
+    fn what_is_old_or_removed_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = StateStore::open(dir.path()).unwrap();
+        let mut partition = store.partition("events", 0).unwrap();
+        partition.commit(some_changes(), &Place::default(), 2).unwrap();
+        let mut changes = Changes::default();
+        changes.visitors.insert(VISITOR, VisitorState::default());
+        changes.waits.insert((100, VISITOR), false);
+        changes.seen.insert((4, ID), "later".to_owned());
+        partition.commit(changes, &Place::default(), 4).unwrap();
+        assert_eq!(partition.visitor(VISITOR).unwrap(), None);
+        assert_eq!(partition.seen(3, ID).unwrap(), None);
+        assert_eq!(partition.seen(4, ID).unwrap().as_deref(), Some("later"));
+        assert_eq!(partition.due(500).unwrap(), Due { now: vec![], next_ms: Some(900) });
+    }
+
+    #[test]
+    fn another_layout_is_built_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = StateStore::open(dir.path()).unwrap();
+        let mut partition = store.partition("events", 0).unwrap();
+        partition.commit(some_changes(), &Place::at(9), 0).unwrap();
+        partition.meta.insert(LAYOUT_KEY, b"1").unwrap();
+        drop(partition);
+        let partition = store.partition("events", 0).unwrap();
+        assert_eq!((partition.opened_at, partition.visitor(VISITOR).unwrap()), (None, None));
+        assert_eq!(partition.seen(3, ID).unwrap(), None);
     }
 }

@@ -1,7 +1,8 @@
 -- The first terms hold from now; later ones from a moment that no processor
 -- can have passed yet ($8, milliseconds ahead), and never out of order.
 INSERT INTO campaign_terms
-    (campaign_id, version, valid_from, status, payout_minor, fee_bps, window_ms, starts_at, ends_at)
+    (campaign_id, version, valid_from, status, payout_minor, fee_bps, window_ms, starts_at, ends_at,
+     min_delay_ms, model)
 SELECT
     $1,
     coalesce(max(version), 0) + 1,
@@ -13,7 +14,8 @@ SELECT
     END,
     $2, $3, $4, $5,
     to_timestamp($6::bigint / 1000.0),
-    to_timestamp($7::bigint / 1000.0)
+    to_timestamp($7::bigint / 1000.0),
+    $9, $10
 FROM campaign_terms
 WHERE campaign_id = $1
 RETURNING version

@@ -1,0 +1,99 @@
+//! A click: a robot's, one of a flood, a duplicate, or a touch that may earn.
+
+use super::memory::{Memory, Rate, Touch, VisitorState};
+use super::{Work, credit_of, credited};
+use crate::command::{Basis, Decision, Reason};
+use crate::dedupe::{CLICK_WINDOW_MS, COOKIELESS_CLICK_WINDOW_MS, is_duplicate_click};
+use crate::event::{Action, Body, Event};
+use crate::rules::{Campaign, Objective};
+
+const MINUTE_MS: i64 = 60_000;
+
+/// Whether a campaign pays for clicks.
+pub(super) fn pays_clicks(campaign: &Campaign) -> bool {
+    campaign.objective == Objective::Click
+}
+
+/// The touch that a click would be.
+pub(super) fn touch_of(event: &Event) -> Option<Touch> {
+    let Body::Click { link, campaign, creator, .. } = &event.body else { return None };
+    Some(Touch {
+        click: event.id,
+        link: *link,
+        campaign: *campaign,
+        creator: *creator,
+        at_ms: event.at_ms,
+        is_direct: event.client.referrer.is_none(),
+    })
+}
+
+impl<M: Memory> Work<'_, M> {
+    pub(super) fn click(&mut self, event: &Event) -> Result<(), M::Error> {
+        let Some(touch) = touch_of(event) else { return Ok(()) };
+        let state = self.view.visitor(event.visitor)?;
+        let blocked = if event.bot.is_some() {
+            Some(Reason::Bot)
+        } else if self.is_flood(event, &touch)? {
+            Some(Reason::Flood)
+        } else if is_duplicate(event, &touch, &state.touches) {
+            Some(Reason::DuplicateClick)
+        } else {
+            None
+        };
+        if let Some(campaign) = self.rules.campaign(touch.campaign).filter(|campaign| pays_clicks(campaign)) {
+            let decision = match blocked {
+                Some(reason) => Decision::Nonpayable { reason },
+                None => super::action::terms_decision(campaign, event.at_ms),
+            };
+            let terms_version = campaign.terms_at(event.at_ms).map(|terms| terms.version);
+            let basis = Basis { terms_version, ..Basis::none() };
+            self.emit(credited(&touch, credit_of(&Action::of_click(event), decision, basis)));
+        }
+        // Robots' clicks and floods earn nothing later either. A duplicate is
+        // kept: it may be the click whose token comes back.
+        if matches!(blocked, Some(Reason::Bot | Reason::Flood)) {
+            return Ok(());
+        }
+        self.touch(event, touch, state)
+    }
+
+    /// Counts a person's click; whether there were too many in its minute. A
+    /// click that comes after its minute is over, by the clicks that came
+    /// before, is not counted.
+    fn is_flood(&mut self, event: &Event, touch: &Touch) -> Result<bool, M::Error> {
+        let limit = self.view.policy.flood_clicks;
+        let Some(network) = event.client.network.as_ref().filter(|_| limit > 0) else { return Ok(false) };
+        let (key, minute) = ((touch.link, network.clone()), event.at_ms.div_euclid(MINUTE_MS));
+        let clicks = match self.view.rate(&key)? {
+            Some(rate) if rate.minute > minute => return Ok(false),
+            Some(rate) if rate.minute == minute => rate.clicks.saturating_add(1),
+            _ => 1,
+        };
+        self.view.set_rate(key, Rate { minute, clicks });
+        Ok(clicks > limit)
+    }
+
+    /// Remembers a click, and decides what has waited for it.
+    fn touch(&mut self, event: &Event, touch: Touch, mut state: VisitorState) -> Result<(), M::Error> {
+        let (click, at_ms) = (touch.click, touch.at_ms);
+        state.touch(touch);
+        for parked in std::mem::take(&mut state.parked) {
+            let concerns = parked.action.at_ms >= at_ms || parked.action.click == Some(click);
+            let waited_ms = Some(self.view.clock_ms.saturating_sub(parked.since_ms));
+            if !(concerns && self.decide(event.visitor, &parked.action, &state.touches, waited_ms)) {
+                state.parked.push(parked);
+            }
+        }
+        self.view.set_visitor(event.visitor, state);
+        Ok(())
+    }
+}
+
+/// Whether the visitor has clicked the link shortly before. Somebody without a
+/// cookie is known by address and browser, which others share: for a shorter
+/// time.
+fn is_duplicate(event: &Event, touch: &Touch, touches: &[Touch]) -> bool {
+    let is_cookieless = matches!(event.body, Body::Click { cookieless: true, .. });
+    let window_ms = if is_cookieless { COOKIELESS_CLICK_WINDOW_MS } else { CLICK_WINDOW_MS };
+    touches.iter().any(|t| t.link == touch.link && is_duplicate_click(t.at_ms, touch.at_ms, window_ms))
+}

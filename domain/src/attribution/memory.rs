@@ -1,0 +1,231 @@
+//! What attribution remembers of a partition's past, and the changes that a
+//! batch makes to it. Reading is the caller's: from disk in production, from a
+//! map in the simulation.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{MAX_WINDOW_MS, Policy};
+use crate::event::Action;
+use crate::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey};
+
+/// A visitor's clicks beyond this many are forgotten, oldest first.
+pub const MAX_TOUCHES: usize = 64;
+/// Actions of one visitor that wait for a click; beyond, the oldest is decided.
+pub const MAX_PARKED: usize = 64;
+/// Visitors of one user, and users of one visitor; beyond, the oldest is
+/// forgotten.
+pub const MAX_IDENTITIES: usize = 16;
+
+/// A click that can earn something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Touch {
+    /// The click.
+    pub click: EventId,
+    /// Its link.
+    pub link: LinkId,
+    /// Its campaign.
+    pub campaign: CampaignId,
+    /// Its creator.
+    pub creator: UserId,
+    /// When.
+    pub at_ms: i64,
+    /// Whether it came from nowhere: no referrer.
+    pub is_direct: bool,
+}
+
+/// An action that waits for its click.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parked {
+    /// The action.
+    pub action: Action,
+    /// When it began to wait, by the partition's clock.
+    pub since_ms: i64,
+    /// When the wait is over.
+    pub until_ms: i64,
+}
+
+/// What is remembered under a visitor's key, or under a user's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VisitorState {
+    /// Clicks, in the order of (time, id).
+    pub touches: Vec<Touch>,
+    /// Actions that wait for a click, in the order of their coming.
+    pub parked: Vec<Parked>,
+    /// Under a visitor's key: the users that it was; under a user's: the
+    /// visitors. The latest last.
+    pub identities: Vec<VisitorKey>,
+}
+
+impl VisitorState {
+    /// Adds a click, and forgets what is beyond the bounds.
+    pub(super) fn touch(&mut self, touch: Touch) {
+        let key = |t: &Touch| (t.at_ms, t.click);
+        let at = self.touches.partition_point(|t| key(t) < key(&touch));
+        self.touches.insert(at, touch);
+        let newest_ms = self.touches.last().map_or(0, |t| t.at_ms);
+        let oldest_kept_ms = newest_ms.saturating_sub(MAX_WINDOW_MS);
+        self.touches.retain(|t| t.at_ms >= oldest_kept_ms);
+        let surplus = self.touches.len().saturating_sub(MAX_TOUCHES);
+        self.touches.drain(..surplus);
+    }
+
+    /// Adds an identity, as the latest; `false` if it was that already.
+    pub(super) fn identify(&mut self, key: VisitorKey) -> bool {
+        if self.identities.last() == Some(&key) {
+            return false;
+        }
+        let is_new = !self.identities.contains(&key);
+        self.identities.retain(|known| *known != key);
+        self.identities.push(key);
+        let surplus = self.identities.len().saturating_sub(MAX_IDENTITIES);
+        self.identities.drain(..surplus);
+        is_new
+    }
+
+    /// Whether there is nothing to remember.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Clicks on a link from a network, in the latest minute that had any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    /// Minutes since 1970.
+    pub minute: i64,
+    /// Clicks in it.
+    pub clicks: u32,
+}
+
+/// Whose rate: a link, and a network as the collector writes it.
+pub type RateKey = (LinkId, String);
+
+/// Reads what was committed. Seen ids are kept by generation, so that old ones
+/// can be dropped together.
+pub trait Memory {
+    /// Why it cannot be read.
+    type Error;
+
+    /// The state under a key.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn visitor(&self, key: VisitorKey) -> Result<Option<VisitorState>, Self::Error>;
+
+    /// What was noted under an id in a generation.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn seen(&self, generation: i64, id: Uuid) -> Result<Option<String>, Self::Error>;
+
+    /// The rate of clicks.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn rate(&self, key: &RateKey) -> Result<Option<Rate>, Self::Error>;
+
+    /// Keys whose parked actions may have to be decided by `clock_ms`, and
+    /// when, in order; and the next time after it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn due(&self, clock_ms: i64) -> Result<Due, Self::Error>;
+}
+
+/// Waits that are over, and when the next one will be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Due {
+    /// Until when, and whose.
+    pub now: Vec<(i64, VisitorKey)>,
+    /// The end of the next wait.
+    pub next_ms: Option<i64>,
+}
+
+/// What a batch changes. Read through it, then write it at once with the
+/// partition's position.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// States by key; an empty one is to be removed.
+    pub visitors: HashMap<VisitorKey, VisitorState>,
+    /// Notes by generation and id.
+    pub seen: HashMap<(i64, Uuid), String>,
+    /// Rates of clicks.
+    pub rates: HashMap<RateKey, Rate>,
+    /// Ends of waits: `true` to add, `false` to remove.
+    pub waits: BTreeMap<(i64, VisitorKey), bool>,
+}
+
+/// Memory with changes on top.
+pub(super) struct View<'a, M> {
+    pub(super) memory: &'a M,
+    pub(super) changes: &'a mut Changes,
+    pub(super) policy: &'a Policy,
+    pub(super) clock_ms: i64,
+}
+
+impl<M: Memory> View<'_, M> {
+    pub(super) fn visitor(&self, key: VisitorKey) -> Result<VisitorState, M::Error> {
+        match self.changes.visitors.get(&key) {
+            Some(state) => Ok(state.clone()),
+            None => Ok(self.memory.visitor(key)?.unwrap_or_default()),
+        }
+    }
+
+    pub(super) fn set_visitor(&mut self, key: VisitorKey, state: VisitorState) {
+        self.changes.visitors.insert(key, state);
+    }
+
+    pub(super) fn seen(&self, id: Uuid) -> Result<Option<String>, M::Error> {
+        let current = self.policy.generation(self.clock_ms);
+        for generation in [current, self.policy.oldest_generation(self.clock_ms)] {
+            if let Some(note) = self.changes.seen.get(&(generation, id)) {
+                return Ok(Some(note.clone()));
+            }
+            if let Some(note) = self.memory.seen(generation, id)? {
+                return Ok(Some(note));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) fn set_seen(&mut self, id: Uuid, note: String) {
+        self.changes.seen.insert((self.policy.generation(self.clock_ms), id), note);
+    }
+
+    pub(super) fn rate(&self, key: &RateKey) -> Result<Option<Rate>, M::Error> {
+        match self.changes.rates.get(key) {
+            Some(rate) => Ok(Some(*rate)),
+            None => self.memory.rate(key),
+        }
+    }
+
+    pub(super) fn set_rate(&mut self, key: RateKey, rate: Rate) {
+        self.changes.rates.insert(key, rate);
+    }
+
+    pub(super) fn set_wait(&mut self, until_ms: i64, key: VisitorKey) {
+        self.changes.waits.insert((until_ms, key), true);
+    }
+
+    /// Takes the waits that are over.
+    pub(super) fn take_due(&mut self) -> Result<Due, M::Error> {
+        let stored = self.memory.due(self.clock_ms)?;
+        let is_kept = |wait: &(i64, VisitorKey)| self.changes.waits.get(wait) != Some(&false);
+        let mut now: Vec<_> = stored.now.into_iter().filter(is_kept).collect();
+        let added = |(wait, is_added): (&(i64, VisitorKey), &bool)| is_added.then_some(*wait);
+        let beyond = (self.clock_ms.saturating_add(1), VisitorKey([0; 16]));
+        now.extend(self.changes.waits.range(..beyond).filter_map(added));
+        now.sort_unstable();
+        now.dedup();
+        let added_ms = self.changes.waits.range(beyond..).find_map(added).map(|(until_ms, _)| until_ms);
+        let next_ms = stored.next_ms.into_iter().chain(added_ms).min();
+        for wait in &now {
+            self.changes.waits.insert(*wait, false);
+        }
+        Ok(Due { now, next_ms })
+    }
+}

@@ -1,0 +1,508 @@
+use std::convert::Infallible;
+
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::memory::{Due, Rate, RateKey};
+use super::model::Model;
+use super::*;
+use crate::command::MatchedBy;
+use crate::dedupe::{CLICK_WINDOW_MS, COOKIELESS_CLICK_WINDOW_MS};
+use crate::event::{BotReason, Client};
+use crate::ids::{CampaignId, LinkId, UserId, WorkspaceId};
+use crate::money::{Currency, Money};
+use crate::rules::{Campaign, CampaignStatus, Coupon, DEFAULT_WINDOW_MS, Objective, Terms};
+
+const WORKSPACE: WorkspaceId = WorkspaceId(Uuid::from_u128(1));
+/// A day in 2027.
+const T0: i64 = 1_800_000_000_000;
+const HOLD: i64 = 1_000;
+const POLICY: Policy =
+    Policy { hold_ms: HOLD, lateness_ms: 40 * 24 * HOUR_MS, parking_ms: 72 * HOUR_MS, flood_clicks: 2 };
+const ANNA: VisitorKey = VisitorKey([1; 16]);
+const PHONE: VisitorKey = VisitorKey([2; 16]);
+const USER: VisitorKey = VisitorKey([9; 16]);
+
+/// Nothing was committed; all is in the changes.
+struct Nothing;
+
+impl Memory for Nothing {
+    type Error = Infallible;
+
+    fn visitor(&self, _: VisitorKey) -> Result<Option<VisitorState>, Infallible> {
+        Ok(None)
+    }
+
+    fn seen(&self, _: i64, _: Uuid) -> Result<Option<String>, Infallible> {
+        Ok(None)
+    }
+
+    fn rate(&self, _: &RateKey) -> Result<Option<Rate>, Infallible> {
+        Ok(None)
+    }
+
+    fn due(&self, _: i64) -> Result<Due, Infallible> {
+        Ok(Due::default())
+    }
+}
+
+fn campaign(number: u128, objective: Objective) -> Campaign {
+    Campaign {
+        id: CampaignId(Uuid::from_u128(number)),
+        workspace: WORKSPACE,
+        objective,
+        currency: Currency::new("USD").unwrap(),
+        terms: vec![Terms {
+            version: 1,
+            valid_from_ms: 0,
+            status: CampaignStatus::Active,
+            payout_minor: 250,
+            fee_bps: 1_000,
+            window_ms: DEFAULT_WINDOW_MS,
+            min_delay_ms: 0,
+            model: Model::LastTouch,
+            starts_at_ms: None,
+            ends_at_ms: None,
+        }],
+    }
+}
+
+/// Campaigns: 10 pays clicks, 11 conversions, 12 sales; 13 has a start and an
+/// end, 14 is paused, 15 shares evenly, 16 wants a minute between click and
+/// sale.
+fn rules() -> Rules {
+    let mut ended = campaign(13, Objective::Sale);
+    ended.terms[0].ends_at_ms = Some(T0 + 100);
+    ended.terms[0].starts_at_ms = Some(T0 + 50);
+    let mut paused = campaign(14, Objective::Sale);
+    paused.terms.push(Terms {
+        version: 2,
+        valid_from_ms: T0 + 50,
+        status: CampaignStatus::Paused,
+        ..paused.terms[0].clone()
+    });
+    let mut linear = campaign(15, Objective::Sale);
+    linear.terms[0].model = Model::Linear;
+    let mut slow = campaign(16, Objective::Sale);
+    slow.terms[0].min_delay_ms = 60_000;
+    let plain =
+        [campaign(10, Objective::Click), campaign(11, Objective::Conversion), campaign(12, Objective::Sale)];
+    let coupon = Coupon {
+        workspace: WORKSPACE,
+        code: "ANNA10".to_owned(),
+        campaign: CampaignId(Uuid::from_u128(12)),
+        creator: UserId(Uuid::from_u128(77)),
+        valid_from_ms: 0,
+    };
+    Rules::new(plain.into_iter().chain([ended, paused, linear, slow]), i64::MAX).with_coupons([coupon])
+}
+
+fn event(number: u128, at_ms: i64, visitor: VisitorKey, body: Body) -> Event {
+    Event {
+        id: EventId(Uuid::from_u128(number)),
+        workspace: WORKSPACE,
+        visitor,
+        user: None,
+        at_ms,
+        received_at_ms: at_ms,
+        payload_hash: format!("hash-{number}"),
+        body,
+        client: Client::default(),
+        bot: None,
+    }
+}
+
+fn click(number: u128, at_ms: i64, campaign: u128) -> Event {
+    let body = Body::Click {
+        link: LinkId(Uuid::from_u128(campaign * 100)),
+        campaign: CampaignId(Uuid::from_u128(campaign)),
+        creator: UserId(Uuid::from_u128(campaign * 1_000)),
+        supporter: None,
+        variant: None,
+        utm: BTreeMap::new(),
+        cookieless: false,
+    };
+    event(number, at_ms, ANNA, body)
+}
+
+fn cookieless(mut event: Event) -> Event {
+    if let Body::Click { cookieless, .. } = &mut event.body {
+        *cookieless = true;
+    }
+    event
+}
+
+fn bot(mut event: Event) -> Event {
+    event.bot = Some(BotReason::UserAgent);
+    event
+}
+
+fn of(visitor: VisitorKey, mut event: Event) -> Event {
+    event.visitor = visitor;
+    event
+}
+
+fn from(network: &str, mut event: Event) -> Event {
+    event.client.network = Some(network.to_owned());
+    event
+}
+
+fn received(at_ms: i64, mut event: Event) -> Event {
+    event.received_at_ms = at_ms;
+    event
+}
+
+fn sale(number: u128, at_ms: i64, token: Option<u128>) -> Event {
+    sale_of(&number.to_string(), None, number, at_ms, token)
+}
+
+fn sale_of(order: &str, coupon: Option<&str>, number: u128, at_ms: i64, token: Option<u128>) -> Event {
+    let body = Body::Sale {
+        order_id: order.to_owned(),
+        value: Money { amount_minor: 9_900, currency: Currency::new("USD").unwrap() },
+        items: Vec::new(),
+        click: token.map(|n| EventId(Uuid::from_u128(n))),
+        coupon: coupon.map(ToOwned::to_owned),
+    };
+    event(number, at_ms, ANNA, body)
+}
+
+fn identify(number: u128, at_ms: i64, visitor: VisitorKey) -> Event {
+    let body = Body::Identify { user_id: "anna".to_owned(), properties: BTreeMap::new() };
+    Event { user: Some(USER), ..event(number, at_ms, visitor, body) }
+}
+
+fn by_user(event: Event) -> Event {
+    Event { visitor: USER, user: Some(USER), ..event }
+}
+
+/// Hands the fold its events, and what it sends itself.
+struct Run {
+    partition: Partition,
+    changes: Changes,
+    credits: Vec<Credit>,
+    offset: i64,
+}
+
+impl Run {
+    fn new() -> Self {
+        Self {
+            partition: Partition::new(&Place::default()),
+            changes: Changes::default(),
+            credits: Vec::new(),
+            offset: 0,
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        let mut emitted = Vec::new();
+        let mut context = Context {
+            memory: &Nothing,
+            changes: &mut self.changes,
+            rules: &rules(),
+            policy: &POLICY,
+            emitted: &mut emitted,
+        };
+        let Ok(()) = self.partition.apply(self.offset, event, &mut context);
+        self.offset += 1;
+        for emitted in emitted {
+            match emitted {
+                Emitted::Credit(credit) => self.credits.push(credit),
+                Emitted::Event(event) => self.take(event),
+            }
+        }
+    }
+
+    /// Lets time pass.
+    fn until(&mut self, now_ms: i64) {
+        self.take(Event::tick(now_ms));
+    }
+}
+
+/// What became of the actions when all were decided, in the order of events.
+fn run(events: &[Event]) -> Vec<Credit> {
+    let mut run = Run::new();
+    for event in events {
+        run.take(event.clone());
+    }
+    let last_ms = events.iter().map(|event| event.received_at_ms).max().unwrap();
+    run.until(last_ms + HOLD);
+    run.credits
+}
+
+fn verdict(credit: &Credit) -> String {
+    match credit.decision {
+        Decision::Payable { payout, .. } => {
+            let click = credit.click.map(|click| click.0.as_u128().to_string());
+            let by = click.unwrap_or_else(|| "coupon".to_owned());
+            format!("{} by {by}", payout.amount_minor)
+        }
+        Decision::Nonpayable { reason } | Decision::Rejected { reason } => reason.code().to_owned(),
+        Decision::Quarantined => "quarantined".to_owned(),
+    }
+}
+
+/// The verdict on the event with the largest number; `parked` if none yet.
+fn last_verdict(events: &[Event]) -> String {
+    let last = events.iter().map(|event| event.id).max().unwrap();
+    let credits = run(events);
+    let verdicts: Vec<String> = credits.iter().filter(|credit| credit.event == last).map(verdict).collect();
+    if verdicts.is_empty() { "parked".to_owned() } else { verdicts.join(", ") }
+}
+
+#[test]
+fn decisions() {
+    let (window, day, hour) = (DEFAULT_WINDOW_MS, CLICK_WINDOW_MS, COOKIELESS_CLICK_WINDOW_MS);
+    for (events, expected) in [
+        (vec![click(1, T0, 10)], "250 by 1"),
+        (vec![click(1, T0, 12)], "parked"),
+        (vec![bot(click(1, T0, 10))], "bot"),
+        (vec![click(1, T0, 10), click(2, T0 + 5, 10)], "duplicate_click"),
+        (vec![click(1, T0, 10), click(2, T0 + day, 10)], "duplicate_click"),
+        (vec![click(1, T0, 10), click(2, T0 + day + 1, 10)], "250 by 2"),
+        (vec![click(1, T0, 10), cookieless(click(2, T0 + hour, 10))], "duplicate_click"),
+        (vec![click(1, T0, 10), cookieless(click(2, T0 + hour + 1, 10))], "250 by 2"),
+        (vec![bot(click(1, T0, 10)), click(2, T0 + 5, 10)], "250 by 2"),
+        (vec![sale(1, T0, None)], "parked"),
+        (vec![click(1, T0, 12), sale(2, T0, None)], "250 by 1"),
+        (vec![click(1, T0, 12), sale(2, T0 - 1, None)], "parked"),
+        (vec![click(1, T0, 12), sale(2, T0 - 1, Some(1))], "before_click"),
+        (vec![click(1, T0, 12), sale(2, T0 + window, None)], "250 by 1"),
+        (vec![click(1, T0, 12), sale(2, T0 + window + 1, None)], "window_expired"),
+        (vec![bot(click(1, T0, 12)), sale(2, T0 + 9, Some(1))], "parked"),
+        (vec![click(1, T0, 12), click(2, T0 + 1, 12), sale(3, T0 + 9, None)], "250 by 2"),
+        (vec![click(1, T0, 12), click(2, T0 + 1, 12), sale(3, T0 + 9, Some(1))], "250 by 1"),
+        // The last click of a campaign that pays for sales, not of any.
+        (vec![click(1, T0, 12), click(2, T0 + 1, 11), sale(3, T0 + 9, None)], "250 by 1"),
+        (vec![click(1, T0, 11), sale(2, T0 + 9, None)], "objective_mismatch"),
+        (vec![click(1, T0, 13), sale(2, T0 + 49, None)], "before_start"),
+        (vec![click(1, T0, 13), sale(2, T0 + 50, None)], "250 by 1"),
+        (vec![click(1, T0, 13), sale(2, T0 + 99, None)], "250 by 1"),
+        (vec![click(1, T0, 13), sale(2, T0 + 100, None)], "after_end"),
+        (vec![click(1, T0, 14), sale(2, T0 + 49, None)], "250 by 1"),
+        (vec![click(1, T0, 14), sale(2, T0 + 50, None)], "campaign_not_active"),
+        (vec![click(1, T0, 16), sale(2, T0 + 59_999, None)], "too_soon"),
+        (vec![click(1, T0, 16), sale(2, T0 + 60_000, None)], "250 by 1"),
+        (
+            vec![
+                click(1, T0, 15),
+                click(2, T0 + 1, 15),
+                click(3, T0 + 2, 12),
+                click(4, T0 + 3, 15),
+                sale(5, T0 + 9, None),
+            ],
+            "84 by 1, 83 by 2, 83 by 4",
+        ),
+        // The token says which campaign and which click comes last.
+        (vec![click(1, T0, 15), click(2, T0 + 1, 12), sale(3, T0 + 9, Some(1))], "250 by 1"),
+        // One order, reported twice.
+        (
+            vec![click(1, T0, 12), sale_of("A", None, 2, T0 + 1, None), sale_of("A", None, 3, T0 + 2, None)],
+            "duplicate_transaction",
+        ),
+        // A coupon needs no click; a click of a campaign that pays goes first.
+        (vec![sale_of("A", Some("anna10 "), 1, T0, None)], "250 by coupon"),
+        (vec![sale_of("A", Some("nobody"), 1, T0, None)], "parked"),
+        (vec![click(1, T0, 15), sale_of("A", Some("ANNA10"), 2, T0, None)], "250 by 1"),
+        (vec![click(1, T0, 12), sale_of("A", Some("ANNA10"), 2, T0 + window + 1, None)], "250 by coupon"),
+    ] {
+        assert_eq!(last_verdict(&events), expected, "{events:#?}");
+    }
+}
+
+#[test]
+fn what_comes_out_of_order_is_put_in_order() {
+    for (events, expected) in [
+        // The later click came in first.
+        (vec![click(2, T0 + 1, 12), click(1, T0, 12), sale(3, T0 + 9, None)], "250 by 2"),
+        // The sale came in before its click.
+        (vec![sale(3, T0 + 9, None), click(1, T0, 12)], "250 by 1"),
+        // Of one moment, clicks come before sales.
+        (vec![sale(3, T0, None), click(1, T0, 12)], "250 by 1"),
+        // The duplicate is the later one, not the one that came later.
+        (vec![click(2, T0 + 1, 10), click(1, T0, 10)], "duplicate_click"),
+        // An hour later: the sale is decided by what was known when it came.
+        (vec![click(1, T0, 12), received(T0 + 3_600_000, sale(3, T0 + 9, None))], "250 by 1"),
+        // Too late.
+        (vec![click(1, T0, 12), received(T0 + 9 + POLICY.lateness_ms, sale(3, T0 + 9, None))], "250 by 1"),
+        (vec![click(1, T0, 12), received(T0 + 10 + POLICY.lateness_ms, sale(3, T0 + 9, None))], "too_late"),
+        (vec![received(T0 + 1 + POLICY.lateness_ms, click(1, T0, 10))], "too_late"),
+    ] {
+        assert_eq!(last_verdict(&events), expected, "{events:#?}");
+    }
+}
+
+#[test]
+fn floods_earn_nothing() {
+    let one = |number, second: i64, network| {
+        of(VisitorKey([number; 16]), from(network, click(number.into(), T0 + second * 1_000, 10)))
+    };
+    let verdicts: Vec<String> =
+        run(&[one(1, 0, "a"), one(2, 1, "a"), one(3, 2, "b"), one(4, 3, "a"), one(5, 60, "a")])
+            .iter()
+            .map(verdict)
+            .collect();
+    assert_eq!(verdicts, ["250 by 1", "250 by 2", "250 by 3", "flood", "250 by 5"]);
+    // Nor is a flood's click a touch.
+    let sale = of(VisitorKey([4; 16]), sale(9, T0 + 9_000, None));
+    assert_eq!(last_verdict(&[one(1, 0, "a"), one(2, 1, "a"), one(4, 3, "a"), sale]), "parked");
+}
+
+#[test]
+fn an_unmatched_sale_waits_for_its_click() {
+    let mut run = Run::new();
+    run.take(sale(2, T0, None));
+    run.until(T0 + HOLD);
+    assert!(run.credits.is_empty());
+    // The click of an hour ago comes in two days late.
+    run.take(received(T0 + 48 * HOUR_MS, click(1, T0 - HOUR_MS, 12)));
+    assert_eq!(verdict(&run.credits[0]), "250 by 1");
+    assert_eq!(run.credits[0].basis.waited_ms, Some(48 * HOUR_MS - HOLD));
+    // Another one waits in vain.
+    let at_ms = T0 + 48 * HOUR_MS;
+    run.take(of(PHONE, sale(3, at_ms, None)));
+    run.until(at_ms + HOLD);
+    run.until(at_ms + HOLD + POLICY.parking_ms - 1);
+    assert_eq!(run.credits.len(), 1);
+    run.until(at_ms + HOLD + POLICY.parking_ms);
+    assert_eq!(verdict(&run.credits[1]), "no_touch");
+    assert_eq!(run.credits[1].basis.waited_ms, Some(POLICY.parking_ms));
+    // What is decided is decided.
+    run.take(received(at_ms + 80 * HOUR_MS, of(PHONE, click(4, at_ms, 12))));
+    run.until(at_ms + 90 * HOUR_MS);
+    assert_eq!(run.credits.len(), 2);
+}
+
+#[test]
+fn a_users_other_visitors_are_asked() {
+    let clicked = [of(PHONE, click(1, T0, 12)), identify(2, T0 + 1, PHONE)];
+    let with = |events: &[Event]| [&clicked[..], events].concat();
+    // A server that knows the user alone.
+    let credits = run(&with(&[by_user(sale(3, T0 + 2_000, None))]));
+    assert_eq!(verdict(&credits[0]), "250 by 1");
+    assert_eq!((credits[0].visitor, credits[0].basis.matched_by), (USER, Some(MatchedBy::User)));
+    // Another browser of the same user.
+    let events = with(&[identify(3, T0 + 2_000, ANNA), sale(4, T0 + 4_000, None)]);
+    assert_eq!(last_verdict(&events), "250 by 1");
+    // A stranger.
+    assert_eq!(last_verdict(&with(&[sale(4, T0 + 4_000, None)])), "parked");
+    // The user is known only later.
+    let events = with(&[]);
+    let late = [by_user(sale(9, T0 - 5, None)), of(PHONE, click(1, T0 - 10, 12))];
+    assert_eq!(last_verdict(&[&late[..], &events[1..]].concat()), "250 by 1");
+}
+
+#[test]
+fn an_erased_visitor_is_forgotten() {
+    let erase = event(5, T0 + 5, ANNA, Body::Erase {});
+    assert_eq!(last_verdict(&[click(1, T0, 12), erase, sale(9, T0 + 9, None)]), "parked");
+}
+
+#[test]
+fn repeats_are_ignored_and_clashes_quarantined() {
+    let forged = Event { payload_hash: "other".to_owned(), ..sale(2, T0 + 1, None) };
+    for between in [vec![], vec![Event::tick(T0 + HOLD + 1)]] {
+        let first = vec![click(1, T0, 12), sale(2, T0 + 1, None)];
+        let again = vec![click(1, T0, 12), sale(2, T0 + 1, None), forged.clone()];
+        let mut verdicts: Vec<String> = run(&[first, between, again].concat()).iter().map(verdict).collect();
+        verdicts.sort();
+        assert_eq!(verdicts, ["250 by 1", "quarantined"]);
+    }
+}
+
+#[test]
+fn a_decision_tells_its_basis() {
+    let credits = run(&[click(1, T0, 12), click(2, T0 + 1, 11), sale(3, T0 + 9, None)]);
+    let basis = &credits[0].basis;
+    assert_eq!((basis.terms_version, basis.window_ms), (Some(1), Some(DEFAULT_WINDOW_MS)));
+    let touches: Vec<(bool, u64)> = basis.touches.iter().map(|touch| (touch.chosen, touch.weight)).collect();
+    assert_eq!(touches, [(true, 1), (false, 0)]);
+}
+
+#[test]
+fn what_is_held_is_read_again() {
+    let place = Place::new(7, 100, vec![98, 40, 41]);
+    assert_eq!(place.resume_offset(), 40);
+    assert_eq!(place.held(), [40, 41, 98]);
+    assert_eq!((Place::at(9).resume_offset(), Place::at(9).held().len()), (9, 0));
+    // Read again, what was held is held again, and the rest is done with.
+    let mut partition = Partition::new(&place);
+    let (mut changes, mut emitted) = (Changes::default(), Vec::new());
+    for offset in 40..99 {
+        let event = sale(u128::try_from(offset).unwrap(), T0, None);
+        let mut context = Context {
+            memory: &Nothing,
+            changes: &mut changes,
+            rules: &rules(),
+            policy: &POLICY,
+            emitted: &mut emitted,
+        };
+        let Ok(()) = partition.apply(offset, event, &mut context);
+        let again = partition.place(offset + 1);
+        assert_eq!((again.resume_offset(), again.next_offset, again.held().len()), (40, 100, 3), "{offset}");
+    }
+}
+
+#[test]
+fn memory_is_bounded() {
+    let mut run = Run::new();
+    for number in 0..200 {
+        run.take(click(number, T0 + i64::try_from(number).unwrap(), 12));
+    }
+    run.until(T0 + 2 * HOLD);
+    let touches = &run.changes.visitors[&ANNA].touches;
+    assert_eq!(touches.len(), memory::MAX_TOUCHES);
+    assert_eq!(touches[0].click.0.as_u128(), 136);
+    let late_ms = T0 + MAX_WINDOW_MS + 199;
+    run.take(click(999, late_ms, 12));
+    run.until(late_ms + HOLD);
+    assert_eq!(run.changes.visitors[&ANNA].touches.len(), 2);
+    for number in 1_000..1_100 {
+        run.take(of(PHONE, sale(number, late_ms, None)));
+    }
+    run.until(late_ms + 2 * HOLD);
+    assert_eq!(run.changes.visitors[&PHONE].parked.len(), memory::MAX_PARKED);
+    assert_eq!(run.credits.len(), 100 - memory::MAX_PARKED);
+    assert_eq!(verdict(&run.credits[0]), "no_touch");
+}
+
+proptest! {
+    /// Within what is held, events in any order of arrival earn the same.
+    #[test]
+    fn arrival_order_does_not_matter(order in Just((0..20_u128).collect::<Vec<_>>()).prop_shuffle()) {
+        let earn = |order: &[u128]| {
+            let events: Vec<Event> = order
+                .iter()
+                .map(|number| {
+                    let at_ms = T0 + i64::try_from(number / 2).unwrap();
+                    match number % 5 {
+                        0 => click(*number, at_ms, 10),
+                        1 => click(*number, at_ms, 15),
+                        2 => sale(*number, at_ms, None),
+                        3 => of(PHONE, click(*number, at_ms, 12)),
+                        _ => of(PHONE, sale(*number, at_ms, Some(number - 1))),
+                    }
+                })
+                .collect();
+            run(&events)
+        };
+        let sorted: Vec<u128> = (0..20).collect();
+        prop_assert_eq!(earn(&order), earn(&sorted));
+    }
+
+    /// The parts of a payout and of a value sum to the whole.
+    #[test]
+    fn legs_sum_to_the_whole(count in 1..9_u128) {
+        let clicks = (0..count).map(|n| click(n, T0 + i64::try_from(n).unwrap(), 15));
+        let credits = run(&clicks.chain([sale(99, T0 + 50, None)]).collect::<Vec<_>>());
+        let paid: i64 = credits
+            .iter()
+            .map(|credit| match credit.decision {
+                Decision::Payable { payout, .. } => payout.amount_minor,
+                _ => 0,
+            })
+            .sum();
+        let value: i64 = credits.iter().filter_map(|credit| credit.value).map(|value| value.amount_minor).sum();
+        prop_assert_eq!((paid, value), (250, 9_900));
+    }
+}

@@ -1,0 +1,194 @@
+//! The partitions that this process has: opened when they come, from local
+//! state or by reading the log again; closed when they go.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use domain::attribution::memory::Changes;
+use domain::attribution::{MAX_WINDOW_MS, Partition, Place, Policy};
+use runtime::clock::now_ms;
+use runtime::consumer::PartitionOwner;
+use runtime::progress::Progress;
+use runtime::retry::Backoff;
+use runtime::shutdown::CancellationToken;
+use store::Pool;
+use tokio::runtime::Handle;
+
+use super::AttributionSettings;
+use super::state::{PartitionState, StateStore};
+use crate::ProcessorError;
+
+/// How often positions go to Postgres, and progress to the log.
+const RECORD_EVERY: Duration = Duration::from_secs(2);
+
+/// A partition at work.
+pub(super) struct Open {
+    pub(super) fold: Partition,
+    pub(super) state: PartitionState,
+    /// What the offsets before this one lead to was emitted in an earlier life.
+    pub(super) emitted_to: i64,
+    /// When the partition was last told the time.
+    pub(super) told_ms: i64,
+    next_offset: i64,
+    /// Where state that is built anew will be complete.
+    rebuilt_at: Option<i64>,
+}
+
+impl Open {
+    /// Writes down what came of everything before `next_offset`.
+    pub(super) fn commit(
+        &mut self,
+        changes: Changes,
+        next_offset: i64,
+        policy: &Policy,
+    ) -> Result<(), ProcessorError> {
+        let place = self.fold.place(next_offset);
+        self.state.commit(changes, &place, policy.oldest_generation(place.clock_ms))?;
+        self.next_offset = place.next_offset;
+        Ok(())
+    }
+}
+
+/// The partitions this process has, with their state.
+pub(super) struct Partitions {
+    store: StateStore,
+    settings: AttributionSettings,
+    pool: Pool,
+    handle: Handle,
+    stop: CancellationToken,
+    open: Mutex<HashMap<i32, Open>>,
+    failure: Mutex<Option<ProcessorError>>,
+    recorded: Mutex<Instant>,
+}
+
+impl Partitions {
+    pub(super) fn open(
+        settings: &AttributionSettings,
+        pool: Pool,
+        handle: Handle,
+        stop: CancellationToken,
+    ) -> Result<Self, ProcessorError> {
+        Ok(Self {
+            store: StateStore::open(&settings.state_dir)?,
+            settings: settings.clone(),
+            pool,
+            handle,
+            stop,
+            open: Mutex::default(),
+            failure: Mutex::default(),
+            recorded: Mutex::new(Instant::now()),
+        })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<i32, Open>> {
+        self.open.lock().expect("no panic while held")
+    }
+
+    /// Fails if a partition could not be opened.
+    pub(super) fn check(&self) -> Result<(), ProcessorError> {
+        self.failure.lock().expect("no panic while held").take().map_or(Ok(()), Err)
+    }
+
+    /// Writes to Postgres how far emission has come; unless `is_last`, only now
+    /// and then. If it fails, the next time will do.
+    pub(super) fn record(&self, is_last: bool) {
+        let mut recorded = self.recorded.lock().expect("no panic while held");
+        if !is_last && recorded.elapsed() < RECORD_EVERY {
+            return;
+        }
+        *recorded = Instant::now();
+        let mut positions = Vec::new();
+        for (partition, open) in self.lock().iter_mut() {
+            show_progress(*partition, open);
+            if open.next_offset > open.emitted_to {
+                positions.push((*partition, open.next_offset));
+            }
+        }
+        let topic = &self.settings.topics.events;
+        let written = self.handle.block_on(store::offsets::save_emitted(&self.pool, topic, &positions));
+        if let Err(error) = written {
+            tracing::warn!(%error, "cannot note how far attribution has come");
+        }
+    }
+
+    fn try_open(&self, partition: i32) -> Result<i64, ProcessorError> {
+        let topic = &self.settings.topics.events;
+        let state = self.store.partition(topic, partition)?;
+        let emitted_to = self.emitted_to(partition);
+        let progress = Progress::new(&self.settings.brokers, &self.settings.group)?;
+        let (start, end) = progress.bounds(topic, partition)?;
+        if emitted_to > end {
+            return Err(ProcessorError::Position { topic: topic.clone(), partition, emitted_to, end });
+        }
+        let rebuilt_at = state.opened_at.is_none().then_some(emitted_to);
+        let place = match &state.opened_at {
+            Some(place) => place.clone(),
+            None => Place::at(self.first_needed(&progress, partition, start)?),
+        };
+        let fold = Partition::new(&place);
+        let next_offset = place.next_offset;
+        let open = Open { fold, state, emitted_to, told_ms: 0, next_offset, rebuilt_at };
+        self.lock().insert(partition, open);
+        Ok(place.resume_offset())
+    }
+
+    /// How far emission has surely come; waits for Postgres, unless told to
+    /// stop.
+    fn emitted_to(&self, partition: i32) -> i64 {
+        let mut backoff = Backoff::default();
+        loop {
+            let topic = &self.settings.topics.events;
+            match self.handle.block_on(store::offsets::emitted_to(&self.pool, topic, partition)) {
+                Ok(offset) => return offset,
+                Err(error) => tracing::warn!(partition, %error, "cannot read how far attribution has come"),
+            }
+            if self.stop.is_cancelled() {
+                return 0;
+            }
+            std::thread::sleep(backoff.next_wait());
+        }
+    }
+
+    /// Where to begin when there is no state: far enough back that all that an
+    /// action of now may depend on is read.
+    fn first_needed(&self, progress: &Progress, partition: i32, start: i64) -> Result<i64, ProcessorError> {
+        let Policy { hold_ms, lateness_ms, parking_ms, .. } = self.settings.policy;
+        let back_ms = [hold_ms, lateness_ms, parking_ms].into_iter().fold(MAX_WINDOW_MS, i64::saturating_add);
+        let since_ms = now_ms().saturating_sub(back_ms);
+        let first = progress.offset_since(&self.settings.topics.events, partition, since_ms)?;
+        Ok(first.unwrap_or(start).max(start))
+    }
+}
+
+impl PartitionOwner for Partitions {
+    fn assigned(&self, partition: i32) -> i64 {
+        self.try_open(partition).unwrap_or_else(|error| {
+            // The loop sees it before it works on anything.
+            *self.failure.lock().expect("no panic while held") = Some(error);
+            0
+        })
+    }
+
+    fn revoked(&self, partition: i32) {
+        self.lock().remove(&partition);
+    }
+
+    fn position(&self, partition: i32, read_to: i64) -> i64 {
+        self.lock().get(&partition).map_or(read_to, |open| open.fold.place(read_to).resume_offset())
+    }
+}
+
+/// Says how far state has come that is being built anew.
+fn show_progress(partition: i32, open: &mut Open) {
+    let Some(end) = open.rebuilt_at else { return };
+    if open.next_offset < end {
+        let percent = open.next_offset.saturating_mul(100) / end.max(1);
+        tracing::info!(partition, offset = open.next_offset, end, percent, "building the state anew");
+    } else {
+        open.rebuilt_at = None;
+        if end > 0 {
+            tracing::info!(partition, offset = open.next_offset, "the state is built");
+        }
+    }
+}
