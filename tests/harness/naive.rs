@@ -513,8 +513,8 @@ impl<'a> Naive<'a> {
         let weights = terms.model.weights(&steps);
         let payouts = apportion(payout.amount_minor, &weights);
         let values = action.value.map(|value| apportion(value.amount_minor, &weights));
-        let mut leg = 0;
-        for (place, touch) in journey.into_iter().enumerate().filter(|(place, _)| weights[*place] > 0) {
+        let shares = journey.into_iter().enumerate().filter(|(place, _)| weights[*place] > 0);
+        for ((place, touch), leg) in shares.zip(0_u16..) {
             let payout = Money { amount_minor: payouts[place], ..payout };
             let decision = match payout.amount_minor {
                 0 => Decision::Nonpayable { reason: Reason::ShareTooSmall },
@@ -523,7 +523,6 @@ impl<'a> Naive<'a> {
             let value = action.value.zip(values.as_ref());
             let value = value.map(|(value, values)| Money { amount_minor: values[place], ..value });
             self.say(action, leg, decision, Some(touch.credited()), value, matched_by, waited_ms);
-            leg += 1;
         }
         true
     }

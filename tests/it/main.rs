@@ -14,6 +14,7 @@ mod engines;
 mod errors;
 mod flow;
 mod intake;
+mod killed;
 mod links;
 mod outage;
 mod replay;

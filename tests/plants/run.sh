@@ -3,8 +3,9 @@
 #
 #   tests/plants/run.sh [NAME…]
 #
-# Each .patch beside this script begins with a line `caught-by: lib FILTER` or
-# `caught-by: it FILTER`: the unit or the end-to-end tests that must catch it.
+# Each .patch beside this script begins with a line `caught-by: lib FILTER`,
+# `caught-by: sim FILTER` or `caught-by: it FILTER`: the unit tests, the
+# simulation or the end-to-end tests that must catch it.
 # The checkout must be clean; each patch is taken out again.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -25,6 +26,7 @@ for name in "$@"; do
     trap 'git apply --reverse "$patch"' EXIT
     case $kind in
         lib) set +e; cargo test --locked --workspace --lib "$filter" >/tmp/plant.log 2>&1; status=$?; set -e ;;
+        sim) set +e; cargo test --locked --workspace --test simulation "$filter" >/tmp/plant.log 2>&1; status=$?; set -e ;;
         it)
             # The program under test is the built one.
             cargo build --locked --workspace >/tmp/plant.log 2>&1 || { echo "$name: does not build" >&2; exit 2; }
@@ -36,7 +38,8 @@ for name in "$@"; do
         echo "$name: no test ran; see /tmp/plant.log" >&2
         exit 2
     elif [ "$status" -ne 0 ]; then
-        echo "caught     $name ($filter)"
+        seed=$(grep -o -m1 '^seed [0-9]*' /tmp/plant.log || true)
+        echo "caught     $name ($filter${seed:+, $seed})"
         passed=$((passed + 1))
     else
         echo "NOT CAUGHT $name ($filter)"

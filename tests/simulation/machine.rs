@@ -217,7 +217,7 @@ impl Cluster {
         let log = &self.logs[partition];
         let until = (live.next + count).min(log.len());
         let (mut changes, mut emitted) = (Changes::default(), Vec::new());
-        for offset in live.next..until {
+        for (offset, event) in log.iter().enumerate().take(until).skip(live.next) {
             let mut now = Vec::new();
             let mut context = Context {
                 memory: disk,
@@ -227,7 +227,7 @@ impl Cluster {
                 emitted: &mut now,
             };
             let place = i64::try_from(offset).expect("short logs");
-            let Ok(()) = live.fold.apply(place, log[offset].clone(), &mut context);
+            let Ok(()) = live.fold.apply(place, event.clone(), &mut context);
             let first = self.first_lives.entry((partition, offset)).or_insert_with(|| now.clone());
             // What is read again for the sake of what was held leads to nothing.
             let is_fine = if place < disk.place.next_offset { now.is_empty() } else { *first == now };

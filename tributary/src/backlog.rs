@@ -31,6 +31,12 @@ impl Backlog {
     }
 }
 
+/// How far a reader at `position` is from `end`. One that has moved on since the
+/// end was asked for is not behind, and makes up for no other partition.
+fn behind(end: i64, position: i64) -> i64 {
+    (end - position).max(0)
+}
+
 /// Measures the backlog of every service.
 pub(crate) async fn measure(settings: &Settings) -> anyhow::Result<Backlog> {
     let topics = settings.topics();
@@ -47,8 +53,10 @@ pub(crate) async fn measure(settings: &Settings) -> anyhow::Result<Backlog> {
     let loaded = |sink: &str, topic: &str, partition: i32| {
         sinks.get(&(sink.to_owned(), topic.to_owned(), partition)).copied().unwrap_or_default()
     };
-    let event_sink =
-        event_ends.iter().map(|(partition, end)| end - loaded("events", &topics.events, *partition)).sum();
+    let event_sink = event_ends
+        .iter()
+        .map(|(partition, end)| behind(*end, loaded("events", &topics.events, *partition)))
+        .sum();
     let settled: HashMap<i32, i64> = store::offsets::list(&pool)
         .await?
         .into_iter()
@@ -58,10 +66,12 @@ pub(crate) async fn measure(settings: &Settings) -> anyhow::Result<Backlog> {
     let credit_ends = ends(settings, topics.credits.clone()).await?;
     let settlement = credit_ends
         .iter()
-        .map(|(partition, end)| end - settled.get(partition).copied().unwrap_or_default())
+        .map(|(partition, end)| behind(*end, settled.get(partition).copied().unwrap_or_default()))
         .sum();
-    let outcome_sink =
-        settled.iter().map(|(partition, next)| next - loaded("outcomes", &topics.credits, *partition)).sum();
+    let outcome_sink = settled
+        .iter()
+        .map(|(partition, next)| behind(*next, loaded("outcomes", &topics.credits, *partition)))
+        .sum();
     Ok(Backlog { spool, attribution, settlement, event_sink, outcome_sink })
 }
 
@@ -87,7 +97,7 @@ async fn attribution(settings: &Settings) -> anyhow::Result<(i64, Ends)> {
         let reported: HashMap<i32, Option<i64>> =
             progress.reported(&topic, &partitions)?.into_iter().collect();
         let position = |partition| reported.get(&partition).copied().flatten().unwrap_or_default();
-        let behind = ends.iter().map(|(partition, end)| end - position(*partition)).sum();
+        let behind = ends.iter().map(|(partition, end)| behind(*end, position(*partition))).sum();
         Ok((behind, ends))
     };
     tokio::task::spawn_blocking(ask).await.context("asking Kafka panicked")?
