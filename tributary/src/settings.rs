@@ -52,6 +52,10 @@ pub(crate) struct Settings {
     #[arg(long, global = true, env = "TRIBUTARY_TOPIC_PREFIX", default_value = "", value_name = "TEXT")]
     pub(crate) topic_prefix: String,
 
+    /// Beginning of the consumer groups' names; services of one group share the work
+    #[arg(long, global = true, env = "TRIBUTARY_GROUP", default_value = "tributary", value_name = "TEXT")]
+    pub(crate) group: String,
+
     /// Partitions of a topic that has to be made; fixed for its life
     #[arg(long, global = true, env = "TRIBUTARY_PARTITIONS", default_value_t = 4, value_name = "N")]
     pub(crate) partitions: i32,
@@ -322,7 +326,7 @@ impl Settings {
 
     /// A consumer group's name; groups of different prefixes never meet.
     pub(crate) fn group(&self, service: &str) -> String {
-        format!("{}tributary-{service}", self.topic_prefix)
+        format!("{}{}-{service}", self.topic_prefix, self.group)
     }
 
     /// All of them.
