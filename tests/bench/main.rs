@@ -3,6 +3,7 @@
 //! ratios do.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints a table")]
 
+mod attribution;
 mod bare;
 mod batches;
 mod clicks;
@@ -15,9 +16,10 @@ mod table;
 use table::Table;
 
 /// What each part is called on the command line.
-const PARTS: [&str; 6] = ["clicks", "disk", "batches", "settlement", "sink", LONG];
-/// Takes minutes; only run when it is asked for.
-const LONG: &str = "soak";
+const PARTS: [&str; 8] = ["clicks", "disk", "batches", "attribution", "settlement", "sink", SOAK, VISITORS];
+/// These take minutes, and are only run when they are asked for.
+const SOAK: &str = "soak";
+const VISITORS: &str = "visitors";
 
 fn main() -> anyhow::Result<()> {
     // Cargo adds `--bench`.
@@ -31,7 +33,9 @@ fn main() -> anyhow::Result<()> {
     for argument in &arguments {
         anyhow::ensure!(PARTS.contains(&argument.as_str()), "there is no part {argument:?}; {PARTS:?}");
     }
-    let wanted = |part: &str| arguments.iter().any(|a| a == part) || arguments.is_empty() && part != LONG;
+    let wanted = |part: &str| {
+        arguments.iter().any(|a| a == part) || arguments.is_empty() && ![SOAK, VISITORS].contains(&part)
+    };
     let mut table = Table::default();
     if wanted("clicks") {
         runtime.block_on(clicks::measure(&mut table))?;
@@ -42,14 +46,20 @@ fn main() -> anyhow::Result<()> {
     if wanted("batches") {
         runtime.block_on(batches::measure(&mut table))?;
     }
+    if wanted("attribution") {
+        runtime.block_on(attribution::measure(&mut table))?;
+    }
     if wanted("settlement") {
         runtime.block_on(settlement::measure(&mut table))?;
     }
     if wanted("sink") {
         runtime.block_on(sink::measure(&mut table))?;
     }
-    if wanted(LONG) {
+    if wanted(SOAK) {
         runtime.block_on(clicks::soak(&mut table))?;
+    }
+    if wanted(VISITORS) {
+        attribution::visitors(&mut table)?;
     }
     println!("\n{table}");
     Ok(())

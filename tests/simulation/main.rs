@@ -12,9 +12,20 @@
 //!
 //! Bugs put in on purpose (`make plants`), and the first seed that caught each:
 //!
-//! | plant | first seed |
+//! | plant `attribution-…` | first seed |
 //! |---|---|
-//! | `skip-the-dedupe`: repeats are taken as new | see `tests/plants/README.md` |
+//! | `skips-the-dedupe`: a repeat is taken as new | 3 |
+//! | `uses-arrival-time`: a click counts from when it was taken in | 0 |
+//! | `drops-what-is-parked`: an action without a click is forgotten | 1 |
+//! | `window-excludes-its-boundary`: the window ends a millisecond early | 5 |
+//! | `forgets-what-was-held`: after a crash, held events are not read again | 0 |
+//! | `takes-again-what-is-done-with`: after a crash, too much is | 1 |
+//! | `takes-sales-before-clicks`: of the same moment | 7 |
+//! | `asks-no-other-visitor`: of the same user | 3 |
+//! | `pays-an-order-twice`: reported under two ids | 3 |
+//!
+//! What it found by itself: repeats that lay between held events were taken as
+//! new when the log was read again, once their ids had been forgotten.
 
 mod history;
 mod machine;

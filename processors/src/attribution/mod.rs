@@ -12,7 +12,7 @@
 //! itself, and another reading of the log finds it there.
 
 mod partitions;
-mod state;
+pub mod state;
 
 use std::path::PathBuf;
 use std::sync::Arc;

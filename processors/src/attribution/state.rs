@@ -31,13 +31,13 @@ const PLACE_KEY: &[u8] = b"place";
 const KEYSPACES: [&str; 4] = ["meta", "visitors", "waits", "rates"];
 
 /// The store of one processor.
-pub(super) struct StateStore {
+pub struct StateStore {
     database: Database,
     path: PathBuf,
 }
 
 /// The state of one partition.
-pub(super) struct PartitionState {
+pub struct PartitionState {
     database: Database,
     path: PathBuf,
     prefix: String,
@@ -48,7 +48,7 @@ pub(super) struct PartitionState {
     /// By generation.
     seen: BTreeMap<i64, Keyspace>,
     /// Where it stood when it was opened; none if nothing was ever committed.
-    pub(super) opened_at: Option<Place>,
+    pub opened_at: Option<Place>,
 }
 
 fn failed(path: &Path) -> impl Fn(fjall::Error) -> ProcessorError {
@@ -56,14 +56,21 @@ fn failed(path: &Path) -> impl Fn(fjall::Error) -> ProcessorError {
 }
 
 impl StateStore {
-    pub(super) fn open(path: &Path) -> Result<Self, ProcessorError> {
+    /// Opens the directory, or makes it.
+    ///
+    /// # Errors
+    /// When it cannot be used, or another process does.
+    pub fn open(path: &Path) -> Result<Self, ProcessorError> {
         let database = Database::builder(path).worker_threads(1).open().map_err(failed(path))?;
         Ok(Self { database, path: path.to_owned() })
     }
 
     /// The state of a partition of `topic`; empty where there is none, or where
     /// it is of another layout.
-    pub(super) fn partition(&self, topic: &str, partition: i32) -> Result<PartitionState, ProcessorError> {
+    ///
+    /// # Errors
+    /// When the disk fails, or what is on it is damaged.
+    pub fn partition(&self, topic: &str, partition: i32) -> Result<PartitionState, ProcessorError> {
         let prefix = format!("{topic}-{partition}-");
         let meta = self.keyspace(&format!("{prefix}meta"))?;
         match meta.get(LAYOUT_KEY).map_err(failed(&self.path))? {
@@ -173,7 +180,10 @@ impl Memory for PartitionState {
 impl PartitionState {
     /// Writes `changes` and the new place, all or nothing. Ids of before
     /// `oldest_generation` are forgotten.
-    pub(super) fn commit(
+    ///
+    /// # Errors
+    /// When the disk fails; nothing is changed then.
+    pub fn commit(
         &mut self,
         changes: Changes,
         place: &Place,
@@ -215,6 +225,15 @@ impl PartitionState {
             self.database.delete_keyspace(old.remove()).map_err(failed(&self.path))?;
         }
         Ok(())
+    }
+}
+
+impl PartitionState {
+    /// What its keyspaces take on disk, the journal aside.
+    #[must_use]
+    pub fn bytes_on_disk(&self) -> u64 {
+        let all = [&self.meta, &self.visitors, &self.waits, &self.rates].into_iter();
+        all.chain(self.seen.values()).map(Keyspace::disk_space).sum()
     }
 }
 

@@ -1,0 +1,237 @@
+//! Attribution, from Kafka to its credits, beside a consumer that reads and
+//! parses the same topic and remembers nothing; and its store, the larger the
+//! number of visitors in it.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use domain::attribution::memory::Changes;
+use domain::attribution::{Context, Partition, Place, Policy};
+use domain::event::{Body, Client, Event};
+use domain::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId};
+use domain::money::{Currency, Money};
+use domain::rules::Rules;
+use processors::attribution::AttributionSettings;
+use processors::attribution::state::StateStore;
+use runtime::consumer::BatchLimits;
+use runtime::producer::{ProducerSettings, Publisher};
+use runtime::progress::Progress;
+use runtime::shutdown::CancellationToken;
+use runtime::topics::{TopicSettings, Topics};
+use tests::{Stack, reader};
+use tokio::runtime::Handle;
+use uuid::Uuid;
+
+use crate::table::Table;
+
+const EVENTS: u64 = 600_000;
+const VISITORS: u64 = 100_000;
+const AT_MS: i64 = 1_790_000_000_000;
+const BATCH: BatchLimits = BatchLimits { max_messages: 5_000, max_wait: Duration::from_millis(200) };
+
+/// Of ten events seven are clicks, two are pages, one is a sale; each visitor
+/// comes again and again.
+fn event(number: u64, visitors: u64) -> Event {
+    let id = |base: u128| Uuid::from_u128(base << 64 | u128::from(number));
+    let visitor = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % visitors;
+    // A hundred thousand a second, by the events' own time.
+    let at_ms = AT_MS + i64::try_from(number / 100).expect("not that many");
+    let body = match number % 10 {
+        0..7 => Body::Click {
+            link: LinkId(Uuid::from_u128(u128::from(number % 60))),
+            campaign: CampaignId(Uuid::from_u128(u128::from(number % 4))),
+            creator: UserId(Uuid::from_u128(u128::from(number % 12))),
+            supporter: None,
+            variant: None,
+            utm: BTreeMap::new(),
+            cookieless: false,
+        },
+        7..9 => {
+            Body::Page { url: "https://shop.example/p".to_owned(), title: None, properties: BTreeMap::new() }
+        }
+        _ => Body::Sale {
+            order_id: number.to_string(),
+            value: Money { amount_minor: 4_990, currency: Currency::new("USD").expect("a currency") },
+            items: Vec::new(),
+            click: None,
+            coupon: None,
+        },
+    };
+    Event {
+        id: EventId(id(1 << 60)),
+        workspace: WorkspaceId(Uuid::from_u128(7)),
+        visitor: VisitorKey((u128::from(visitor) * 0x1_0000_0001).to_le_bytes()),
+        user: None,
+        at_ms,
+        received_at_ms: at_ms,
+        payload_hash: format!("{number:064x}"),
+        body,
+        client: Client {
+            network: Some(format!("203.0.{}.0", number % 250)),
+            user_agent: Some(
+                "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".to_owned(),
+            ),
+            country: Some("DE".to_owned()),
+            ..Client::default()
+        },
+        bot: None,
+    }
+}
+
+pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
+    println!("attribution: {EVENTS} events of {VISITORS} visitors …");
+    let stack = Stack::start_with(&["--engines-only", "--kafka-in-memory"])?;
+    let topics = Topics::new("bench-");
+    publish(&stack, &topics).await?;
+    let parsed = parse(&stack, topics.events.clone()).await?;
+    let attributed = attribute(&stack, &topics, "bench-attribution").await?;
+    // All was emitted, as Postgres knows, and the disk is another one.
+    let rebuilt = attribute(&stack, &topics, "bench-rebuild").await?;
+    table.limit("reading and parsing the topic, and nothing else", parsed, "one consumer, four partitions");
+    table.figure(
+        "attribution: events from Kafka to their credits",
+        attributed,
+        parsed,
+        "7 clicks, 2 pages, 1 sale of 10",
+    );
+    table.figure("attribution: building lost state anew", rebuilt, parsed, "nothing is emitted");
+    Ok(())
+}
+
+async fn publish(stack: &Stack, topics: &Topics) -> anyhow::Result<()> {
+    let settings = TopicSettings { partitions: 4, replication: 1, retention: Duration::from_secs(86_400) };
+    runtime::topics::ensure(&stack.brokers(), topics, settings).await?;
+    let publisher = Publisher::new(&stack.brokers(), ProducerSettings::default())?;
+    let mut pending = Vec::new();
+    for number in 0..EVENTS {
+        let event = event(number, VISITORS);
+        let key = event.visitor.to_string();
+        pending.push(publisher.send(&topics.events, key.as_bytes(), &serde_json::to_vec(&event)?)?);
+        if pending.len() == 20_000 || number + 1 == EVENTS {
+            for delivery in pending.drain(..) {
+                delivery.acknowledged().await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Events a second that a consumer gets, parses and drops.
+async fn parse(stack: &Stack, topic: String) -> anyhow::Result<f64> {
+    let consumer = reader(&stack.brokers(), &topic)?;
+    let parsing = tokio::task::spawn_blocking(move || {
+        let (mut count, mut first, mut sum) = (0, None, 0);
+        while count < EVENTS {
+            for batch in consumer.poll(Duration::from_millis(100), BATCH)? {
+                for message in &batch.messages {
+                    sum += serde_json::from_slice::<Event>(&message.payload)?.at_ms;
+                }
+                count += batch.messages.len() as u64;
+                first.get_or_insert((Instant::now(), count));
+            }
+        }
+        ensure!(sum > 0, "all were parsed");
+        let (since, before) = first.expect("there were messages");
+        anyhow::Ok((EVENTS - before) as f64 / since.elapsed().as_secs_f64())
+    });
+    parsing.await?
+}
+
+/// Events a second of attribution itself, from its first batch to its last.
+async fn attribute(stack: &Stack, topics: &Topics, group: &str) -> anyhow::Result<f64> {
+    let settings = AttributionSettings {
+        brokers: stack.brokers(),
+        group: group.to_owned(),
+        topics: topics.clone(),
+        state_dir: stack.data_dir().join(group),
+        batch: BATCH,
+        policy: Policy { lateness_ms: 1 << 45, ..Policy::default() },
+    };
+    let (pool, stop, handle) = (stack.pool().await?, CancellationToken::new(), Handle::current());
+    store::migrate::migrate(&store::connect(&stack.database_url("tributary", "tributary"), 1).await?).await?;
+    let publisher = Publisher::new(&stack.brokers(), ProducerSettings::default())?;
+    let stopped = stop.clone();
+    let working = tokio::task::spawn_blocking(move || {
+        processors::attribution::run(settings, pool, publisher, handle, stopped)
+    });
+    let (brokers, topic, group) = (stack.brokers(), topics.events.clone(), group.to_owned());
+    let watching = tokio::task::spawn_blocking(move || {
+        let progress = Progress::new(&brokers, &group)?;
+        let mut first: Option<(Instant, i64)> = None;
+        let all = i64::try_from(EVENTS)?;
+        for _ in 0..6_000 {
+            std::thread::sleep(Duration::from_millis(20));
+            let reported = progress.reported(&topic, &[0, 1, 2, 3])?;
+            let done: i64 = reported.into_iter().filter_map(|(_, position)| position).sum();
+            match first {
+                None if done > 0 => first = Some((Instant::now(), done)),
+                Some((since, before)) if done >= all => {
+                    return anyhow::Ok((done - before) as f64 / since.elapsed().as_secs_f64());
+                }
+                _ => {}
+            }
+        }
+        anyhow::bail!("attribution does not come to its end")
+    });
+    let rate = watching.await?;
+    stop.cancel();
+    working.await??;
+    rate
+}
+
+/// The store with ever more visitors in it.
+pub(crate) fn visitors(table: &mut Table) -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let store = StateStore::open(dir.path())?;
+    let mut state = store.partition("bench", 0)?;
+    let mut fold = Partition::new(&Place::default());
+    let (rules, policy) = (Rules::new([], i64::MAX), Policy { hold_ms: 0, ..Policy::default() });
+    let (mut offset, mut at_first) = (0, None);
+    for visitors in [100_000, 1_000_000, 10_000_000] {
+        println!("attribution's store: {visitors} visitors …");
+        // Each comes once, then a sample of all of them again.
+        for (count, of_all) in [(visitors - offset, false), (200_000, true)] {
+            let started = Instant::now();
+            for first in (0..count).step_by(BATCH.max_messages) {
+                let (mut changes, mut emitted) = (Changes::default(), Vec::new());
+                let batch = first..(first + BATCH.max_messages as u64).min(count);
+                for place in batch {
+                    let mut event = event((offset + place) * 10, visitors);
+                    let visitor = if of_all { place * 7_919 % visitors } else { offset + place };
+                    event.visitor = VisitorKey(mixed(visitor).to_le_bytes());
+                    event.id = EventId(Uuid::from_u128(mixed(offset + place + (u64::from(of_all) << 40))));
+                    let mut context = Context {
+                        memory: &state,
+                        changes: &mut changes,
+                        rules: &rules,
+                        policy: &policy,
+                        emitted: &mut emitted,
+                    };
+                    fold.apply(i64::try_from(offset + place)?, event, &mut context)?;
+                }
+                state.commit(changes, &fold.place(i64::try_from(offset)?), 0)?;
+            }
+            if of_all {
+                let rate = count as f64 / started.elapsed().as_secs_f64();
+                let bytes = state.bytes_on_disk() / visitors;
+                let what = format!("attribution's store: clicks with {visitors} visitors in it");
+                let note = format!("{bytes} bytes a visitor on disk, ids of events included");
+                match at_first {
+                    None => table.limit(&what, rate, note),
+                    Some(limit) => table.figure(&what, rate, limit, note),
+                }
+                at_first.get_or_insert(rate);
+            } else {
+                offset += count;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Spreads numbers over all keys, as hashes are.
+fn mixed(number: u64) -> u128 {
+    let spread = |salt: u64| (number ^ salt).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    u128::from(spread(1).wrapping_mul(0xbf58_476d_1ce4_e5b9)) << 64 | u128::from(spread(2))
+}
