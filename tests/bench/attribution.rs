@@ -152,7 +152,7 @@ async fn attribute(stack: &Stack, topics: &Topics, group: &str) -> anyhow::Resul
     store::migrate::migrate(&store::connect(&stack.database_url("tributary", "tributary"), 1).await?).await?;
     let publisher = Publisher::new(&stack.brokers(), ProducerSettings::default())?;
     let stopped = stop.clone();
-    let working = tokio::task::spawn_blocking(move || {
+    let mut working = tokio::task::spawn_blocking(move || {
         processors::attribution::run(settings, pool, publisher, handle, stopped)
     });
     let (brokers, topic, group) = (stack.brokers(), topics.events.clone(), group.to_owned());
@@ -174,10 +174,14 @@ async fn attribute(stack: &Stack, topics: &Topics, group: &str) -> anyhow::Resul
         }
         anyhow::bail!("attribution does not come to its end")
     });
-    let rate = watching.await?;
-    stop.cancel();
-    working.await??;
-    rate
+    tokio::select! {
+        ended = &mut working => anyhow::bail!("attribution ended early: {:?}", ended?),
+        rate = watching => {
+            stop.cancel();
+            working.await??;
+            rate?
+        }
+    }
 }
 
 /// The store with ever more visitors in it.

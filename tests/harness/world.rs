@@ -98,9 +98,18 @@ impl World {
         payout_minor: i64,
         budget_minor: i64,
     ) -> anyhow::Result<Campaign> {
+        self.campaign_with(objective, budget_minor, &json!({ "payout_minor": payout_minor })).await
+    }
+
+    /// As [`World::campaign`], with all of its terms.
+    pub async fn campaign_with(
+        &self,
+        objective: &str,
+        budget_minor: i64,
+        terms: &Value,
+    ) -> anyhow::Result<Campaign> {
         let campaign = json!({
-            "business_id": self.business, "title": objective, "objective": objective,
-            "terms": { "payout_minor": payout_minor },
+            "business_id": self.business, "title": objective, "objective": objective, "terms": terms,
         });
         let campaign = id(&self.control("/v1/campaigns", &campaign).await?)?;
         if budget_minor > 0 {
@@ -178,8 +187,13 @@ impl World {
 
     /// A person follows a link.
     pub async fn click(&self, code: &str, visitor: &str) -> anyhow::Result<Clicked> {
+        self.click_as(BROWSER, code, visitor).await
+    }
+
+    /// Whoever has this user agent follows a link.
+    pub async fn click_as(&self, agent: &str, code: &str, visitor: &str) -> anyhow::Result<Clicked> {
         let cookie = format!("tvid={visitor}");
-        let headers = [("user-agent", BROWSER), ("cookie", cookie.as_str())];
+        let headers = [("user-agent", agent), ("cookie", cookie.as_str())];
         let answer = self.http.get(&format!("{}/{code}", self.collector), &headers).await?;
         ensure!(answer.status == 302, "{code}: {} {}", answer.status, answer.text());
         let location = answer.header("location");

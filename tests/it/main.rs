@@ -12,6 +12,7 @@ mod clients;
 mod crash;
 mod engines;
 mod errors;
+mod explain;
 mod flow;
 mod intake;
 mod killed;

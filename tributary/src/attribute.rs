@@ -1,14 +1,22 @@
 //! `tributary attribute`: what each channel would have got by a model.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use models::journeys::read;
+use domain::money::Currency;
+use domain::timestamp::read_rfc3339;
+use models::journeys::{Journeys, read};
 use models::{Model, Share, Sharing, compare};
+use runtime::clock::now_ms;
 use serde_json::json;
+
+use crate::settings::Settings;
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 #[derive(Args)]
 pub(crate) struct AttributeArgs {
@@ -19,8 +27,28 @@ pub(crate) struct AttributeArgs {
     /// CSV of paths (`path;total_conversions;total_conversion_value;total_null`, with ` > ` between
     /// channels) or of timed touches (`journey_id,channel,touch_ts,conversion_ts,conversion_value`);
     /// - reads from standard input
-    #[arg(long, value_name = "FILE")]
-    input: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "workspace", conflicts_with = "workspace")]
+    input: Option<PathBuf>,
+
+    /// Instead of a file, the events of this workspace in ClickHouse, by id or slug
+    #[arg(long, value_name = "ID|SLUG", requires = "from")]
+    workspace: Option<String>,
+
+    /// Conversions from here on, in RFC 3339 or as a day (UTC)
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    from: Option<i64>,
+
+    /// Conversions before here; now, if not said
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    to: Option<i64>,
+
+    /// What a channel is
+    #[arg(long, value_name = "BY", default_value = "channel")]
+    by: By,
+
+    /// A click counts this long
+    #[arg(long, default_value_t = 30, value_name = "DAYS")]
+    window_days: u16,
 
     /// Of time decay: a touch this much older counts half
     #[arg(long, default_value_t = 7.0, value_name = "DAYS")]
@@ -29,6 +57,16 @@ pub(crate) struct AttributeArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum By {
+    /// A campaign
+    Campaign,
+    /// A creator
+    Creator,
+    /// The link's utm_source, else the site that the click came from, else direct
+    Channel,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -49,12 +87,19 @@ enum ModelArg {
     Shapley,
 }
 
-pub(crate) fn run(args: &AttributeArgs) -> anyhow::Result<()> {
-    let file: Box<dyn Read> = match args.input.as_os_str() == "-" {
-        true => Box::new(std::io::stdin()),
-        false => Box::new(File::open(&args.input).with_context(|| args.input.display().to_string())?),
+/// A moment on the command line, in milliseconds since 1970.
+fn moment(text: &str) -> Result<i64, String> {
+    read_rfc3339(text)
+        .or_else(|| read_rfc3339(&format!("{text}T00:00:00Z")))
+        .ok_or_else(|| "write 2026-01-31 or 2026-01-31T12:00:00Z".to_owned())
+}
+
+pub(crate) async fn run(settings: &Settings, args: &AttributeArgs) -> anyhow::Result<()> {
+    let journeys = match (&args.input, &args.workspace) {
+        (_, Some(workspace)) => collected(settings, args, workspace).await?,
+        (Some(path), None) => from_file(path)?,
+        (None, None) => anyhow::bail!("give --input or --workspace"),
     };
-    let journeys = read(file).with_context(|| args.input.display().to_string())?;
     let shares = compare(&journeys, args.model())?;
     if args.json {
         let share = |Share { channel, conversions, value }: &Share| json!({ "channel": channel, "conversions": conversions, "value": value });
@@ -68,6 +113,59 @@ pub(crate) fn run(args: &AttributeArgs) -> anyhow::Result<()> {
         say!("{channel:<width$}  {conversions:>14.2}  {value:>16.2}");
     }
     Ok(())
+}
+
+fn from_file(path: &Path) -> anyhow::Result<Journeys> {
+    let file: Box<dyn Read> = match path.as_os_str() == "-" {
+        true => Box::new(std::io::stdin()),
+        false => Box::new(File::open(path).with_context(|| path.display().to_string())?),
+    };
+    read(file).with_context(|| path.display().to_string())
+}
+
+/// The journeys of a workspace's visitors, out of ClickHouse. Values are in the
+/// major unit of the workspace's currency.
+async fn collected(settings: &Settings, args: &AttributeArgs, workspace: &str) -> anyhow::Result<Journeys> {
+    let pool = store::connect(&settings.database_url, 1).await?;
+    let found = store::control::find_workspace(&pool, workspace).await?;
+    let workspace = found.with_context(|| format!("there is no workspace {workspace:?}"))?;
+    let exponent = Currency::new(&workspace.currency)?.exponent().unwrap_or_default();
+    let by = match args.by {
+        By::Campaign => "campaign",
+        By::Creator => "creator",
+        By::Channel => "channel",
+    };
+    let clickhouse = sinks::client(&settings.clickhouse_url, &settings.clickhouse_database);
+    let mut lines = clickhouse
+        .query(include_str!("../queries/journeys.sql"))
+        .param("workspace", workspace.id.to_string())
+        .param("currency", &workspace.currency)
+        .param("minor_per_major", 10_u32.pow(exponent.into()))
+        .param("by", by)
+        .param("from_ms", args.from.unwrap_or_default())
+        .param("to_ms", args.to.unwrap_or_else(now_ms))
+        .param("window_ms", i64::from(args.window_days) * DAY_MS)
+        .fetch_bytes("CSVWithNames")?;
+    let lines = lines.collect().await.context("ClickHouse")?;
+    let mut journeys = read(&lines[..]).context("ClickHouse's answer")?;
+    let names: HashMap<String, String> = match args.by {
+        By::Channel => HashMap::new(),
+        By::Campaign => {
+            let campaigns = store::campaigns::list(&pool, workspace.id, None).await?;
+            campaigns.into_iter().map(|c| (c.id.to_string(), c.title)).collect()
+        }
+        By::Creator => {
+            let creators = store::control::list_creators(&pool, workspace.id).await?;
+            creators.into_iter().map(|c| (c.id.to_string(), c.display_name)).collect()
+        }
+    };
+    for channel in &mut journeys.channels {
+        if let Some(name) = names.get(channel) {
+            // Two may have the same name.
+            *channel = format!("{name} ({channel})");
+        }
+    }
+    Ok(journeys)
 }
 
 impl AttributeArgs {

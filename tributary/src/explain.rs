@@ -49,14 +49,27 @@ pub(crate) fn print(answer: &Value) {
         say!("  decision  {}", decision(leg));
         let attribution = &leg["attribution"];
         let at_ms = leg["at_ms"].as_i64().unwrap_or_default();
+        let total: f64 = list(&attribution["touches"]).iter().filter_map(|t| t["weight"].as_f64()).sum();
         for touch in list(&attribution["touches"]) {
             let before_ms = at_ms.saturating_sub(touch["at_ms"].as_i64().unwrap_or_default());
+            let share = touch["weight"].as_f64().unwrap_or_default() / total;
             let credited = match (touch["chosen"] == true, text(&attribution["matched_by"])) {
-                (true, "click_token") => "  ← credited: the order brought its token",
-                (true, _) => "  ← credited: the last in the window",
-                _ => "",
+                (true, _) if share < 1.0 => {
+                    format!("  ← credited: {:.1} % by {}", share * 100.0, text(&attribution["model"]))
+                }
+                (true, "click_token") => "  ← credited: the order brought its token".to_owned(),
+                (true, "user") => "  ← credited: the same user's, with another browser".to_owned(),
+                (true, _) if total > 0.0 => "  ← credited: the last in the window".to_owned(),
+                (true, _) => "  ← the one that counts".to_owned(),
+                _ => String::new(),
             };
             say!("  touch     click {} {} before{credited}", text(&touch["click"]), duration(before_ms));
+        }
+        if attribution["matched_by"] == "coupon" {
+            say!("  coupon    names campaign and creator, without a click");
+        }
+        if let Some(waited_ms) = attribution["waited_ms"].as_i64() {
+            say!("  waited    {} for its click", duration(waited_ms));
         }
         for entry in list(&leg["entries"]) {
             let (kind, minor) = (text(&entry["account_kind"]), entry["amount_minor"].as_i64());

@@ -177,7 +177,7 @@ async fn dispatch(settings: Settings, command: Command) -> anyhow::Result<ExitCo
         Command::Reconcile(args) => return reconcile::run(&settings, &args).await,
         Command::Status(args) => return status::run(&settings, &args).await,
         Command::Explain(args) => explain::run(&settings, &args).await?,
-        Command::Attribute(args) => attribute::run(&args)?,
+        Command::Attribute(args) => attribute::run(&settings, &args).await?,
         Command::Ledger(command) => return ledger::run(&settings, command).await,
         Command::Ingest => {
             let stop = begin_service();

@@ -1,0 +1,137 @@
+//! Why an action earned what it did: each answer, as people and programs see
+//! it, against a file beside this one. `UPDATE_SNAPSHOTS=1` writes them anew.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tests::{Stack, World, repository};
+use uuid::Uuid;
+
+/// Gives ids names and times a form that is the same in every run.
+fn plain(value: &mut Value, names: &mut HashMap<String, String>) {
+    match value {
+        Value::Object(fields) => {
+            for (field, value) in fields {
+                match field.as_str() {
+                    "at_ms" | "waited_ms" | "batch_id" if value.is_number() => *value = json!("a number"),
+                    _ => plain(value, names),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| plain(item, names)),
+        Value::String(text) if Uuid::parse_str(text).is_ok() => {
+            let next = names.len() + 1;
+            *text = names.entry(text.clone()).or_insert_with(|| format!("id-{next}")).clone();
+        }
+        _ => {}
+    }
+}
+
+/// Lengths of time are no two runs' the same.
+fn without_times(line: &str) -> String {
+    let mut words: Vec<&str> = Vec::new();
+    for word in line.split(' ') {
+        match words.last() {
+            Some(last) if ["s", "min", "h"].contains(&word) && last.parse::<f64>().is_ok() => {
+                words.pop();
+                words.push("a-while");
+            }
+            _ => words.push(word),
+        }
+    }
+    words.join(" ")
+}
+
+/// What is explained of `id`, in both forms.
+async fn explained(stack: &Stack, world: &World, id: &str) -> anyhow::Result<String> {
+    let mut answer = world.report(&format!("/v1/conversions/{id}/explain")).await?;
+    let mut names = HashMap::from([(id.to_owned(), "the-action".to_owned())]);
+    plain(&mut answer, &mut names);
+    let said = stack.run(&["explain", id, "--workspace", &world.slug])?;
+    let mut said = String::from_utf8(said.stdout)?;
+    for (id, name) in &names {
+        said = said.replace(id, name);
+    }
+    let lines: Vec<String> = said.lines().map(without_times).collect();
+    Ok(format!("{}\n\n{}\n", lines.join("\n"), serde_json::to_string_pretty(&answer)?))
+}
+
+fn check(case: &str, said: &str) -> anyhow::Result<()> {
+    let path: PathBuf = repository().join("tests/it/explained").join(format!("{case}.txt"));
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        std::fs::create_dir_all(path.parent().expect("a directory"))?;
+        std::fs::write(&path, said)?;
+    }
+    let expected = std::fs::read_to_string(&path)?;
+    assert_eq!(said, expected, "{case}: if this is as it should be, run with UPDATE_SNAPSHOTS=1");
+    Ok(())
+}
+
+fn order(number: &str, extra: &Value) -> Value {
+    let mut order = json!({ "order_id": number, "value": { "amount_minor": 9_900, "currency": "USD" } });
+    let fields = order.as_object_mut().expect("an object");
+    fields.extend(extra.as_object().expect("an object").clone());
+    order
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_decision_is_explained() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let world = World::create(&stack, "explained").await?;
+    let clicks = world.campaign("click", 5, 1_000).await?;
+    let sales = world.campaign("sale", 600, 100_000).await?;
+    let poor = world.campaign("sale", 600, 500).await?;
+    let linear = world
+        .campaign_with("sale", 100_000, &json!({ "payout_minor": 100, "model": { "name": "linear" } }))
+        .await?;
+    let brief =
+        world.campaign_with("sale", 100_000, &json!({ "payout_minor": 100, "window_days": 0 })).await?;
+    let coupon = json!({ "code": "ada10", "campaign_id": sales.id, "creator_id": world.creator });
+    world.control("/v1/coupons", &coupon).await?;
+
+    let click = world.click(&sales.code, "credited").await?;
+    let credited = world.accepted("/v1/sales", &order("A-1", &json!({ "tcid": click.token }))).await?;
+    world.click(&clicks.code, "twice").await?;
+    let duplicate = world.click(&clicks.code, "twice").await?.id;
+    let robot = world.click_as("curl/8.0", &clicks.code, "robot").await?.id;
+    let early = world.click(&brief.code, "expired").await?;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let expired = world.accepted("/v1/sales", &order("A-2", &json!({ "tcid": early.token }))).await?;
+    let click = world.click(&poor.code, "poor").await?;
+    let budget = world.accepted("/v1/sales", &order("A-3", &json!({ "tcid": click.token }))).await?;
+    for _ in 0..3 {
+        world.click(&linear.code, "linear").await?;
+    }
+    let shared = world.accepted("/v1/sales", &order("A-4", &json!({ "visitor_id": "linear" }))).await?;
+    let again = json!({ "id": "another", "tcid": click.token });
+    let reported = world.accepted("/v1/sales", &order("A-3", &again)).await?;
+    // A sale that knows its user alone, whose browser is named only later.
+    world.click(&sales.code, "browser").await?;
+    let waited = world.accepted("/v1/sales", &order("A-5", &json!({ "user_id": "anna" }))).await?;
+    // Longer than it is held: it is parked by then.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let identify = json!({ "type": "identify", "visitor_id": "browser", "user_id": "anna" });
+    world.accepted("/v1/events", &identify).await?;
+    // A coupon counts from four seconds after it was made.
+    tokio::time::sleep(Duration::from_millis(3_000)).await;
+    let couponed = json!({ "visitor_id": "a stranger", "coupon": " Ada10 " });
+    let couponed = world.accepted("/v1/sales", &order("A-6", &couponed)).await?;
+    stack.settle()?;
+
+    for (case, id) in [
+        ("credited", credited),
+        ("duplicate", duplicate),
+        ("robot", robot),
+        ("window-expired", expired),
+        ("budget-exhausted", budget),
+        ("shared", shared),
+        ("reported-again", reported),
+        ("parked-then-matched", waited),
+        ("coupon", couponed),
+    ] {
+        check(case, &explained(&stack, &world, &id.to_string()).await?)?;
+    }
+    stack.reconcile()
+}
