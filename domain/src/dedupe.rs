@@ -19,7 +19,7 @@ pub enum Arrival {
 
 /// Compares an event's payload hash with the one remembered under its id.
 #[must_use]
-pub fn arrival(remembered: Option<&str>, payload_hash: &str) -> Arrival {
+pub fn arrival<T: PartialEq>(remembered: Option<T>, payload_hash: T) -> Arrival {
     match remembered {
         None => Arrival::First,
         Some(hash) if hash == payload_hash => Arrival::Repeat,

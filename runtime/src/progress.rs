@@ -70,7 +70,8 @@ impl Progress {
         since_ms: i64,
     ) -> Result<Option<i64>, KafkaError> {
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, Offset::Offset(since_ms.max(0))).map_err(self.failed())?;
+        list.add_partition_offset(topic, partition, Offset::Offset(since_ms.max(0)))
+            .map_err(self.failed())?;
         let found = self.client.offsets_for_times(list, TIMEOUT).map_err(self.failed())?;
         Ok(found.elements().first().and_then(|element| match element.offset() {
             Offset::Offset(offset) => Some(offset),

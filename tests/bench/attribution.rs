@@ -214,7 +214,7 @@ pub(crate) fn visitors(table: &mut Table) -> anyhow::Result<()> {
                     };
                     fold.apply(i64::try_from(offset + place)?, event, &mut context)?;
                 }
-                state.commit(changes, &fold.place(i64::try_from(offset)?), 0)?;
+                state.commit(&changes, &fold.place(i64::try_from(offset)?), 0)?;
             }
             if of_all {
                 let rate = count as f64 / started.elapsed().as_secs_f64();

@@ -15,6 +15,10 @@ mod table;
 
 use table::Table;
 
+/// As in the program, whose parts run in this process too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What each part is called on the command line.
 const PARTS: [&str; 8] = ["clicks", "disk", "batches", "attribution", "settlement", "sink", SOAK, VISITORS];
 /// These take minutes, and are only run when they are asked for.

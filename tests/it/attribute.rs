@@ -98,7 +98,10 @@ async fn what_was_collected_is_shared_out() -> anyhow::Result<()> {
         shares(&["--model", "last", "--by", "campaign"])?,
         format!("sale ({}) 1.00 10.00, sale ({}) 1.00 90.00", one.id, two.id)
     );
-    assert_eq!(shares(&["--model", "markov", "--by", "creator"])?, format!("ada ({}) 2.00 100.00", world.creator));
+    assert_eq!(
+        shares(&["--model", "markov", "--by", "creator"])?,
+        format!("ada ({}) 2.00 100.00", world.creator)
+    );
     // Nothing happened before today.
     assert_eq!(shares(&["--model", "linear", "--to", "2020-01-02"])?, "");
     Ok(())

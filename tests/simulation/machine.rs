@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
+use std::sync::Arc;
 
-use domain::attribution::memory::{Changes, Due, Memory, Rate, RateKey, VisitorState};
+use domain::attribution::memory::{Changes, Due, Memory, Note, Rate, RateKey, VisitorState};
 use domain::attribution::{Context, Emitted, Partition, Place};
 use domain::command::Credit;
 use domain::event::Event;
@@ -19,8 +20,8 @@ const MACHINES: usize = 2;
 #[derive(Clone, Default)]
 struct Disk {
     place: Place,
-    visitors: HashMap<VisitorKey, VisitorState>,
-    seen: HashMap<(i64, Uuid), String>,
+    visitors: HashMap<VisitorKey, Arc<VisitorState>>,
+    seen: HashMap<(i64, Uuid), Note>,
     rates: HashMap<RateKey, Rate>,
     waits: BTreeMap<(i64, VisitorKey), ()>,
 }
@@ -28,12 +29,12 @@ struct Disk {
 impl Memory for Disk {
     type Error = Infallible;
 
-    fn visitor(&self, key: VisitorKey) -> Result<Option<VisitorState>, Infallible> {
+    fn visitor(&self, key: VisitorKey) -> Result<Option<Arc<VisitorState>>, Infallible> {
         Ok(self.visitors.get(&key).cloned())
     }
 
-    fn seen(&self, generation: i64, id: Uuid) -> Result<Option<String>, Infallible> {
-        Ok(self.seen.get(&(generation, id)).cloned())
+    fn seen(&self, generation: i64, id: Uuid) -> Result<Option<Note>, Infallible> {
+        Ok(self.seen.get(&(generation, id)).copied())
     }
 
     fn rate(&self, key: &RateKey) -> Result<Option<Rate>, Infallible> {
@@ -74,6 +75,8 @@ impl Disk {
 struct Live {
     fold: Partition,
     next: usize,
+    /// What was applied and emitted, and is not on disk yet.
+    changes: Changes,
 }
 
 /// All machines, Kafka, and what Postgres knows of attribution.
@@ -212,16 +215,16 @@ impl Cluster {
         let disk = &mut self.disks[partition][self.owners[partition]];
         let live = self.live[partition].get_or_insert_with(|| {
             let next = usize::try_from(disk.place.resume_offset()).expect("not below 0");
-            Live { fold: Partition::new(&disk.place), next }
+            Live { fold: Partition::new(&disk.place), next, changes: Changes::default() }
         });
         let log = &self.logs[partition];
         let until = (live.next + count).min(log.len());
-        let (mut changes, mut emitted) = (Changes::default(), Vec::new());
+        let mut emitted = Vec::new();
         for (offset, event) in log.iter().enumerate().take(until).skip(live.next) {
             let mut now = Vec::new();
             let mut context = Context {
                 memory: disk,
-                changes: &mut changes,
+                changes: &mut live.changes,
                 rules: &history.rules,
                 policy: &history.policy,
                 emitted: &mut now,
@@ -249,13 +252,14 @@ impl Cluster {
                 }
             }
         }
-        if matches!(crash, Crash::No | Crash::AfterCommit) {
+        let live = self.live[partition].as_mut().expect("just at work");
+        live.next = until;
+        // Commits come now and then.
+        if crash == Crash::AfterCommit || (crash == Crash::No && count.is_multiple_of(2)) {
             let disk = &mut self.disks[partition][self.owners[partition]];
-            let live = self.live[partition].as_mut().expect("just at work");
             let place = live.fold.place(i64::try_from(until).expect("short logs"));
             let oldest_generation = history.policy.oldest_generation(place.clock_ms);
-            disk.commit(changes, place, oldest_generation);
-            live.next = until;
+            disk.commit(std::mem::take(&mut live.changes), place, oldest_generation);
         }
         if crash != Crash::No {
             self.crashes += 1;

@@ -24,7 +24,7 @@ impl<M: Memory> Work<'_, M> {
     /// Takes an action that was not seen before.
     pub(super) fn first_seen(&mut self, action: Action) -> Result<(), M::Error> {
         if let Some(transaction) = action.transaction {
-            let event = action.event.to_string();
+            let event = *action.event.0.as_bytes();
             match self.view.seen(transaction)? {
                 Some(first) if first != event => {
                     let decision = Decision::Nonpayable { reason: Reason::DuplicateTransaction };
@@ -47,7 +47,7 @@ impl<M: Memory> Work<'_, M> {
         }
         match next_stop(key, &action, &state) {
             Some((next, sought)) => self.hand_on(Action { sought, ..action }, next),
-            None => self.by_coupon_or_park(key, action, state),
+            None => self.by_coupon_or_park(key, action)?,
         }
         Ok(())
     }
@@ -119,13 +119,14 @@ impl<M: Memory> Work<'_, M> {
         self.emitted.push(Emitted::Event(Event::internal(id, workspace, key, at_ms, payload_hash, body)));
     }
 
-    fn by_coupon_or_park(&mut self, key: VisitorKey, action: Action, mut state: VisitorState) {
+    fn by_coupon_or_park(&mut self, key: VisitorKey, action: Action) -> Result<(), M::Error> {
         if let Some(coupon) = coupon_of(&action, self.rules) {
             let (decision, basis) = by_coupon(&action, coupon, self.rules);
             let (campaign, creator) = (Some(coupon.campaign), Some(coupon.creator));
             self.emit(Credit { campaign, creator, ..credit_of(&action, decision, basis) });
-            return;
+            return Ok(());
         }
+        let mut state = self.view.take_visitor(key)?;
         if state.parked.len() >= MAX_PARKED {
             let oldest = state.parked.remove(0);
             self.no_touch(&oldest);
@@ -135,6 +136,7 @@ impl<M: Memory> Work<'_, M> {
         state.parked.push(Parked { action, since_ms, until_ms });
         self.view.set_wait(until_ms, key);
         self.view.set_visitor(key, state);
+        Ok(())
     }
 }
 

@@ -30,16 +30,28 @@ pub(super) fn touch_of(event: &Event) -> Option<Touch> {
 impl<M: Memory> Work<'_, M> {
     pub(super) fn click(&mut self, event: &Event) -> Result<(), M::Error> {
         let Some(touch) = touch_of(event) else { return Ok(()) };
-        let state = self.view.visitor(event.visitor)?;
         let blocked = if event.bot.is_some() {
             Some(Reason::Bot)
         } else if self.is_flood(event, &touch)? {
             Some(Reason::Flood)
-        } else if is_duplicate(event, &touch, &state.touches) {
-            Some(Reason::DuplicateClick)
         } else {
             None
         };
+        // Robots' clicks and floods earn nothing later either. A duplicate is
+        // kept: it may be the click whose token comes back.
+        if blocked.is_some() {
+            self.pay_click(event, &touch, blocked);
+            return Ok(());
+        }
+        let state = self.view.take_visitor(event.visitor)?;
+        let is_duplicate = is_duplicate(event, &touch, &state.touches);
+        self.pay_click(event, &touch, is_duplicate.then_some(Reason::DuplicateClick));
+        self.touch(event, touch, state);
+        Ok(())
+    }
+
+    /// Decides on a click whose campaign pays for clicks.
+    fn pay_click(&mut self, event: &Event, touch: &Touch, blocked: Option<Reason>) {
         if let Some(campaign) = self.rules.campaign(touch.campaign).filter(|campaign| pays_clicks(campaign)) {
             let decision = match blocked {
                 Some(reason) => Decision::Nonpayable { reason },
@@ -47,14 +59,8 @@ impl<M: Memory> Work<'_, M> {
             };
             let terms_version = campaign.terms_at(event.at_ms).map(|terms| terms.version);
             let basis = Basis { terms_version, ..Basis::none() };
-            self.emit(credited(&touch, credit_of(&Action::of_click(event), decision, basis)));
+            self.emit(credited(touch, credit_of(&Action::of_click(event), decision, basis)));
         }
-        // Robots' clicks and floods earn nothing later either. A duplicate is
-        // kept: it may be the click whose token comes back.
-        if matches!(blocked, Some(Reason::Bot | Reason::Flood)) {
-            return Ok(());
-        }
-        self.touch(event, touch, state)
     }
 
     /// Counts a person's click; whether there were too many in its minute. A
@@ -74,7 +80,7 @@ impl<M: Memory> Work<'_, M> {
     }
 
     /// Remembers a click, and decides what has waited for it.
-    fn touch(&mut self, event: &Event, touch: Touch, mut state: VisitorState) -> Result<(), M::Error> {
+    fn touch(&mut self, event: &Event, touch: Touch, mut state: VisitorState) {
         let (click, at_ms) = (touch.click, touch.at_ms);
         state.touch(touch);
         for parked in std::mem::take(&mut state.parked) {
@@ -85,7 +91,6 @@ impl<M: Memory> Work<'_, M> {
             }
         }
         self.view.set_visitor(event.visitor, state);
-        Ok(())
     }
 }
 

@@ -3,13 +3,14 @@
 //! map in the simulation.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{MAX_WINDOW_MS, Policy};
 use crate::event::Action;
-use crate::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey};
+use crate::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, hash_uuid};
 
 /// A visitor's clicks beyond this many are forgotten, oldest first.
 pub const MAX_TOUCHES: usize = 64;
@@ -104,6 +105,21 @@ pub struct Rate {
 /// Whose rate: a link, and a network as the collector writes it.
 pub type RateKey = (LinkId, String);
 
+/// What is noted under an id: of an event, half of its payload's SHA-256; of an
+/// order, the event that reported it.
+pub type Note = [u8; 16];
+
+/// The note of an event with this payload hash.
+pub(super) fn note_of(payload_hash: &str) -> Note {
+    let mut note = [0; 16];
+    let half = payload_hash.as_bytes().get(..32);
+    if half.is_none_or(|half| hex::decode_to_slice(half, &mut note).is_err()) {
+        // No SHA-256 in hex: of another make than the collector's.
+        note = *hash_uuid("payload", &[payload_hash.as_bytes()]).as_bytes();
+    }
+    note
+}
+
 /// Reads what was committed. Seen ids are kept by generation, so that old ones
 /// can be dropped together.
 pub trait Memory {
@@ -114,13 +130,13 @@ pub trait Memory {
     ///
     /// # Errors
     /// When it cannot be read.
-    fn visitor(&self, key: VisitorKey) -> Result<Option<VisitorState>, Self::Error>;
+    fn visitor(&self, key: VisitorKey) -> Result<Option<Arc<VisitorState>>, Self::Error>;
 
     /// What was noted under an id in a generation.
     ///
     /// # Errors
     /// When it cannot be read.
-    fn seen(&self, generation: i64, id: Uuid) -> Result<Option<String>, Self::Error>;
+    fn seen(&self, generation: i64, id: Uuid) -> Result<Option<Note>, Self::Error>;
 
     /// The rate of clicks.
     ///
@@ -145,18 +161,33 @@ pub struct Due {
     pub next_ms: Option<i64>,
 }
 
-/// What a batch changes. Read through it, then write it at once with the
-/// partition's position.
+/// What changes. Read through it, then write it at once with the partition's
+/// place.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Changes {
     /// States by key; an empty one is to be removed.
-    pub visitors: HashMap<VisitorKey, VisitorState>,
+    pub visitors: HashMap<VisitorKey, Arc<VisitorState>>,
     /// Notes by generation and id.
-    pub seen: HashMap<(i64, Uuid), String>,
+    pub seen: HashMap<(i64, Uuid), Note>,
     /// Rates of clicks.
     pub rates: HashMap<RateKey, Rate>,
     /// Ends of waits: `true` to add, `false` to remove.
     pub waits: BTreeMap<(i64, VisitorKey), bool>,
+}
+
+impl Changes {
+    /// How many entries there are to write.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let Self { visitors, seen, rates, waits } = self;
+        [visitors.len(), seen.len(), rates.len(), waits.len()].into_iter().fold(0, usize::saturating_add)
+    }
+
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// Memory with changes on top.
@@ -168,22 +199,31 @@ pub(super) struct View<'a, M> {
 }
 
 impl<M: Memory> View<'_, M> {
-    pub(super) fn visitor(&self, key: VisitorKey) -> Result<VisitorState, M::Error> {
+    pub(super) fn visitor(&self, key: VisitorKey) -> Result<Arc<VisitorState>, M::Error> {
         match self.changes.visitors.get(&key) {
-            Some(state) => Ok(state.clone()),
+            Some(state) => Ok(Arc::clone(state)),
             None => Ok(self.memory.visitor(key)?.unwrap_or_default()),
         }
     }
 
-    pub(super) fn set_visitor(&mut self, key: VisitorKey, state: VisitorState) {
-        self.changes.visitors.insert(key, state);
+    /// The state to be changed; to be put back by [`Self::set_visitor`]. What is
+    /// among the changes already is not copied.
+    pub(super) fn take_visitor(&mut self, key: VisitorKey) -> Result<VisitorState, M::Error> {
+        match self.changes.visitors.remove(&key) {
+            Some(state) => Ok(Arc::unwrap_or_clone(state)),
+            None => Ok(self.memory.visitor(key)?.map(Arc::unwrap_or_clone).unwrap_or_default()),
+        }
     }
 
-    pub(super) fn seen(&self, id: Uuid) -> Result<Option<String>, M::Error> {
+    pub(super) fn set_visitor(&mut self, key: VisitorKey, state: VisitorState) {
+        self.changes.visitors.insert(key, Arc::new(state));
+    }
+
+    pub(super) fn seen(&self, id: Uuid) -> Result<Option<Note>, M::Error> {
         let current = self.policy.generation(self.clock_ms);
         for generation in [current, self.policy.oldest_generation(self.clock_ms)] {
             if let Some(note) = self.changes.seen.get(&(generation, id)) {
-                return Ok(Some(note.clone()));
+                return Ok(Some(*note));
             }
             if let Some(note) = self.memory.seen(generation, id)? {
                 return Ok(Some(note));
@@ -192,7 +232,7 @@ impl<M: Memory> View<'_, M> {
         Ok(None)
     }
 
-    pub(super) fn set_seen(&mut self, id: Uuid, note: String) {
+    pub(super) fn set_seen(&mut self, id: Uuid, note: Note) {
         self.changes.seen.insert((self.policy.generation(self.clock_ms), id), note);
     }
 

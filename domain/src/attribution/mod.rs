@@ -30,7 +30,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use self::memory::{Changes, Memory, Parked, Touch, View, VisitorState};
+use self::memory::{Changes, Memory, Note, Parked, Touch, View, VisitorState, note_of};
 use crate::command::{Basis, Credit, Decision, Reason};
 use crate::dedupe::{Arrival, arrival};
 use crate::event::{Action, Body, Event, Sought};
@@ -94,7 +94,7 @@ type Turn = (i64, u8, EventId);
 #[derive(Clone, Debug)]
 struct Held {
     offset: i64,
-    event: Event,
+    event: Box<Event>,
 }
 
 /// Where a partition stands; to be committed with its memory.
@@ -147,8 +147,8 @@ impl Place {
 pub struct Partition {
     clock_ms: i64,
     held: BTreeMap<Turn, Held>,
-    /// Payload hashes of what is held.
-    hashes: HashMap<EventId, String>,
+    /// Notes of what is held.
+    notes: HashMap<EventId, Note>,
     /// The end of the next wait; before it, none needs to be looked for.
     next_wait_ms: Option<i64>,
     /// Until here events were applied before; of those, these were held, and
@@ -250,9 +250,10 @@ impl Partition {
                 break;
             }
             let Held { event, .. } = first.remove();
-            self.hashes.remove(&event.id);
-            work.view.set_seen(event.id.0, event.payload_hash.clone());
-            work.take(event)?;
+            if let Some(note) = self.notes.remove(&event.id) {
+                work.view.set_seen(event.id.0, note);
+            }
+            work.take(&event)?;
         }
         self.next_wait_ms = earliest(self.next_wait_ms, &work.view.changes.waits, self.clock_ms);
         if self.next_wait_ms.is_some_and(|until_ms| until_ms <= self.clock_ms) {
@@ -269,11 +270,12 @@ impl Partition {
         event: Event,
         work: &mut Work<'_, M>,
     ) -> Result<(), M::Error> {
-        let known = match self.hashes.get(&event.id) {
-            Some(hash) => Some(hash.clone()),
+        let note = note_of(&event.payload_hash);
+        let known = match self.notes.get(&event.id) {
+            Some(known) => Some(*known),
             None => work.view.seen(event.id.0)?,
         };
-        match arrival(known.as_deref(), &event.payload_hash) {
+        match arrival(known, note) {
             Arrival::Repeat => return Ok(()),
             Arrival::Clash => {
                 work.refuse(&event, Decision::Quarantined);
@@ -283,12 +285,12 @@ impl Partition {
         }
         let lateness_ms = self.clock_ms.saturating_sub(event.at_ms);
         if lateness_ms > work.view.policy.lateness_ms && !event.body.is_internal() {
-            work.view.set_seen(event.id.0, event.payload_hash.clone());
+            work.view.set_seen(event.id.0, note);
             work.refuse(&event, Decision::Rejected { reason: Reason::TooLate });
             return Ok(());
         }
-        self.hashes.insert(event.id, event.payload_hash.clone());
-        self.held.insert((event.at_ms, rank, event.id), Held { offset, event });
+        self.notes.insert(event.id, note);
+        self.held.insert((event.at_ms, rank, event.id), Held { offset, event: Box::new(event) });
         Ok(())
     }
 }
@@ -316,10 +318,10 @@ fn rank(body: &Body) -> Option<u8> {
 
 impl<M: Memory> Work<'_, M> {
     /// Takes an event whose turn it is.
-    fn take(&mut self, event: Event) -> Result<(), M::Error> {
+    fn take(&mut self, event: &Event) -> Result<(), M::Error> {
         match &event.body {
-            Body::Click { .. } => self.click(&event),
-            Body::Identify { .. } => self.identify(&event),
+            Body::Click { .. } => self.click(event),
+            Body::Identify { .. } => self.identify(event),
             Body::Stitch { visitor } => self.stitch(event.visitor, *visitor),
             Body::Conversion { .. } | Body::Sale { .. } => {
                 let Some(action) = event.action() else { return Ok(()) };
@@ -334,7 +336,7 @@ impl<M: Memory> Work<'_, M> {
     /// A visitor turned out to be a user: the user's partition is told, once.
     fn identify(&mut self, event: &Event) -> Result<(), M::Error> {
         let Some(user) = event.user.filter(|user| *user != event.visitor) else { return Ok(()) };
-        let mut state = self.view.visitor(event.visitor)?;
+        let mut state = self.view.take_visitor(event.visitor)?;
         if state.identify(user) {
             let id = hash_uuid("stitch", &[event.id.0.as_bytes()]);
             let body = Body::Stitch { visitor: event.visitor };
@@ -348,7 +350,7 @@ impl<M: Memory> Work<'_, M> {
 
     /// A user turned out to be a visitor: what waits here goes there.
     fn stitch(&mut self, user: VisitorKey, visitor: VisitorKey) -> Result<(), M::Error> {
-        let mut state = self.view.visitor(user)?;
+        let mut state = self.view.take_visitor(user)?;
         state.identify(visitor);
         for parked in std::mem::take(&mut state.parked) {
             let action = Action { sought: Sought::Among(Vec::new()), ..parked.action };
@@ -360,9 +362,9 @@ impl<M: Memory> Work<'_, M> {
 
     /// Forgets a visitor; what waited for a click of theirs waits no longer.
     fn erase(&mut self, key: VisitorKey) -> Result<(), M::Error> {
-        let state = self.view.visitor(key)?;
-        for parked in state.parked {
-            self.no_touch(&parked);
+        let state = self.view.take_visitor(key)?;
+        for parked in &state.parked {
+            self.no_touch(parked);
         }
         self.view.set_visitor(key, VisitorState::default());
         Ok(())
@@ -373,16 +375,14 @@ impl<M: Memory> Work<'_, M> {
         let due = self.view.take_due()?;
         let clock_ms = self.view.clock_ms;
         for (_, key) in due.now {
-            let mut state = self.view.visitor(key)?;
+            let mut state = self.view.take_visitor(key)?;
             let (over, waiting): (Vec<_>, Vec<_>) =
                 std::mem::take(&mut state.parked).into_iter().partition(|parked| parked.until_ms <= clock_ms);
             state.parked = waiting;
             for parked in &over {
                 self.no_touch(parked);
             }
-            if !over.is_empty() {
-                self.view.set_visitor(key, state);
-            }
+            self.view.set_visitor(key, state);
         }
         Ok(due.next_ms)
     }

@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -29,11 +30,11 @@ struct Nothing;
 impl Memory for Nothing {
     type Error = Infallible;
 
-    fn visitor(&self, _: VisitorKey) -> Result<Option<VisitorState>, Infallible> {
+    fn visitor(&self, _: VisitorKey) -> Result<Option<Arc<VisitorState>>, Infallible> {
         Ok(None)
     }
 
-    fn seen(&self, _: i64, _: Uuid) -> Result<Option<String>, Infallible> {
+    fn seen(&self, _: i64, _: Uuid) -> Result<Option<Note>, Infallible> {
         Ok(None)
     }
 

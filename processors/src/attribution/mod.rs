@@ -2,7 +2,7 @@
 //!
 //! Poll, apply, emit, commit: the fold is [`domain::attribution::Partition`];
 //! this reads the memory it asks for, publishes what it gives out, and only
-//! then commits memory, clock and position together. After a crash in between,
+//! then, every second or so, commits changes, clock and position together. After a crash in between,
 //! the same credits are emitted again under the same ids, and settlement knows
 //! them. How far emission has surely come stands in Postgres too: state that is
 //! built anew emits nothing before that.
@@ -18,8 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::attribution::memory::Changes;
-use domain::attribution::{Context, Emitted, Policy};
+use domain::attribution::{Emitted, Policy};
 use domain::command::Command;
 use domain::event::Event;
 use domain::rules::Rules;
@@ -32,7 +31,7 @@ use runtime::topics::Topics;
 use store::Pool;
 use tokio::runtime::Handle;
 
-use self::partitions::{Open, Partitions};
+use self::partitions::Partitions;
 use crate::ProcessorError;
 use crate::dead_letter::DeadLetter;
 
@@ -102,9 +101,11 @@ impl Attribution {
             for batch in batches {
                 self.process(&batch)?;
             }
+            self.partitions.commit(false)?;
             self.tell_the_time();
             self.partitions.record(false);
         }
+        self.partitions.commit(true)?;
         self.partitions.record(true);
         tracing::info!("attribution stopped");
         Ok(())
@@ -122,35 +123,15 @@ impl Attribution {
         let count = events.len() as u64;
         let partitions = Arc::clone(&self.partitions);
         let mut open = partitions.lock();
-        let Some(open) = open.get_mut(&batch.partition) else { return Ok(()) };
-        let (mut changes, mut emitted) = (Changes::default(), Vec::new());
-        self.fold(open, events, &mut changes, &mut emitted)?;
+        let Some(partition) = open.get_mut(&batch.partition) else { return Ok(()) };
+        let emitted = partition.apply(events, batch.last_offset + 1, &self.rules, &self.settings.policy)?;
         if !self.emit(&emitted) {
-            // Stopping. The state on disk stays where it was, and so does the
-            // position; what was applied in memory is of no more use.
+            // Stopping, before all was emitted: nothing of this may reach the
+            // disk or count as done. It is read again after the next start.
+            open.clear();
             return Ok(());
         }
-        open.commit(changes, batch.last_offset + 1, &self.settings.policy)?;
         metrics::counter!("tributary_attribution_events_total").increment(count);
-        Ok(())
-    }
-
-    fn fold(
-        &self,
-        open: &mut Open,
-        events: Vec<(i64, Event)>,
-        changes: &mut Changes,
-        emitted: &mut Vec<Emitted>,
-    ) -> Result<(), ProcessorError> {
-        let (rules, policy) = (&self.rules, &self.settings.policy);
-        let mut context = Context { memory: &open.state, changes, rules, policy, emitted };
-        for (offset, event) in events {
-            let before = context.emitted.len();
-            open.fold.apply(offset, event, &mut context)?;
-            if offset < open.emitted_to {
-                context.emitted.truncate(before);
-            }
-        }
         Ok(())
     }
 

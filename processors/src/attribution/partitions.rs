@@ -2,11 +2,14 @@
 //! state or by reading the log again; closed when they go.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use domain::attribution::memory::Changes;
-use domain::attribution::{MAX_WINDOW_MS, Partition, Place, Policy};
+use domain::attribution::memory::{Changes, Due, Memory, Note, Rate, RateKey, VisitorState};
+use domain::attribution::{Context, Emitted, MAX_WINDOW_MS, Partition, Place, Policy};
+use domain::event::Event;
+use domain::ids::VisitorKey;
+use domain::rules::Rules;
 use runtime::clock::now_ms;
 use runtime::consumer::PartitionOwner;
 use runtime::progress::Progress;
@@ -14,6 +17,7 @@ use runtime::retry::Backoff;
 use runtime::shutdown::CancellationToken;
 use store::Pool;
 use tokio::runtime::Handle;
+use uuid::Uuid;
 
 use super::AttributionSettings;
 use super::state::{PartitionState, StateStore};
@@ -22,30 +26,91 @@ use crate::ProcessorError;
 /// How often positions go to Postgres, and progress to the log.
 const RECORD_EVERY: Duration = Duration::from_secs(2);
 
+/// Changes go to disk when there are this many, or after this long. Many go
+/// together, for most touch what was touched just before; after a crash, what
+/// was not on disk is read again from Kafka.
+const COMMIT_AT: usize = 100_000;
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
+
 /// A partition at work.
 pub(super) struct Open {
     pub(super) fold: Partition,
-    pub(super) state: PartitionState,
     /// What the offsets before this one lead to was emitted in an earlier life.
     pub(super) emitted_to: i64,
     /// When the partition was last told the time.
     pub(super) told_ms: i64,
+    disk: Disk,
+    changes: Changes,
+    committed: Instant,
     next_offset: i64,
     /// Where state that is built anew will be complete.
     rebuilt_at: Option<i64>,
 }
 
+/// What was committed; of that, the visitors of the last time still in memory.
+struct Disk {
+    state: PartitionState,
+    recent: HashMap<VisitorKey, Arc<VisitorState>>,
+}
+
+impl Memory for Disk {
+    type Error = ProcessorError;
+
+    fn visitor(&self, key: VisitorKey) -> Result<Option<Arc<VisitorState>>, ProcessorError> {
+        match self.recent.get(&key) {
+            Some(state) => Ok(Some(Arc::clone(state))),
+            None => self.state.visitor(key),
+        }
+    }
+
+    fn seen(&self, generation: i64, id: Uuid) -> Result<Option<Note>, ProcessorError> {
+        self.state.seen(generation, id)
+    }
+
+    fn rate(&self, key: &RateKey) -> Result<Option<Rate>, ProcessorError> {
+        self.state.rate(key)
+    }
+
+    fn due(&self, clock_ms: i64) -> Result<Due, ProcessorError> {
+        self.state.due(clock_ms)
+    }
+}
+
 impl Open {
-    /// Writes down what came of everything before `next_offset`.
-    pub(super) fn commit(
+    /// Applies events, which end before `next_offset`; gives what is to be
+    /// emitted.
+    pub(super) fn apply(
         &mut self,
-        changes: Changes,
+        events: Vec<(i64, Event)>,
         next_offset: i64,
+        rules: &Rules,
         policy: &Policy,
-    ) -> Result<(), ProcessorError> {
-        let place = self.fold.place(next_offset);
-        self.state.commit(changes, &place, policy.oldest_generation(place.clock_ms))?;
-        self.next_offset = place.next_offset;
+    ) -> Result<Vec<Emitted>, ProcessorError> {
+        let mut emitted = Vec::new();
+        let changes = &mut self.changes;
+        let mut context = Context { memory: &self.disk, changes, rules, policy, emitted: &mut emitted };
+        for (offset, event) in events {
+            let before = context.emitted.len();
+            self.fold.apply(offset, event, &mut context)?;
+            if offset < self.emitted_to {
+                context.emitted.truncate(before);
+            }
+        }
+        self.next_offset = self.next_offset.max(next_offset);
+        Ok(emitted)
+    }
+
+    /// Writes down what came of everything that was applied, and emitted; if
+    /// not `now`, then only when it is time.
+    pub(super) fn commit(&mut self, policy: &Policy, now: bool) -> Result<(), ProcessorError> {
+        let is_time = self.changes.len() >= COMMIT_AT || self.committed.elapsed() >= COMMIT_EVERY;
+        if self.changes.is_empty() || !(now || is_time) {
+            return Ok(());
+        }
+        let place = self.fold.place(self.next_offset);
+        self.disk.state.commit(&self.changes, &place, policy.oldest_generation(place.clock_ms))?;
+        self.disk.recent = std::mem::take(&mut self.changes).visitors;
+        self.committed = Instant::now();
         Ok(())
     }
 }
@@ -83,6 +148,11 @@ impl Partitions {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<i32, Open>> {
         self.open.lock().expect("no panic while held")
+    }
+
+    /// Commits what it is time for, or all if it is the `last` time.
+    pub(super) fn commit(&self, is_last: bool) -> Result<(), ProcessorError> {
+        self.lock().values_mut().try_for_each(|open| open.commit(&self.settings.policy, is_last))
     }
 
     /// Fails if a partition could not be opened.
@@ -128,7 +198,16 @@ impl Partitions {
         };
         let fold = Partition::new(&place);
         let next_offset = place.next_offset;
-        let open = Open { fold, state, emitted_to, told_ms: 0, next_offset, rebuilt_at };
+        let open = Open {
+            fold,
+            emitted_to,
+            told_ms: 0,
+            disk: Disk { state, recent: HashMap::new() },
+            changes: Changes::default(),
+            committed: Instant::now(),
+            next_offset,
+            rebuilt_at,
+        };
         self.lock().insert(partition, open);
         Ok(place.resume_offset())
     }
@@ -171,7 +250,10 @@ impl PartitionOwner for Partitions {
     }
 
     fn revoked(&self, partition: i32) {
-        self.lock().remove(&partition);
+        let Some(mut open) = self.lock().remove(&partition) else { return };
+        if let Err(error) = open.commit(&self.settings.policy, true) {
+            tracing::warn!(partition, %error, "the last changes are not on disk; Kafka still has them");
+        }
     }
 
     fn position(&self, partition: i32, read_to: i64) -> i64 {

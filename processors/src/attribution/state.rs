@@ -12,9 +12,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use domain::attribution::Place;
-use domain::attribution::memory::{Changes, Due, Memory, Rate, RateKey, VisitorState};
+use domain::attribution::memory::{Changes, Due, Memory, Note, Rate, RateKey, VisitorState};
 use domain::ids::VisitorKey;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use serde::Serialize;
@@ -142,15 +143,15 @@ fn wait_key((until_ms, key): &(i64, VisitorKey)) -> [u8; 24] {
 impl Memory for PartitionState {
     type Error = ProcessorError;
 
-    fn visitor(&self, key: VisitorKey) -> Result<Option<VisitorState>, ProcessorError> {
+    fn visitor(&self, key: VisitorKey) -> Result<Option<Arc<VisitorState>>, ProcessorError> {
         let bytes = self.visitors.get(key.0).map_err(failed(&self.path))?;
-        bytes.map(|bytes| read(&self.path, "a visitor", &bytes)).transpose()
+        bytes.map(|bytes| read(&self.path, "a visitor", &bytes).map(Arc::new)).transpose()
     }
 
-    fn seen(&self, generation: i64, id: Uuid) -> Result<Option<String>, ProcessorError> {
+    fn seen(&self, generation: i64, id: Uuid) -> Result<Option<Note>, ProcessorError> {
         let Some(seen) = self.seen.get(&generation) else { return Ok(None) };
         let bytes = seen.get(id.as_bytes()).map_err(failed(&self.path))?;
-        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+        bytes.map(|bytes| read(&self.path, "a note", &bytes)).transpose()
     }
 
     fn rate(&self, key: &RateKey) -> Result<Option<Rate>, ProcessorError> {
@@ -185,7 +186,7 @@ impl PartitionState {
     /// When the disk fails; nothing is changed then.
     pub fn commit(
         &mut self,
-        changes: Changes,
+        changes: &Changes,
         place: &Place,
         oldest_generation: i64,
     ) -> Result<(), ProcessorError> {
@@ -199,24 +200,24 @@ impl PartitionState {
         // A killed process loses nothing; a power cut may lose the last moments
         // of state and place together, which is only a place further back.
         let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
-        for (key, state) in changes.visitors {
+        for (key, state) in &changes.visitors {
             if state.is_empty() {
                 batch.remove(&self.visitors, key.0);
             } else {
-                batch.insert(&self.visitors, key.0, write(&state));
+                batch.insert(&self.visitors, key.0, write(&**state));
             }
         }
-        for ((generation, id), note) in changes.seen {
-            batch.insert(&self.seen[&generation], *id.as_bytes(), note.into_bytes());
+        for ((generation, id), note) in &changes.seen {
+            batch.insert(&self.seen[generation], *id.as_bytes(), *note);
         }
-        for (key, rate) in changes.rates {
-            batch.insert(&self.rates, rate_key(&key), write(&rate));
+        for (key, rate) in &changes.rates {
+            batch.insert(&self.rates, rate_key(key), write(rate));
         }
-        for (wait, is_added) in changes.waits {
-            if is_added {
-                batch.insert(&self.waits, wait_key(&wait), Vec::new());
+        for (wait, is_added) in &changes.waits {
+            if *is_added {
+                batch.insert(&self.waits, wait_key(wait), Vec::new());
             } else {
-                batch.remove(&self.waits, wait_key(&wait));
+                batch.remove(&self.waits, wait_key(wait));
             }
         }
         batch.insert(&self.meta, PLACE_KEY, write(place));
@@ -258,8 +259,9 @@ mod tests {
             is_direct: true,
         };
         let mut changes = Changes::default();
-        changes.visitors.insert(VISITOR, VisitorState { touches: vec![touch], ..VisitorState::default() });
-        changes.seen.insert((3, ID), "hash".to_owned());
+        let state = VisitorState { touches: vec![touch], ..VisitorState::default() };
+        changes.visitors.insert(VISITOR, Arc::new(state));
+        changes.seen.insert((3, ID), [3; 16]);
         changes.rates.insert((LinkId(ID), "10.0.0.0".to_owned()), Rate { minute: 5, clicks: 2 });
         changes.waits.insert((900, VISITOR), true);
         changes.waits.insert((100, VISITOR), true);
@@ -269,7 +271,7 @@ mod tests {
     /// Fails unless `state` remembers all of `changes`.
     fn check(state: &PartitionState, changes: &Changes) {
         assert_eq!(state.visitor(VISITOR).unwrap().as_ref(), changes.visitors.get(&VISITOR));
-        assert_eq!(state.seen(3, ID).unwrap().as_deref(), Some("hash"));
+        assert_eq!(state.seen(3, ID).unwrap(), Some([3; 16]));
         assert_eq!(state.seen(2, ID).unwrap(), None);
         for (key, rate) in &changes.rates {
             assert_eq!(state.rate(key).unwrap(), Some(*rate));
@@ -286,7 +288,7 @@ mod tests {
             let store = StateStore::open(dir.path()).unwrap();
             let mut partition = store.partition("events", 3).unwrap();
             assert_eq!(partition.opened_at, None);
-            partition.commit(some_changes(), &place, 2).unwrap();
+            partition.commit(&some_changes(), &place, 2).unwrap();
             check(&partition, &some_changes());
         }
         let store = StateStore::open(dir.path()).unwrap();
@@ -302,15 +304,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = StateStore::open(dir.path()).unwrap();
         let mut partition = store.partition("events", 0).unwrap();
-        partition.commit(some_changes(), &Place::default(), 2).unwrap();
+        partition.commit(&some_changes(), &Place::default(), 2).unwrap();
         let mut changes = Changes::default();
-        changes.visitors.insert(VISITOR, VisitorState::default());
+        changes.visitors.insert(VISITOR, Arc::default());
         changes.waits.insert((100, VISITOR), false);
-        changes.seen.insert((4, ID), "later".to_owned());
-        partition.commit(changes, &Place::default(), 4).unwrap();
+        changes.seen.insert((4, ID), [4; 16]);
+        partition.commit(&changes, &Place::default(), 4).unwrap();
         assert_eq!(partition.visitor(VISITOR).unwrap(), None);
         assert_eq!(partition.seen(3, ID).unwrap(), None);
-        assert_eq!(partition.seen(4, ID).unwrap().as_deref(), Some("later"));
+        assert_eq!(partition.seen(4, ID).unwrap(), Some([4; 16]));
         assert_eq!(partition.due(500).unwrap(), Due { now: vec![], next_ms: Some(900) });
     }
 
@@ -319,7 +321,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = StateStore::open(dir.path()).unwrap();
         let mut partition = store.partition("events", 0).unwrap();
-        partition.commit(some_changes(), &Place::at(9), 0).unwrap();
+        partition.commit(&some_changes(), &Place::at(9), 0).unwrap();
         partition.meta.insert(LAYOUT_KEY, b"1").unwrap();
         drop(partition);
         let partition = store.partition("events", 0).unwrap();
