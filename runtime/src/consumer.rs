@@ -159,6 +159,9 @@ fn join(
         .set("fetch.wait.max.ms", "100")
         .set("fetch.message.max.bytes", "4194304")
         .set("queued.max.messages.kbytes", "65536")
+        // A reader slower than Kafka fills the queue, and would then wait for a
+        // second with the queue long empty.
+        .set("fetch.queue.backoff.ms", "10")
         .create_with_context(context)
         .map_err(client)?;
     inner.subscribe(&[topic]).map_err(client)?;

@@ -2,9 +2,10 @@
 //! batch makes to it. Reading is the caller's: from disk in production, from a
 //! map in the simulation.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -181,6 +182,15 @@ impl Changes {
     pub fn len(&self) -> usize {
         let Self { visitors, seen, rates, waits } = self;
         [visitors.len(), seen.len(), rates.len(), waits.len()].into_iter().fold(0, usize::saturating_add)
+    }
+
+    /// Forgets all, and keeps its room for the next ones.
+    pub fn clear(&mut self) {
+        let Self { visitors, seen, rates, waits } = self;
+        visitors.clear();
+        seen.clear();
+        rates.clear();
+        waits.clear();
     }
 
     /// Whether there is nothing to write.

@@ -26,8 +26,9 @@ mod click;
 pub mod memory;
 pub mod model;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
+use foldhash::HashMap;
 use serde::{Deserialize, Serialize};
 
 use self::memory::{Changes, Memory, Note, Parked, Touch, View, VisitorState, note_of};

@@ -16,6 +16,7 @@ pub mod state;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use domain::attribution::{Emitted, Policy};
@@ -56,15 +57,44 @@ pub struct AttributionSettings {
 /// the first message be slow to come back.
 const TICK_AGAIN_MS: i64 = 2_000;
 
-struct Attribution {
-    settings: AttributionSettings,
+/// Reading is ahead of the work by so many batches at most: enough to go on
+/// while the work writes to disk.
+const BATCHES_AHEAD: usize = 8;
+
+/// Reads, and hands what it has read to [`Work`] on a thread of its own.
+struct Reading {
+    events_topic: String,
+    dead_letter: DeadLetter,
+    batch: BatchLimits,
+    partitions: Arc<Partitions>,
+    handle: Handle,
+    stop: CancellationToken,
+    /// The work has ended, by itself.
+    ended: CancellationToken,
+}
+
+/// A batch whose messages are parsed.
+struct Parsed {
+    partition: i32,
+    first_offset: i64,
+    next_offset: i64,
+    /// With their offsets.
+    events: Vec<(i64, Event)>,
+}
+
+/// Applies, emits and commits.
+struct Work<'a> {
+    settings: &'a AttributionSettings,
     pool: Pool,
     publisher: Publisher,
-    dead_letter: DeadLetter,
     partitions: Arc<Partitions>,
     rules: Rules,
     handle: Handle,
     stop: CancellationToken,
+    /// What was emitted since the last commit, in case Kafka does not take it,
+    emitted: Vec<Emitted>,
+    /// and is not acknowledged yet.
+    in_flight: Vec<Pending<'a>>,
 }
 
 /// Runs until `stop` is cancelled. Blocks; call it on a thread that may.
@@ -84,55 +114,127 @@ pub fn run(
     let partitions = Arc::new(partitions);
     let owner = Arc::clone(&partitions) as Arc<dyn PartitionOwner>;
     let consumer = Consumer::new(&settings.brokers, &settings.group, &settings.topics.events, owner)?;
-    let dead_letter = DeadLetter { publisher: publisher.clone(), topic: settings.topics.dead_letter.clone() };
-    let rules = Rules::default();
-    let mut attribution =
-        Attribution { settings, pool, publisher, dead_letter, partitions, rules, handle, stop };
-    attribution.run(&consumer)
+    let reading = Reading {
+        events_topic: settings.topics.events.clone(),
+        dead_letter: DeadLetter { publisher: publisher.clone(), topic: settings.topics.dead_letter.clone() },
+        batch: settings.batch,
+        partitions: Arc::clone(&partitions),
+        handle: handle.clone(),
+        stop: stop.clone(),
+        ended: CancellationToken::new(),
+    };
+    let mut work = Work {
+        settings: &settings,
+        pool,
+        publisher,
+        partitions,
+        rules: Rules::default(),
+        handle,
+        stop,
+        emitted: Vec::new(),
+        in_flight: Vec::new(),
+    };
+    let (sender, receiver) = sync_channel(BATCHES_AHEAD);
+    let ended = reading.ended.clone();
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("attribution".to_owned());
+        let working = thread.spawn_scoped(scope, move || {
+            let worked = work.run(&receiver);
+            ended.cancel();
+            worked
+        });
+        let working = working.expect("a thread can be started");
+        let read = reading.run(&consumer, &sender);
+        drop(sender);
+        // What stopped the work says more than that it stopped.
+        working.join().expect("no panic").and(read)
+    })
 }
 
-impl Attribution {
-    fn run(&mut self, consumer: &Consumer) -> Result<(), ProcessorError> {
-        // Half a hold is soon enough to notice that nothing comes in.
-        let patience = Duration::from_millis(self.settings.policy.hold_ms.clamp(20, 400).unsigned_abs() / 2);
-        while !self.stop.is_cancelled() {
-            let batches = consumer.poll(patience, self.settings.batch)?;
+impl Reading {
+    /// Until told to stop, or until nobody takes it any more.
+    fn run(&self, consumer: &Consumer, sender: &SyncSender<Parsed>) -> Result<(), ProcessorError> {
+        while !self.stop.is_cancelled() && !self.ended.is_cancelled() {
+            let batches = consumer.poll(Duration::from_millis(200), self.batch)?;
             self.partitions.check()?;
             for batch in batches {
-                self.process(&batch)?;
+                let parsed =
+                    self.dead_letter.read_batch(&self.events_topic, &batch, &self.handle, &self.stop);
+                let Some(events) = parsed else { return Ok(()) };
+                let Batch { partition, first_offset, last_offset, .. } = batch;
+                let parsed = Parsed { partition, first_offset, next_offset: last_offset + 1, events };
+                if sender.send(parsed).is_err() {
+                    return Ok(());
+                }
             }
-            self.partitions.commit(false)?;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Work<'a> {
+    fn run(&mut self, receiver: &Receiver<Parsed>) -> Result<(), ProcessorError> {
+        // Half a hold is soon enough to notice that nothing comes in.
+        let patience = Duration::from_millis(self.settings.policy.hold_ms.clamp(20, 400).unsigned_abs() / 2);
+        loop {
+            let is_idle = match receiver.recv_timeout(patience) {
+                Ok(parsed) => {
+                    if !self.process(parsed)? {
+                        return Ok(());
+                    }
+                    false
+                }
+                Err(RecvTimeoutError::Timeout) => true,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            if !self.commit(is_idle)? {
+                return Ok(());
+            }
             self.tell_the_time();
             self.partitions.record(false);
         }
-        self.partitions.commit(true)?;
-        self.partitions.record(true);
+        if self.commit(true)? {
+            self.partitions.record(true);
+        }
         tracing::info!("attribution stopped");
         Ok(())
     }
 
-    fn process(&mut self, batch: &Batch) -> Result<(), ProcessorError> {
-        let topic = &self.settings.topics.events;
-        let Some(events) = self.dead_letter.read_batch::<Event>(topic, batch, &self.handle, &self.stop)
-        else {
-            return Ok(());
-        };
-        if !self.cover(&events) {
-            return Ok(());
+    /// Commits what it is time for, or all, if `now`; nothing before Kafka has
+    /// all that was emitted. `false` when told to stop before.
+    fn commit(&mut self, now: bool) -> Result<bool, ProcessorError> {
+        if !self.partitions.is_time_to_commit(now) {
+            return Ok(true);
         }
+        if !self.await_acknowledgement() {
+            // Nothing of this may reach the disk or count as done. It is read
+            // again after the next start.
+            self.partitions.lock().clear();
+            return Ok(false);
+        }
+        self.partitions.commit()?;
+        Ok(true)
+    }
+
+    /// Applies a batch and emits what comes of it; `false` when told to stop
+    /// before.
+    fn process(&mut self, parsed: Parsed) -> Result<bool, ProcessorError> {
+        let Parsed { partition, first_offset, next_offset, events } = parsed;
+        let is_covered = self.cover(&events);
         let count = events.len() as u64;
         let partitions = Arc::clone(&self.partitions);
-        let mut open = partitions.lock();
-        let Some(partition) = open.get_mut(&batch.partition) else { return Ok(()) };
-        let emitted = partition.apply(events, batch.last_offset + 1, &self.rules, &self.settings.policy)?;
-        if !self.emit(&emitted) {
-            // Stopping, before all was emitted: nothing of this may reach the
-            // disk or count as done. It is read again after the next start.
-            open.clear();
-            return Ok(());
+        let mut all = partitions.lock();
+        if !is_covered {
+            all.clear();
+            return Ok(false);
         }
+        let Some(open) = all.get_mut(&partition) else { return Ok(true) };
+        let emitted = open.apply(events, first_offset, next_offset, &self.rules, &self.settings.policy)?;
+        drop(all);
         metrics::counter!("tributary_attribution_events_total").increment(count);
-        Ok(())
+        self.send(&emitted);
+        self.emitted.extend(emitted);
+        Ok(true)
     }
 
     /// Waits until the rules are known for all `events`; `false` when told to
@@ -156,25 +258,20 @@ impl Attribution {
         true
     }
 
-    /// Publishes what came out, again and again until all is acknowledged;
-    /// `false` when told to stop before.
-    fn emit(&self, emitted: &[Emitted]) -> bool {
-        let mut backoff = Backoff::default();
-        loop {
-            match self.handle.block_on(self.publish(emitted)) {
-                Ok(()) => return true,
-                Err(error) => tracing::warn!(%error, "credits are not published yet"),
+    /// Hands what came out to Kafka's client; if it cannot take all of it now,
+    /// [`Self::await_acknowledgement`] tries again.
+    fn send(&mut self, emitted: &[Emitted]) {
+        for emitted in emitted {
+            match self.send_one(emitted) {
+                Ok(pending) => self.in_flight.push(pending),
+                Err(error) => tracing::debug!(%error, "a credit is not sent yet"),
             }
-            if self.stop.is_cancelled() {
-                return false;
-            }
-            std::thread::sleep(backoff.next_wait());
         }
     }
 
-    async fn publish(&self, emitted: &[Emitted]) -> Result<(), runtime::KafkaError> {
+    fn send_one(&self, emitted: &Emitted) -> Result<Pending<'a>, runtime::KafkaError> {
         let Topics { credits, events, .. } = &self.settings.topics;
-        let send = |emitted: &Emitted| match emitted {
+        match emitted {
             Emitted::Credit(credit) => {
                 metrics::counter!("tributary_attribution_credits_total").increment(1);
                 let command = Command::Credit(credit.clone());
@@ -186,12 +283,35 @@ impl Attribution {
                 let payload = serde_json::to_vec(event).expect("events are JSON");
                 self.publisher.send(events, event.visitor.to_string().as_bytes(), &payload)
             }
-        };
-        let pending = emitted.iter().map(send).collect::<Result<Vec<Pending<'_>>, _>>()?;
-        for pending in pending {
-            pending.acknowledged().await?;
         }
-        Ok(())
+    }
+
+    /// Waits until Kafka has all that was emitted, and sends all of it again as
+    /// long as it does not; `false` when told to stop before.
+    fn await_acknowledgement(&mut self) -> bool {
+        let mut backoff = Backoff::default();
+        loop {
+            let all_sent = self.in_flight.len() == self.emitted.len();
+            let mut failed = None;
+            for pending in std::mem::take(&mut self.in_flight) {
+                failed = self.handle.block_on(pending.acknowledged()).err().or(failed);
+            }
+            match failed {
+                None if all_sent => {
+                    self.emitted.clear();
+                    return true;
+                }
+                None => {}
+                Some(error) => tracing::warn!(%error, "credits are not published yet"),
+            }
+            if self.stop.is_cancelled() {
+                return false;
+            }
+            std::thread::sleep(backoff.next_wait());
+            let emitted = std::mem::take(&mut self.emitted);
+            self.send(&emitted);
+            self.emitted = emitted;
+        }
     }
 
     /// Tells partitions that hold events whose time has come what time it is.

@@ -41,7 +41,13 @@ pub(super) struct Open {
     pub(super) told_ms: i64,
     disk: Disk,
     changes: Changes,
-    committed: Instant,
+    /// Where the disk stands, and since when.
+    committed: Place,
+    committed_at: Instant,
+    /// Where reading goes on; after a start, before `next_offset`, if there
+    /// were held events.
+    read_to: i64,
+    /// All before this was applied, in this life or an earlier one.
     next_offset: i64,
     /// Where state that is built anew will be complete.
     rebuilt_at: Option<i64>,
@@ -50,7 +56,7 @@ pub(super) struct Open {
 /// What was committed; of that, the visitors of the last time still in memory.
 struct Disk {
     state: PartitionState,
-    recent: HashMap<VisitorKey, Arc<VisitorState>>,
+    recent: foldhash::HashMap<VisitorKey, Arc<VisitorState>>,
 }
 
 impl Memory for Disk {
@@ -77,19 +83,26 @@ impl Memory for Disk {
 }
 
 impl Open {
-    /// Applies events, which end before `next_offset`; gives what is to be
-    /// emitted.
+    /// Applies a batch's events; gives what is to be emitted. A batch from
+    /// before the partition was opened once more is passed over as far as it
+    /// has been, or will be, read again.
     pub(super) fn apply(
         &mut self,
         events: Vec<(i64, Event)>,
+        first_offset: i64,
         next_offset: i64,
         rules: &Rules,
         policy: &Policy,
     ) -> Result<Vec<Emitted>, ProcessorError> {
         let mut emitted = Vec::new();
+        if first_offset > self.read_to {
+            return Ok(emitted);
+        }
+        let read_to = self.read_to;
+        self.read_to = read_to.max(next_offset);
         let changes = &mut self.changes;
         let mut context = Context { memory: &self.disk, changes, rules, policy, emitted: &mut emitted };
-        for (offset, event) in events {
+        for (offset, event) in events.into_iter().filter(|(offset, _)| *offset >= read_to) {
             let before = context.emitted.len();
             self.fold.apply(offset, event, &mut context)?;
             if offset < self.emitted_to {
@@ -100,17 +113,19 @@ impl Open {
         Ok(emitted)
     }
 
-    /// Writes down what came of everything that was applied, and emitted; if
-    /// not `now`, then only when it is time.
-    pub(super) fn commit(&mut self, policy: &Policy, now: bool) -> Result<(), ProcessorError> {
-        let is_time = self.changes.len() >= COMMIT_AT || self.committed.elapsed() >= COMMIT_EVERY;
-        if self.changes.is_empty() || !(now || is_time) {
-            return Ok(());
-        }
+    fn is_time_to_commit(&self, now: bool) -> bool {
+        let is_behind = self.next_offset != self.committed.next_offset;
+        is_behind && (now || self.changes.len() >= COMMIT_AT || self.committed_at.elapsed() >= COMMIT_EVERY)
+    }
+
+    /// Writes down what came of everything that was applied, and emitted.
+    fn commit(&mut self, policy: &Policy) -> Result<(), ProcessorError> {
         let place = self.fold.place(self.next_offset);
         self.disk.state.commit(&self.changes, &place, policy.oldest_generation(place.clock_ms))?;
-        self.disk.recent = std::mem::take(&mut self.changes).visitors;
-        self.committed = Instant::now();
+        std::mem::swap(&mut self.disk.recent, &mut self.changes.visitors);
+        self.changes.clear();
+        self.committed = place;
+        self.committed_at = Instant::now();
         Ok(())
     }
 }
@@ -150,9 +165,16 @@ impl Partitions {
         self.open.lock().expect("no panic while held")
     }
 
-    /// Commits what it is time for, or all if it is the `last` time.
-    pub(super) fn commit(&self, is_last: bool) -> Result<(), ProcessorError> {
-        self.lock().values_mut().try_for_each(|open| open.commit(&self.settings.policy, is_last))
+    /// Whether some partition is to be committed; `now`, if it has anything.
+    pub(super) fn is_time_to_commit(&self, now: bool) -> bool {
+        self.lock().values().any(|open| open.is_time_to_commit(now))
+    }
+
+    /// Commits every partition that has anything.
+    pub(super) fn commit(&self) -> Result<(), ProcessorError> {
+        let mut all = self.lock();
+        let behind = all.values_mut().filter(|open| open.is_time_to_commit(true));
+        behind.into_iter().try_for_each(|open| open.commit(&self.settings.policy))
     }
 
     /// Fails if a partition could not be opened.
@@ -171,8 +193,8 @@ impl Partitions {
         let mut positions = Vec::new();
         for (partition, open) in self.lock().iter_mut() {
             show_progress(*partition, open);
-            if open.next_offset > open.emitted_to {
-                positions.push((*partition, open.next_offset));
+            if open.committed.next_offset > open.emitted_to {
+                positions.push((*partition, open.committed.next_offset));
             }
         }
         let topic = &self.settings.topics.events;
@@ -202,14 +224,17 @@ impl Partitions {
             fold,
             emitted_to,
             told_ms: 0,
-            disk: Disk { state, recent: HashMap::new() },
+            disk: Disk { state, recent: foldhash::HashMap::default() },
             changes: Changes::default(),
-            committed: Instant::now(),
+            read_to: place.resume_offset(),
+            committed: place,
+            committed_at: Instant::now(),
             next_offset,
             rebuilt_at,
         };
+        let begin = open.read_to;
         self.lock().insert(partition, open);
-        Ok(place.resume_offset())
+        Ok(begin)
     }
 
     /// How far emission has surely come; waits for Postgres, unless told to
@@ -250,14 +275,13 @@ impl PartitionOwner for Partitions {
     }
 
     fn revoked(&self, partition: i32) {
-        let Some(mut open) = self.lock().remove(&partition) else { return };
-        if let Err(error) = open.commit(&self.settings.policy, true) {
-            tracing::warn!(partition, %error, "the last changes are not on disk; Kafka still has them");
-        }
+        // What is not committed may not have reached Kafka; whoever has the
+        // partition next reads it again.
+        self.lock().remove(&partition);
     }
 
     fn position(&self, partition: i32, read_to: i64) -> i64 {
-        self.lock().get(&partition).map_or(read_to, |open| open.fold.place(read_to).resume_offset())
+        self.lock().get(&partition).map_or(read_to, |open| open.committed.resume_offset())
     }
 }
 
