@@ -1,11 +1,12 @@
 //! `events` → decisions on `credits`.
 //!
 //! Poll, apply, emit, commit: the fold is [`domain::attribution::Partition`];
-//! this reads the memory it asks for, publishes what it gives out, and only
-//! then, every second or so, commits changes, clock and position together. After a crash in between,
-//! the same credits are emitted again under the same ids, and settlement knows
-//! them. How far emission has surely come stands in Postgres too: state that is
-//! built anew emits nothing before that.
+//! this reads the memory it asks for and publishes what it gives out. Every
+//! second or so, when Kafka has all of that, changes, clock and position are
+//! committed together. After a crash in between, the same credits are emitted
+//! again under the same ids, and settlement knows them. How far emission has
+//! surely come stands in Postgres too: state that is built anew emits nothing
+//! before that.
 //!
 //! Where nothing comes in, the fold's clock stands still; so a partition that
 //! holds events whose time has come is told the time, by a message on the topic
