@@ -157,7 +157,7 @@ pub fn coupon_code(text: &str) -> String {
 pub struct Rules {
     campaigns: BTreeMap<CampaignId, Campaign>,
     coupons: BTreeMap<(WorkspaceId, String), Vec<Coupon>>,
-    good_until_ms: i64,
+    read_at_ms: i64,
 }
 
 impl Rules {
@@ -165,8 +165,7 @@ impl Rules {
     #[must_use]
     pub fn new(campaigns: impl IntoIterator<Item = Campaign>, read_at_ms: i64) -> Self {
         let campaigns = campaigns.into_iter().map(|campaign| (campaign.id, campaign)).collect();
-        let good_until_ms = read_at_ms.saturating_add(RULES_GOOD_FOR_MS);
-        Self { campaigns, good_until_ms, coupons: BTreeMap::new() }
+        Self { campaigns, read_at_ms, coupons: BTreeMap::new() }
     }
 
     /// The same with `coupons`, which were read after that moment.
@@ -194,10 +193,14 @@ impl Rules {
         self.campaigns.get(&id)
     }
 
-    /// Whether the terms of every campaign at `at_ms` are known.
+    /// Whether all that an event at `at_ms` may depend on is known. A campaign's
+    /// first terms hold at once: one that `names`, and that is not among these,
+    /// may have been made since they were read.
     #[must_use]
-    pub fn cover(&self, at_ms: i64) -> bool {
-        at_ms <= self.good_until_ms
+    pub fn cover(&self, at_ms: i64, names: Option<CampaignId>) -> bool {
+        let is_known = names.is_none_or(|id| self.campaigns.contains_key(&id));
+        let good_for_ms = if is_known { RULES_GOOD_FOR_MS } else { 0 };
+        at_ms <= self.read_at_ms.saturating_add(good_for_ms)
     }
 }
 
@@ -235,8 +238,18 @@ mod tests {
             assert_eq!(campaign.terms_at(at_ms).unwrap().version, version, "{at_ms}");
         }
         let rules = Rules::new([campaign], 5_000);
-        assert!(rules.cover(7_000));
-        assert!(!rules.cover(7_001));
+        let (known, unheard_of) = (CampaignId(Uuid::from_u128(1)), CampaignId(Uuid::from_u128(9)));
+        for (at_ms, names, is_covered) in [
+            (7_000, None, true),
+            (7_001, None, false),
+            (7_000, Some(known), true),
+            (7_001, Some(known), false),
+            // It was not there when the rules were read: nor was it at 5,000.
+            (5_000, Some(unheard_of), true),
+            (5_001, Some(unheard_of), false),
+        ] {
+            assert_eq!(rules.cover(at_ms, names), is_covered, "{at_ms} {names:?}");
+        }
         let workspace = WorkspaceId(Uuid::from_u128(2));
         let coupon = |creator, valid_from_ms| Coupon {
             workspace,

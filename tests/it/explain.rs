@@ -91,28 +91,29 @@ async fn every_decision_is_explained() -> anyhow::Result<()> {
     let coupon = json!({ "code": "ada10", "campaign_id": sales.id, "creator_id": world.creator });
     world.control("/v1/coupons", &coupon).await?;
 
-    let click = world.click(&sales.code, "credited").await?;
+    let click = world.click(&sales.code, "visitor-credited").await?;
     let credited = world.accepted("/v1/sales", &order("A-1", &json!({ "tcid": click.token }))).await?;
-    world.click(&clicks.code, "twice").await?;
-    let duplicate = world.click(&clicks.code, "twice").await?.id;
-    let robot = world.click_as("curl/8.0", &clicks.code, "robot").await?.id;
-    let early = world.click(&brief.code, "expired").await?;
+    world.click(&clicks.code, "visitor-twice").await?;
+    let duplicate = world.click(&clicks.code, "visitor-twice").await?.id;
+    let robot = world.click_as("curl/8.0", &clicks.code, "visitor-robot").await?.id;
+    let early = world.click(&brief.code, "visitor-expired").await?;
     tokio::time::sleep(Duration::from_millis(5)).await;
     let expired = world.accepted("/v1/sales", &order("A-2", &json!({ "tcid": early.token }))).await?;
-    let click = world.click(&poor.code, "poor").await?;
+    let click = world.click(&poor.code, "visitor-poor").await?;
     let budget = world.accepted("/v1/sales", &order("A-3", &json!({ "tcid": click.token }))).await?;
     for _ in 0..3 {
-        world.click(&linear.code, "linear").await?;
+        world.click(&linear.code, "visitor-linear").await?;
     }
-    let shared = world.accepted("/v1/sales", &order("A-4", &json!({ "visitor_id": "linear" }))).await?;
+    let shared =
+        world.accepted("/v1/sales", &order("A-4", &json!({ "visitor_id": "visitor-linear" }))).await?;
     let again = json!({ "id": "another", "tcid": click.token });
     let reported = world.accepted("/v1/sales", &order("A-3", &again)).await?;
     // A sale that knows its user alone, whose browser is named only later.
-    world.click(&sales.code, "browser").await?;
+    world.click(&sales.code, "visitor-browser").await?;
     let waited = world.accepted("/v1/sales", &order("A-5", &json!({ "user_id": "anna" }))).await?;
     // Longer than it is held: it is parked by then.
     tokio::time::sleep(Duration::from_millis(2_500)).await;
-    let identify = json!({ "type": "identify", "visitor_id": "browser", "user_id": "anna" });
+    let identify = json!({ "type": "identify", "visitor_id": "visitor-browser", "user_id": "anna" });
     world.accepted("/v1/events", &identify).await?;
     // A coupon counts from four seconds after it was made.
     tokio::time::sleep(Duration::from_millis(3_000)).await;

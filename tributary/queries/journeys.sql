@@ -15,7 +15,7 @@ WITH
         SELECT
             visitor,
             toUnixTimestamp64Milli(at) AS touch_ms,
-            JSONExtractString(properties, 'utm_source') AS source,
+            JSONExtractString(properties, 'source') AS source,
             domain(referrer) AS site,
             multiIf(
                 {by: String} = 'campaign', toString(campaign_id),

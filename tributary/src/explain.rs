@@ -54,13 +54,13 @@ pub(crate) fn print(answer: &Value) {
             let before_ms = at_ms.saturating_sub(touch["at_ms"].as_i64().unwrap_or_default());
             let share = touch["weight"].as_f64().unwrap_or_default() / total;
             let credited = match (touch["chosen"] == true, text(&attribution["matched_by"])) {
+                (true, _) if leg["payout"].is_null() => "  ← the one that decides".to_owned(),
                 (true, _) if share < 1.0 => {
                     format!("  ← credited: {:.1} % by {}", share * 100.0, text(&attribution["model"]))
                 }
                 (true, "click_token") => "  ← credited: the order brought its token".to_owned(),
                 (true, "user") => "  ← credited: the same user's, with another browser".to_owned(),
-                (true, _) if total > 0.0 => "  ← credited: the last in the window".to_owned(),
-                (true, _) => "  ← the one that counts".to_owned(),
+                (true, _) => "  ← credited: the last in the window".to_owned(),
                 _ => String::new(),
             };
             say!("  touch     click {} {} before{credited}", text(&touch["click"]), duration(before_ms));

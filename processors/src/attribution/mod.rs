@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use domain::attribution::{Emitted, Policy};
 use domain::command::Command;
-use domain::event::Event;
+use domain::event::{Body, Event};
 use domain::rules::Rules;
 use runtime::clock::now_ms;
 use runtime::consumer::{Batch, BatchLimits, Consumer, PartitionOwner};
@@ -241,22 +241,27 @@ impl<'a> Work<'a> {
     /// Waits until the rules are known for all `events`; `false` when told to
     /// stop before.
     fn cover(&mut self, events: &[(i64, Event)]) -> bool {
-        let Some(latest_ms) = events.iter().map(|(_, event)| event.at_ms).max() else { return true };
+        let named = |event: &Event| match event.body {
+            Body::Click { campaign, .. } => Some(campaign),
+            _ => None,
+        };
         let mut backoff = Backoff::default();
-        while !self.rules.cover(latest_ms) {
+        for attempt in 0_u32.. {
+            if events.iter().all(|(_, event)| self.rules.cover(event.at_ms, named(event))) {
+                return true;
+            }
+            if attempt > 0 {
+                std::thread::sleep(backoff.next_wait());
+            }
             match self.handle.block_on(store::campaigns::load_rules(&self.pool)) {
                 Ok(rules) => self.rules = rules,
                 Err(error) => tracing::warn!(%error, "cannot read the campaigns' terms"),
             }
-            if self.rules.cover(latest_ms) {
-                break;
-            }
             if self.stop.is_cancelled() {
                 return false;
             }
-            std::thread::sleep(backoff.next_wait());
         }
-        true
+        false
     }
 
     /// Hands what came out to Kafka's client; if it cannot take all of it now,
