@@ -181,6 +181,9 @@ pub struct Action {
     pub transaction: Option<Uuid>,
     /// Where its click is being looked for.
     pub sought: Sought,
+    /// How long it has waited elsewhere, before it was handed on.
+    #[serde(default)]
+    pub waited_ms: Option<i64>,
 }
 
 /// Where an action's click is being looked for.
@@ -216,6 +219,7 @@ impl Action {
             coupon: None,
             transaction: None,
             sought: Sought::Here,
+            waited_ms: None,
         }
     }
 }

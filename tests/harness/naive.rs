@@ -371,7 +371,7 @@ impl<'a> Naive<'a> {
     }
 
     fn seek(&mut self, place: usize, key: VisitorKey, action: &Action) {
-        if self.decide(key, action, &self.touches(key, place), None) {
+        if self.decide(key, action, &self.touches(key, place), action.waited_ms) {
             return;
         }
         if let Some((to, sought)) = self.next_stop(place, key, action) {
@@ -386,7 +386,7 @@ impl<'a> Naive<'a> {
                 Some(_) => Decision::Nonpayable { reason: Reason::ObjectiveMismatch },
             };
             let credited = Some((coupon.campaign, coupon.creator, None));
-            self.say(action, 0, decision, credited, action.value, Some(MatchedBy::Coupon), None);
+            self.say(action, 0, decision, credited, action.value, Some(MatchedBy::Coupon), action.waited_ms);
             return;
         }
         self.wait(place, key, action);
@@ -424,7 +424,7 @@ impl<'a> Naive<'a> {
             if event.visitor != key {
                 continue;
             }
-            let waited_ms = Some(clock_ms - since_ms);
+            let waited_ms = Some(clock_ms - since_ms + action.waited_ms.unwrap_or(0));
             match &event.body {
                 Body::Click { .. } => {
                     let concerns = event.at_ms <= action.at_ms || action.click == Some(event.id);
@@ -444,7 +444,8 @@ impl<'a> Naive<'a> {
             }
         }
         if let Some(over) = over {
-            self.in_vain(action, Some(self.clocks[over] - since_ms));
+            let waited_ms = self.clocks[over] - since_ms + action.waited_ms.unwrap_or(0);
+            self.in_vain(action, Some(waited_ms));
         }
     }
 

@@ -42,7 +42,7 @@ impl<M: Memory> Work<'_, M> {
     /// it on to where there may be some, or parks it.
     pub(super) fn seek(&mut self, key: VisitorKey, action: Action) -> Result<(), M::Error> {
         let state = self.view.visitor(key)?;
-        if self.decide(key, &action, &state.touches, None) {
+        if self.decide(key, &action, &state.touches, action.waited_ms) {
             return Ok(());
         }
         match next_stop(key, &action, &state) {
@@ -122,6 +122,7 @@ impl<M: Memory> Work<'_, M> {
     fn by_coupon_or_park(&mut self, key: VisitorKey, action: Action) -> Result<(), M::Error> {
         if let Some(coupon) = coupon_of(&action, self.rules) {
             let (decision, basis) = by_coupon(&action, coupon, self.rules);
+            let basis = Basis { waited_ms: action.waited_ms, ..basis };
             let (campaign, creator) = (Some(coupon.campaign), Some(coupon.creator));
             self.emit(Credit { campaign, creator, ..credit_of(&action, decision, basis) });
             return Ok(());

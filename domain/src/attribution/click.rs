@@ -85,7 +85,7 @@ impl<M: Memory> Work<'_, M> {
         state.touch(touch);
         for parked in std::mem::take(&mut state.parked) {
             let concerns = parked.action.at_ms >= at_ms || parked.action.click == Some(click);
-            let waited_ms = Some(self.view.clock_ms.saturating_sub(parked.since_ms));
+            let waited_ms = parked.waited_ms(self.view.clock_ms);
             if !(concerns && self.decide(event.visitor, &parked.action, &state.touches, waited_ms)) {
                 state.parked.push(parked);
             }

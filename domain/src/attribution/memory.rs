@@ -61,6 +61,14 @@ pub struct VisitorState {
     pub identities: Vec<VisitorKey>,
 }
 
+impl Parked {
+    /// How long it has waited when the clock stands there, here and elsewhere.
+    pub(super) fn waited_ms(&self, clock_ms: i64) -> Option<i64> {
+        let before_ms = self.action.waited_ms.unwrap_or_default();
+        Some(clock_ms.saturating_sub(self.since_ms).saturating_add(before_ms))
+    }
+}
+
 impl VisitorState {
     /// Adds a click, and forgets what is beyond the bounds.
     pub(super) fn touch(&mut self, touch: Touch) {

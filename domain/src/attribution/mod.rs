@@ -354,7 +354,8 @@ impl<M: Memory> Work<'_, M> {
         let mut state = self.view.take_visitor(user)?;
         state.identify(visitor);
         for parked in std::mem::take(&mut state.parked) {
-            let action = Action { sought: Sought::Among(Vec::new()), ..parked.action };
+            let waited_ms = parked.waited_ms(self.view.clock_ms);
+            let action = Action { sought: Sought::Among(Vec::new()), waited_ms, ..parked.action };
             self.hand_on(action, visitor);
         }
         self.view.set_visitor(user, state);
@@ -401,7 +402,7 @@ impl<M: Memory> Work<'_, M> {
     }
 
     fn no_touch(&mut self, parked: &Parked) {
-        let waited_ms = Some(self.view.clock_ms.saturating_sub(parked.since_ms));
+        let waited_ms = parked.waited_ms(self.view.clock_ms);
         let decision = Decision::Nonpayable { reason: Reason::NoTouch };
         self.emit(credit_of(&parked.action, decision, Basis { waited_ms, ..Basis::none() }));
     }
