@@ -32,7 +32,7 @@ packages: ## Install the Debian packages that building and running need
 engines: packages ## Fetch the ClickHouse library, pinned by version and checksum
 	@tools/fetch-chdb.sh
 
-test: lint unit e2e ## Format, lints, unit, property and end-to-end tests
+test: lint unit e2e ## Format, lints, unit, property, simulation and end-to-end tests
 
 lint: packages compose-check
 	cargo fmt --all --check
@@ -41,6 +41,7 @@ lint: packages compose-check
 
 unit: build
 	cargo test --locked --workspace --lib --bins
+	cargo test --locked --workspace --test simulation
 
 # The program itself must stand beside the tests, hence `build`.
 e2e: build engines clients

@@ -131,10 +131,13 @@ pub(crate) async fn explain(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let mut ids = vec![EventId::from_client(WorkspaceId(workspace.id), &id).0];
+    // A sale that names no id of its own is named by its order.
+    ids.push(EventId::from_client(WorkspaceId(workspace.id), &format!("sale:{id}")).0);
     ids.extend(Uuid::parse_str(&id).ok());
     let outcomes = store::outcomes::of_events(&app.pool, workspace.id, &ids).await?;
     if outcomes.is_empty() {
-        return Err(ApiError::not_found("settled action"));
+        let message = "nothing is decided under this id in this workspace; what was accepted may still wait for its click";
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "not_found", message));
     }
     let mut legs = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {

@@ -181,6 +181,9 @@ pub struct Action {
     pub transaction: Option<Uuid>,
     /// Where its click is being looked for.
     pub sought: Sought,
+    /// How often it was handed on.
+    #[serde(default)]
+    pub hops: u32,
     /// How long it has waited elsewhere, before it was handed on.
     #[serde(default)]
     pub waited_ms: Option<i64>,
@@ -219,6 +222,7 @@ impl Action {
             coupon: None,
             transaction: None,
             sought: Sought::Here,
+            hops: 0,
             waited_ms: None,
         }
     }

@@ -138,8 +138,9 @@ impl NativeEvent {
             (Some(token), _, _) => token.visitor,
             (None, Some(id), _) => VisitorKey::derive(workspace, id),
             (None, None, Some(id)) => VisitorKey::derive_user(workspace, id),
-            // A refund is its order's, whoever bought it.
-            (None, None, None) if kind == "refund" => {
+            // A refund is its order's, whoever bought it; and a coupon says
+            // enough of who earns.
+            (None, None, None) if kind == "refund" || (self.coupon.is_some() && self.order_id.is_some()) => {
                 VisitorKey::derive_user(workspace, self.order_id.as_deref().unwrap_or_default())
             }
             (None, None, None) => {
@@ -425,6 +426,17 @@ mod tests {
         assert_eq!(one.id, sale(r#""visitor_id":"b""#).id);
         assert_ne!(one.payload_hash, sale(r#""visitor_id":"b""#).payload_hash);
         assert_ne!(one.id, sale(r#""visitor_id":"a","id":"x""#).id);
+    }
+
+    #[test]
+    fn a_coupon_needs_no_visitor() {
+        let sale = |extra: &str| {
+            accept(&format!(
+                r#"{{"type":"sale","order_id":"1","value":{{"amount_minor":5,"currency":"USD"}}{extra}}}"#
+            ))
+        };
+        assert!(sale(r#","coupon":"ANNA10""#).is_ok());
+        assert_eq!(sale("").unwrap_err().code(), "missing_field");
     }
 
     #[test]

@@ -28,6 +28,8 @@ use crate::table::Table;
 const EVENTS: u64 = 2_000_000;
 const VISITORS: u64 = 300_000;
 const AT_MS: i64 = 1_790_000_000_000;
+/// Events of one commit to the store, about as many as in production.
+const COMMIT: u64 = 50_000;
 const BATCH: BatchLimits = BatchLimits { max_messages: 5_000, max_wait: Duration::from_millis(200) };
 
 /// Of ten events seven are clicks, two are pages, one is a sale; each visitor
@@ -198,9 +200,9 @@ pub(crate) fn visitors(table: &mut Table) -> anyhow::Result<()> {
         // Each comes once, then a sample of all of them again.
         for (count, of_all) in [(visitors - offset, false), (200_000, true)] {
             let started = Instant::now();
-            for first in (0..count).step_by(BATCH.max_messages) {
+            for first in (0..count).step_by(COMMIT as usize) {
                 let (mut changes, mut emitted) = (Changes::default(), Vec::new());
-                let batch = first..(first + BATCH.max_messages as u64).min(count);
+                let batch = first..(first + COMMIT).min(count);
                 for place in batch {
                     let mut event = event((offset + place) * 10, visitors);
                     let visitor = if of_all { place * 7_919 % visitors } else { offset + place };

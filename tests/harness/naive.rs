@@ -396,15 +396,15 @@ impl<'a> Naive<'a> {
         let identities = self.identities(key, place);
         let others: Vec<VisitorKey> =
             identities.iter().copied().filter(|other| *other != action.visitor).collect();
+        let round = || match &others[..] {
+            [] => Vec::new(),
+            others => [others, &[key]].concat(),
+        };
         let stops = match &action.sought {
-            Sought::Here if action.user == Some(key) => match others.len() {
-                0 | 1 => others,
-                _ => [&others[..], &others[..1]].concat(),
-            },
-            Sought::Here => {
+            Sought::Here if action.user != Some(key) => {
                 return action.user.or(identities.first().copied()).map(|user| (user, Sought::AskUser));
             }
-            Sought::AskUser => [&others[..], &[action.visitor]].concat(),
+            Sought::Here | Sought::AskUser => round(),
             Sought::Among(rest) => rest.clone(),
         };
         let (first, rest) = stops.split_first()?;
@@ -415,7 +415,10 @@ impl<'a> Naive<'a> {
     /// visitor's erasure, or in vain.
     fn wait(&mut self, place: usize, key: VisitorKey, action: &Action) {
         let since_ms = self.turns[place].clock_ms;
-        let over = self.clocks.iter().position(|clock_ms| *clock_ms >= since_ms + self.policy.parking_ms);
+        let left_ms = (self.policy.parking_ms - action.waited_ms.unwrap_or(0)).max(0);
+        let begin = self.turns[place].turn;
+        let is_over = |offset: &usize| self.clocks[*offset] >= since_ms + left_ms;
+        let over = (begin..self.clocks.len()).find(is_over);
         for next in place + 1..self.turns.len() {
             let Turn { event, turn, clock_ms } = self.turns[next];
             if over.is_some_and(|over| turn > over) {
@@ -435,7 +438,7 @@ impl<'a> Naive<'a> {
                     }
                 }
                 Body::Stitch { visitor } => {
-                    let sought = Sought::Among(Vec::new());
+                    let sought = Sought::Among(vec![key]);
                     self.expected.sent.insert(Sent::handed(*visitor, action.event, &sought));
                     return;
                 }
@@ -507,6 +510,10 @@ impl<'a> Naive<'a> {
         let mut journey: Vec<&Touch> =
             touches.iter().filter(|t| t.campaign == best.campaign && has_window(t)).collect();
         journey.sort_by_key(|touch| (touch.click == best.click, touch.at_ms, touch.click));
+        let all = journey.clone();
+        let repeats = |a: &Touch, b: &Touch| a.link == b.link && (a.at_ms - b.at_ms).abs() <= 24 * HOUR_MS;
+        let order = |touch: &Touch| (touch.click == best.click, touch.at_ms, touch.click);
+        journey.retain(|touch| !all.iter().any(|other| order(other) > order(touch) && repeats(touch, other)));
         let steps: Vec<Step> = journey
             .iter()
             .map(|touch| Step { age_ms: action.at_ms - touch.at_ms, is_direct: touch.is_direct })

@@ -154,7 +154,7 @@ async fn the_control_api_says_what_is_wrong() -> anyhow::Result<()> {
         ("/v1/leaderboards?metric=height&workspace=control", 400, "unknown variant"),
         ("/v1/leaderboards?metric=clicks", 400, "which workspace"),
         ("/v1/leaderboards?metric=clicks&workspace=nowhere", 404, "no workspace"),
-        ("/v1/conversions/nothing/explain?workspace=control", 404, "no such settled action"),
+        ("/v1/conversions/nothing/explain?workspace=control", 404, "nothing is decided under this id"),
         ("/v1/campaigns/nothing?workspace=control", 400, "a UUID"),
         ("/v1/wallets/%ff?workspace=control", 400, "UTF-8"),
         ("/v1/privacy?workspace=control", 405, "this method"),

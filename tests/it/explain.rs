@@ -101,8 +101,12 @@ async fn every_decision_is_explained() -> anyhow::Result<()> {
     let expired = world.accepted("/v1/sales", &order("A-2", &json!({ "tcid": early.token }))).await?;
     let click = world.click(&poor.code, "visitor-poor").await?;
     let budget = world.accepted("/v1/sales", &order("A-3", &json!({ "tcid": click.token }))).await?;
-    for _ in 0..3 {
-        world.click(&linear.code, "visitor-linear").await?;
+    for code in ["linear-2", "linear-3"] {
+        world.link(&linear, code, &json!({})).await?;
+    }
+    // The second is a repeat: it has no share.
+    for code in [&linear.code, &linear.code, "linear-2", "linear-3"] {
+        world.click(code, "visitor-linear").await?;
     }
     let shared =
         world.accepted("/v1/sales", &order("A-4", &json!({ "visitor_id": "visitor-linear" }))).await?;

@@ -65,7 +65,7 @@ impl History {
         let policy = Policy {
             hold_ms: HOUR_MS * [0, 1, 1, 5][random.below(4)],
             lateness_ms: HOUR_MS * [20, 60][random.below(2)],
-            parking_ms: HOUR_MS * [10, 40][random.below(2)],
+            parking_ms: HOUR_MS * [0, 10, 40][random.below(3)],
             flood_clicks: [0, 1, 2][random.below(3)],
         };
         let campaigns = campaigns(random);

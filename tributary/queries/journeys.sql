@@ -4,7 +4,7 @@
 WITH
     all_events AS (
         SELECT
-            event_id, kind, at, visitor, campaign_id, creator_id, value_minor, currency, referrer,
+            event_id, kind, name, order_id, at, visitor, campaign_id, creator_id, value_minor, currency, referrer,
             properties
         FROM events FINAL
         WHERE workspace_id = {workspace: UUID} AND bot = ''
@@ -31,6 +31,9 @@ WITH
         FROM all_events
         WHERE kind IN ('conversion', 'sale') AND at >= fromUnixTimestamp64Milli({from_ms: Int64})
             AND currency IN ('', {currency: String})
+        -- An order counts once, whatever it was reported under.
+        ORDER BY at, event_id
+        LIMIT 1 BY kind, name, if(order_id = '', toString(event_id), order_id)
     )
 SELECT journey_id, channel, touch_ts, conversion_ts, conversion_value
 FROM (

@@ -58,6 +58,9 @@ pub(crate) fn print(answer: &Value) {
                 (true, _) if share < 1.0 => {
                     format!("  ← credited: {:.1} % by {}", share * 100.0, text(&attribution["model"]))
                 }
+                (true, _) if attribution["model"] != "last_touch" => {
+                    format!("  ← credited: all of it, by {}", text(&attribution["model"]))
+                }
                 (true, "click_token") => "  ← credited: the order brought its token".to_owned(),
                 (true, "user") => "  ← credited: the same user's, with another browser".to_owned(),
                 (true, _) => "  ← credited: the last in the window".to_owned(),

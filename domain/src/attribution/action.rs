@@ -5,6 +5,7 @@ use super::memory::{MAX_PARKED, Memory, Parked, Touch, VisitorState};
 use super::model::Step;
 use super::{Emitted, MAX_WINDOW_MS, Work, credit_of, credited};
 use crate::command::{Basis, BasisTouch, Credit, Decision, MatchedBy, Reason};
+use crate::dedupe::{CLICK_WINDOW_MS, is_duplicate_click};
 use crate::event::{Action, Body, Event, Sought};
 use crate::ids::{EventId, VisitorKey, hash_uuid};
 use crate::money::{Money, apportion};
@@ -107,12 +108,9 @@ impl<M: Memory> Work<'_, M> {
 
     /// Sends an action to the partition of `key`.
     pub(super) fn hand_on(&mut self, action: Action, key: VisitorKey) {
-        let stop = match &action.sought {
-            Sought::Here => 0,
-            Sought::AskUser => 1,
-            Sought::Among(rest) => u64::try_from(rest.len()).unwrap_or(u64::MAX).saturating_add(2),
-        };
-        let id = hash_uuid("handed", &[action.event.0.as_bytes(), &key.0, &stop.to_be_bytes()]);
+        let action = Action { hops: action.hops.saturating_add(1), ..action };
+        let parts = [&action.event.0.as_bytes()[..], &key.0, &action.hops.to_be_bytes()];
+        let id = hash_uuid("handed", &parts);
         let (workspace, at_ms) = (action.workspace, action.at_ms);
         let payload_hash = action.payload_hash.clone();
         let body = Body::Handed { action: Box::new(action) };
@@ -133,7 +131,9 @@ impl<M: Memory> Work<'_, M> {
             self.no_touch(&oldest);
         }
         let since_ms = self.view.clock_ms;
-        let until_ms = since_ms.saturating_add(self.view.policy.parking_ms);
+        // Wherever it waits, it waits no longer in all.
+        let left_ms = self.view.policy.parking_ms.saturating_sub(action.waited_ms.unwrap_or_default());
+        let until_ms = since_ms.saturating_add(left_ms.max(0));
         state.parked.push(Parked { action, since_ms, until_ms });
         self.view.set_wait(until_ms, key);
         self.view.set_visitor(key, state);
@@ -143,32 +143,28 @@ impl<M: Memory> Work<'_, M> {
 
 /// Where an action without a click under `key` goes next; nowhere, if it stays.
 ///
-/// Known by its user alone, it goes round the user's visitors, the latest
-/// first. Known by a visitor, it asks their user, goes round that user's other
-/// visitors, and comes home.
+/// Where its user is known, it asks there, goes round the user's other
+/// visitors, the latest first, and comes back to wait for one more; else it
+/// waits under its visitor.
 fn next_stop(key: VisitorKey, action: &Action, state: &VisitorState) -> Option<(VisitorKey, Sought)> {
-    let latest_first = || state.identities.iter().rev().copied().filter(|known| *known != action.visitor);
-    let onward = |mut stops: Vec<VisitorKey>| {
-        (!stops.is_empty()).then(|| {
-            let first = stops.remove(0);
-            (first, Sought::Among(stops))
-        })
+    let round = || {
+        let visitors = state.identities.iter().rev().copied().filter(|known| *known != action.visitor);
+        let mut stops: Vec<VisitorKey> = visitors.collect();
+        let first = (!stops.is_empty()).then(|| stops.remove(0))?;
+        stops.push(key);
+        Some((first, Sought::Among(stops)))
     };
     match &action.sought {
-        Sought::Here if action.user == Some(key) => {
-            let mut stops: Vec<VisitorKey> = latest_first().collect();
-            // It waits where its click is likeliest to come.
-            if let [first, _, ..] = stops[..] {
-                stops.push(first);
-            }
-            onward(stops)
-        }
+        Sought::Here if action.user == Some(key) => round(),
         Sought::Here => {
             let user = action.user.or_else(|| state.identities.last().copied())?;
             Some((user, Sought::AskUser))
         }
-        Sought::AskUser => onward(latest_first().chain([action.visitor]).collect()),
-        Sought::Among(rest) => onward(rest.clone()),
+        Sought::AskUser => round(),
+        Sought::Among(rest) => {
+            let (next, rest) = rest.split_first()?;
+            Some((*next, Sought::Among(rest.to_vec())))
+        }
     }
 }
 
@@ -213,15 +209,25 @@ fn look<'a>(
 }
 
 /// The clicks that share in an action: those of the deciding click's campaign
-/// within the window, the deciding one last.
+/// within the window, the deciding one last. Of clicks that repeat each other
+/// only the last counts: nobody earns more by clicking again.
 fn journey<'a>(deciding: &'a Touch, before: &[&'a Touch], terms: &Terms, at_ms: i64) -> Vec<&'a Touch> {
     let window_ms = terms.window_ms.min(MAX_WINDOW_MS);
-    before
+    let all: Vec<&Touch> = before
         .iter()
         .copied()
         .filter(|touch| touch.campaign == deciding.campaign && touch.click != deciding.click)
         .filter(|touch| at_ms.saturating_sub(touch.at_ms) <= window_ms)
         .chain([deciding])
+        .collect();
+    let repeats =
+        |a: &Touch, b: &Touch| a.link == b.link && is_duplicate_click(a.at_ms, b.at_ms, CLICK_WINDOW_MS);
+    let is_repeated =
+        |place: usize, touch: &Touch| all.iter().skip(place).skip(1).any(|later| repeats(touch, later));
+    all.iter()
+        .enumerate()
+        .filter(|(place, touch)| !is_repeated(*place, touch))
+        .map(|(_, touch)| *touch)
         .collect()
 }
 

@@ -298,8 +298,8 @@ impl Partition {
 
 /// The earliest end of a wait, as far as it is known without reading.
 fn earliest(known_ms: Option<i64>, waits: &BTreeMap<(i64, VisitorKey), bool>, clock_ms: i64) -> Option<i64> {
-    // Waits that begin now end later; only the first can be the earliest.
-    let from = (clock_ms.saturating_add(1), VisitorKey([0; 16]));
+    // Waits that begin now do not end before; only the first can be the earliest.
+    let from = (clock_ms, VisitorKey([0; 16]));
     let added_ms = waits.range(from..).find(|(_, is_added)| **is_added).map(|((until_ms, _), _)| *until_ms);
     known_ms.into_iter().chain(added_ms).min()
 }
@@ -355,7 +355,7 @@ impl<M: Memory> Work<'_, M> {
         state.identify(visitor);
         for parked in std::mem::take(&mut state.parked) {
             let waited_ms = parked.waited_ms(self.view.clock_ms);
-            let action = Action { sought: Sought::Among(Vec::new()), waited_ms, ..parked.action };
+            let action = Action { sought: Sought::Among(vec![user]), waited_ms, ..parked.action };
             self.hand_on(action, visitor);
         }
         self.view.set_visitor(user, state);

@@ -126,6 +126,13 @@ fn click(number: u128, at_ms: i64, campaign: u128) -> Event {
     event(number, at_ms, ANNA, body)
 }
 
+fn by_link(number: u128, mut event: Event) -> Event {
+    if let Body::Click { link, .. } = &mut event.body {
+        *link = LinkId(Uuid::from_u128(number));
+    }
+    event
+}
+
 fn cookieless(mut event: Event) -> Event {
     if let Body::Click { cookieless, .. } = &mut event.body {
         *cookieless = true;
@@ -287,12 +294,22 @@ fn decisions() {
         (
             vec![
                 click(1, T0, 15),
-                click(2, T0 + 1, 15),
+                by_link(2, click(2, T0 + 1, 15)),
                 click(3, T0 + 2, 12),
-                click(4, T0 + 3, 15),
+                by_link(3, click(4, T0 + 3, 15)),
                 sale(5, T0 + 9, None),
             ],
             "84 by 1, 83 by 2, 83 by 4",
+        ),
+        // Who clicks again has no larger share.
+        (
+            vec![
+                click(1, T0, 15),
+                click(2, T0 + 1, 15),
+                by_link(2, click(3, T0 + 2, 15)),
+                sale(5, T0 + 9, None),
+            ],
+            "125 by 2, 125 by 3",
         ),
         // The token says which campaign and which click comes last.
         (vec![click(1, T0, 15), click(2, T0 + 1, 12), sale(3, T0 + 9, Some(1))], "250 by 1"),
@@ -385,12 +402,37 @@ fn a_users_other_visitors_are_asked() {
     // Another browser of the same user.
     let events = with(&[identify(3, T0 + 2_000, ANNA), sale(4, T0 + 4_000, None)]);
     assert_eq!(last_verdict(&events), "250 by 1");
+    // Named with another visitor, who has no click, and known only later.
+    let events = [of(PHONE, click(1, T0, 12)), Event { user: Some(USER), ..sale(9, T0 + 2_000, None) }];
+    let later = [Event::tick(T0 + 9_000), identify(5, T0 + 9_500, PHONE)];
+    assert_eq!(last_verdict(&[&events[..], &later[..]].concat()), "250 by 1");
     // A stranger.
     assert_eq!(last_verdict(&with(&[sale(4, T0 + 4_000, None)])), "parked");
     // The user is known only later.
     let events = with(&[]);
     let late = [by_user(sale(9, T0 - 5, None)), of(PHONE, click(1, T0 - 10, 12))];
     assert_eq!(last_verdict(&[&late[..], &events[1..]].concat()), "250 by 1");
+}
+
+#[test]
+fn what_need_not_wait_does_not() {
+    let policy = Policy { parking_ms: 0, ..POLICY };
+    let (mut partition, mut changes, mut emitted) =
+        (Partition::new(&Place::default()), Changes::default(), Vec::new());
+    for (offset, event) in [(0, sale(1, T0, None)), (1, Event::tick(T0 + HOLD))] {
+        let (rules, policy) = (&rules(), &policy);
+        let mut context =
+            Context { memory: &Nothing, changes: &mut changes, rules, policy, emitted: &mut emitted };
+        let Ok(()) = partition.apply(offset, event, &mut context);
+    }
+    let verdicts: Vec<String> = emitted
+        .iter()
+        .map(|emitted| match emitted {
+            Emitted::Credit(credit) => verdict(credit),
+            Emitted::Event(_) => "an event".to_owned(),
+        })
+        .collect();
+    assert_eq!(verdicts, ["no_touch"]);
 }
 
 #[test]
@@ -494,7 +536,7 @@ proptest! {
     /// The parts of a payout and of a value sum to the whole.
     #[test]
     fn legs_sum_to_the_whole(count in 1..9_u128) {
-        let clicks = (0..count).map(|n| click(n, T0 + i64::try_from(n).unwrap(), 15));
+        let clicks = (0..count).map(|n| by_link(n, click(n, T0 + i64::try_from(n).unwrap(), 15)));
         let credits = run(&clicks.chain([sale(99, T0 + 50, None)]).collect::<Vec<_>>());
         let paid: i64 = credits
             .iter()
