@@ -19,7 +19,7 @@
 //! | `drops-what-is-parked`: an action without a click is forgotten | 1 |
 //! | `window-excludes-its-boundary`: the window ends a millisecond early | 5 |
 //! | `forgets-what-was-held`: after a crash, held events are not read again | 0 |
-//! | `takes-again-what-is-done-with`: after a crash, too much is | 1 |
+//! | `takes-again-what-is-done-with`: after a crash, too much is | 4 |
 //! | `takes-sales-before-clicks`: of the same moment | 7 |
 //! | `asks-no-other-visitor`: of the same user | 3 |
 //! | `pays-an-order-twice`: reported under two ids | 3 |
