@@ -92,10 +92,17 @@ struct Work<'a> {
     rules: Rules,
     handle: Handle,
     stop: CancellationToken,
-    /// What was emitted since the last commit, in case Kafka does not take it,
-    emitted: Vec<Emitted>,
-    /// and is not acknowledged yet.
+    /// What Kafka has not acknowledged yet, in order,
+    outgoing: Vec<Outgoing<'a>>,
+    /// and as many of its first ones as Kafka's client has.
     in_flight: Vec<Pending<'a>>,
+}
+
+/// A message that came out.
+struct Outgoing<'a> {
+    topic: &'a str,
+    key: String,
+    payload: Vec<u8>,
 }
 
 /// Runs until `stop` is cancelled. Blocks; call it on a thread that may.
@@ -132,7 +139,7 @@ pub fn run(
         rules: Rules::default(),
         handle,
         stop,
-        emitted: Vec::new(),
+        outgoing: Vec::new(),
         in_flight: Vec::new(),
     };
     let (sender, receiver) = sync_channel(BATCHES_AHEAD);
@@ -233,8 +240,9 @@ impl<'a> Work<'a> {
         let emitted = open.apply(events, first_offset, next_offset, &self.rules, &self.settings.policy)?;
         drop(all);
         metrics::counter!("tributary_attribution_events_total").increment(count);
-        self.send(&emitted);
-        self.emitted.extend(emitted);
+        let topics = &self.settings.topics;
+        self.outgoing.extend(emitted.into_iter().map(|emitted| outgoing(emitted, topics)));
+        self.send();
         Ok(true)
     }
 
@@ -264,60 +272,48 @@ impl<'a> Work<'a> {
         false
     }
 
-    /// Hands what came out to Kafka's client; if it cannot take all of it now,
-    /// [`Self::await_acknowledgement`] tries again.
-    fn send(&mut self, emitted: &[Emitted]) {
-        for emitted in emitted {
-            match self.send_one(emitted) {
+    /// Hands what came out to Kafka's client, as far as it takes it now;
+    /// [`Self::await_acknowledgement`] goes on.
+    fn send(&mut self) {
+        while let Some(Outgoing { topic, key, payload }) = self.outgoing.get(self.in_flight.len()) {
+            match self.publisher.send(topic, key.as_bytes(), payload) {
                 Ok(pending) => self.in_flight.push(pending),
-                Err(error) => tracing::debug!(%error, "a credit is not sent yet"),
+                Err(error) => {
+                    tracing::debug!(%error, "the rest is not sent yet");
+                    break;
+                }
             }
         }
     }
 
-    fn send_one(&self, emitted: &Emitted) -> Result<Pending<'a>, runtime::KafkaError> {
-        let Topics { credits, events, .. } = &self.settings.topics;
-        match emitted {
-            Emitted::Credit(credit) => {
-                metrics::counter!("tributary_attribution_credits_total").increment(1);
-                let command = Command::Credit(credit.clone());
-                let payload = serde_json::to_vec(&command).expect("commands are JSON");
-                self.publisher.send(credits, command.key().to_string().as_bytes(), &payload)
-            }
-            Emitted::Event(event) => {
-                metrics::counter!("tributary_attribution_handed_on_total").increment(1);
-                let payload = serde_json::to_vec(event).expect("events are JSON");
-                self.publisher.send(events, event.visitor.to_string().as_bytes(), &payload)
-            }
-        }
-    }
-
-    /// Waits until Kafka has all that was emitted, and sends all of it again as
-    /// long as it does not; `false` when told to stop before.
+    /// Waits until Kafka has all that came out, and sends again what it does
+    /// not take; `false` when told to stop before.
     fn await_acknowledgement(&mut self) -> bool {
         let mut backoff = Backoff::default();
-        loop {
-            let all_sent = self.in_flight.len() == self.emitted.len();
-            let mut failed = None;
-            for pending in std::mem::take(&mut self.in_flight) {
-                failed = self.handle.block_on(pending.acknowledged()).err().or(failed);
-            }
-            match failed {
-                None if all_sent => {
-                    self.emitted.clear();
-                    return true;
+        while !self.outgoing.is_empty() {
+            self.send();
+            let unsent = self.outgoing.split_off(self.in_flight.len());
+            let sent = std::mem::replace(&mut self.outgoing, unsent);
+            let mut refused = Vec::new();
+            // What the client had no room for can go on at once, if it had room
+            // for anything.
+            let mut failure = sent.is_empty().then(|| "the client takes nothing".to_owned());
+            for (message, pending) in sent.into_iter().zip(std::mem::take(&mut self.in_flight)) {
+                if let Err(error) = self.handle.block_on(pending.acknowledged()) {
+                    failure = Some(error.to_string());
+                    refused.push(message);
                 }
-                None => {}
-                Some(error) => tracing::warn!(%error, "credits are not published yet"),
             }
-            if self.stop.is_cancelled() {
-                return false;
+            self.outgoing.splice(..0, refused);
+            if let Some(error) = failure {
+                tracing::warn!(error, "credits are not published yet");
+                if self.stop.is_cancelled() {
+                    return false;
+                }
+                std::thread::sleep(backoff.next_wait());
             }
-            std::thread::sleep(backoff.next_wait());
-            let emitted = std::mem::take(&mut self.emitted);
-            self.send(&emitted);
-            self.emitted = emitted;
         }
+        true
     }
 
     /// Tells partitions that hold events whose time has come what time it is.
@@ -335,6 +331,23 @@ impl<'a> Work<'a> {
                 Ok(_pending) => open.told_ms = now_ms,
                 Err(error) => tracing::warn!(partition, %error, "cannot tell the time"),
             }
+        }
+    }
+}
+
+/// What is emitted, as a message.
+fn outgoing(emitted: Emitted, topics: &Topics) -> Outgoing<'_> {
+    match emitted {
+        Emitted::Credit(credit) => {
+            metrics::counter!("tributary_attribution_credits_total").increment(1);
+            let command = Command::Credit(credit);
+            let payload = serde_json::to_vec(&command).expect("commands are JSON");
+            Outgoing { topic: &topics.credits, key: command.key().to_string(), payload }
+        }
+        Emitted::Event(event) => {
+            metrics::counter!("tributary_attribution_handed_on_total").increment(1);
+            let payload = serde_json::to_vec(&event).expect("events are JSON");
+            Outgoing { topic: &topics.events, key: event.visitor.to_string(), payload }
         }
     }
 }
