@@ -54,10 +54,6 @@ pub struct AttributionSettings {
     pub policy: Policy,
 }
 
-/// A partition that holds due events is told the time again after this, should
-/// the first message be slow to come back.
-const TICK_AGAIN_MS: i64 = 2_000;
-
 /// Reading is ahead of the work by so many batches at most: enough to go on
 /// while the work writes to disk.
 const BATCHES_AHEAD: usize = 8;
@@ -198,7 +194,7 @@ impl<'a> Work<'a> {
             if !self.commit(is_idle)? {
                 return Ok(());
             }
-            self.tell_the_time();
+            self.tell_the_time(patience);
             self.partitions.record(false);
         }
         if self.commit(true)? {
@@ -316,20 +312,18 @@ impl<'a> Work<'a> {
         true
     }
 
-    /// Tells partitions that hold events whose time has come what time it is.
-    fn tell_the_time(&self) {
+    /// Tells partitions that are quiet, and hold events whose time has come,
+    /// what time it is.
+    fn tell_the_time(&self, quiet: Duration) {
         let now_ms = now_ms();
         for (partition, open) in self.partitions.lock().iter_mut() {
-            let told_lately = now_ms.saturating_sub(open.told_ms) < TICK_AGAIN_MS;
-            let is_on_its_way = told_lately && open.fold.clock_ms() < open.told_ms;
-            if is_on_its_way || !open.fold.is_due(now_ms, &self.settings.policy) {
+            if !open.tell(now_ms, quiet, &self.settings.policy) {
                 continue;
             }
             let payload = serde_json::to_vec(&Event::tick(now_ms)).expect("events are JSON");
-            match self.publisher.send_to(&self.settings.topics.events, *partition, &payload) {
-                // Nobody waits for it: if it is lost, another follows.
-                Ok(_pending) => open.told_ms = now_ms,
-                Err(error) => tracing::warn!(partition, %error, "cannot tell the time"),
+            // Nobody waits for it: if it is lost, another follows.
+            if let Err(error) = self.publisher.send_to(&self.settings.topics.events, *partition, &payload) {
+                tracing::warn!(partition, %error, "cannot tell the time");
             }
         }
     }

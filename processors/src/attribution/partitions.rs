@@ -32,13 +32,19 @@ const RECORD_EVERY: Duration = Duration::from_secs(2);
 const COMMIT_AT: usize = 100_000;
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
+/// A partition that holds due events is told the time again after this, should
+/// the first message be slow to come back.
+const TELL_AGAIN_MS: i64 = 2_000;
+
 /// A partition at work.
 pub(super) struct Open {
-    pub(super) fold: Partition,
+    fold: Partition,
     /// What the offsets before this one lead to was emitted in an earlier life.
-    pub(super) emitted_to: i64,
+    emitted_to: i64,
+    /// When the last batch was applied.
+    applied_at: Instant,
     /// When the partition was last told the time.
-    pub(super) told_ms: i64,
+    told_ms: i64,
     disk: Disk,
     changes: Changes,
     /// Where the disk stands, and since when.
@@ -110,7 +116,20 @@ impl Open {
             }
         }
         self.next_offset = self.next_offset.max(next_offset);
+        self.applied_at = Instant::now();
         Ok(emitted)
+    }
+
+    /// Whether the partition is to be told that it is `now_ms`: nothing has come
+    /// for a while, and something is due. Once told, it is not told again soon.
+    pub(super) fn tell(&mut self, now_ms: i64, quiet: Duration, policy: &Policy) -> bool {
+        let told_lately = now_ms.saturating_sub(self.told_ms) < TELL_AGAIN_MS;
+        let is_on_its_way = told_lately && self.fold.clock_ms() < self.told_ms;
+        let tells = self.applied_at.elapsed() >= quiet && !is_on_its_way && self.fold.is_due(now_ms, policy);
+        if tells {
+            self.told_ms = now_ms;
+        }
+        tells
     }
 
     fn is_time_to_commit(&self, now: bool) -> bool {
@@ -223,6 +242,7 @@ impl Partitions {
         let open = Open {
             fold,
             emitted_to,
+            applied_at: Instant::now(),
             told_ms: 0,
             disk: Disk { state, recent: foldhash::HashMap::default() },
             changes: Changes::default(),
