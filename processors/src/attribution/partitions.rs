@@ -55,6 +55,8 @@ pub(super) struct Open {
     read_to: i64,
     /// All before this was applied, in this life or an earlier one.
     next_offset: i64,
+    /// What Postgres knows of how far emission has come.
+    recorded_to: i64,
     /// Where state that is built anew will be complete.
     rebuilt_at: Option<i64>,
 }
@@ -212,14 +214,21 @@ impl Partitions {
         let mut positions = Vec::new();
         for (partition, open) in self.lock().iter_mut() {
             show_progress(*partition, open);
-            if open.committed.next_offset > open.emitted_to {
+            if open.committed.next_offset > open.recorded_to {
                 positions.push((*partition, open.committed.next_offset));
             }
         }
         let topic = &self.settings.topics.events;
-        let written = self.handle.block_on(store::offsets::save_emitted(&self.pool, topic, &positions));
-        if let Err(error) = written {
+        if let Err(error) = self.handle.block_on(store::offsets::save_emitted(&self.pool, topic, &positions))
+        {
             tracing::warn!(%error, "cannot note how far attribution has come");
+            return;
+        }
+        let mut all = self.lock();
+        for (partition, offset) in positions {
+            if let Some(open) = all.get_mut(&partition) {
+                open.recorded_to = offset;
+            }
         }
     }
 
@@ -250,6 +259,7 @@ impl Partitions {
             committed: place,
             committed_at: Instant::now(),
             next_offset,
+            recorded_to: emitted_to,
             rebuilt_at,
         };
         let begin = open.read_to;
