@@ -159,6 +159,9 @@ pub(super) struct Partitions {
     handle: Handle,
     stop: CancellationToken,
     open: Mutex<HashMap<i32, Open>>,
+    /// Where each would resume; apart, since a batch is applied, and a commit
+    /// written, with `open` locked, and reading asks before every poll.
+    resume: Mutex<HashMap<i32, i64>>,
     failure: Mutex<Option<ProcessorError>>,
     recorded: Mutex<Instant>,
 }
@@ -177,6 +180,7 @@ impl Partitions {
             handle,
             stop,
             open: Mutex::default(),
+            resume: Mutex::default(),
             failure: Mutex::default(),
             recorded: Mutex::new(Instant::now()),
         })
@@ -193,9 +197,16 @@ impl Partitions {
 
     /// Commits every partition that has anything.
     pub(super) fn commit(&self) -> Result<(), ProcessorError> {
-        let mut all = self.lock();
-        let behind = all.values_mut().filter(|open| open.is_time_to_commit(true));
-        behind.into_iter().try_for_each(|open| open.commit(&self.settings.policy))
+        for (partition, open) in self.lock().iter_mut().filter(|(_, open)| open.is_time_to_commit(true)) {
+            open.commit(&self.settings.policy)?;
+            self.set_resume(*partition, open);
+        }
+        Ok(())
+    }
+
+    fn set_resume(&self, partition: i32, open: &Open) {
+        let resume_offset = open.committed.resume_offset();
+        self.resume.lock().expect("no panic while held").insert(partition, resume_offset);
     }
 
     /// Fails if a partition could not be opened.
@@ -263,6 +274,7 @@ impl Partitions {
             rebuilt_at,
         };
         let begin = open.read_to;
+        self.set_resume(partition, &open);
         self.lock().insert(partition, open);
         Ok(begin)
     }
@@ -311,7 +323,7 @@ impl PartitionOwner for Partitions {
     }
 
     fn position(&self, partition: i32, read_to: i64) -> i64 {
-        self.lock().get(&partition).map_or(read_to, |open| open.committed.resume_offset())
+        self.resume.lock().expect("no panic while held").get(&partition).copied().unwrap_or(read_to)
     }
 }
 
