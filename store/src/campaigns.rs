@@ -151,7 +151,7 @@ pub async fn load_rules(pool: &Pool) -> Result<Rules, StoreError> {
             }),
         }
     }
-    let coupons: Vec<CouponRow> = sqlx::query_as(sql!("coupons/load")).fetch_all(pool).await?;
+    let coupons = coupons(pool, None).await?;
     Ok(Rules::new(campaigns, clock_ms).with_coupons(coupons.into_iter().map(Coupon::from)))
 }
 
@@ -274,11 +274,11 @@ impl From<CouponRow> for Coupon {
     }
 }
 
-/// The coupons of a workspace, with those that were followed by another.
+/// The coupons of a workspace, or all, with those that were followed by another.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn coupons(pool: &Pool, workspace: Uuid) -> Result<Vec<CouponRow>, StoreError> {
+pub async fn coupons(pool: &Pool, workspace: Option<Uuid>) -> Result<Vec<CouponRow>, StoreError> {
     Ok(sqlx::query_as(sql!("coupons/list")).bind(workspace).fetch_all(pool).await?)
 }
 

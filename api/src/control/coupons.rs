@@ -53,6 +53,6 @@ pub(crate) async fn list_coupons(
     State(app): State<Arc<App>>,
     InWorkspace(workspace): InWorkspace,
 ) -> Result<Response, ApiError> {
-    let coupons = store::campaigns::coupons(&app.pool, workspace.id).await?;
+    let coupons = store::campaigns::coupons(&app.pool, Some(workspace.id)).await?;
     Ok(Json(json!({ "coupons": coupons })).into_response())
 }
