@@ -215,9 +215,9 @@ pub(crate) fn visitors(table: &mut Table) -> anyhow::Result<()> {
                         policy: &policy,
                         emitted: &mut emitted,
                     };
-                    fold.apply(i64::try_from(offset + place)?, event, &mut context)?;
+                    fold.apply(fold.next_offset(), event, &mut context)?;
                 }
-                state.commit(&changes, &fold.place(i64::try_from(offset)?), 0)?;
+                state.commit(&changes, &fold.place(), 0)?;
             }
             if of_all {
                 let rate = count as f64 / started.elapsed().as_secs_f64();

@@ -257,7 +257,7 @@ impl Cluster {
         // Commits come now and then.
         if crash == Crash::AfterCommit || (crash == Crash::No && count.is_multiple_of(2)) {
             let disk = &mut self.disks[partition][self.owners[partition]];
-            let place = live.fold.place(i64::try_from(until).expect("short logs"));
+            let place = live.fold.place();
             let oldest_generation = history.policy.oldest_generation(place.clock_ms);
             disk.commit(std::mem::take(&mut live.changes), place, oldest_generation);
         }

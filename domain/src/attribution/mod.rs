@@ -152,9 +152,9 @@ pub struct Partition {
     notes: HashMap<EventId, Note>,
     /// The end of the next wait; before it, none needs to be looked for.
     next_wait_ms: Option<i64>,
-    /// Until here events were applied before; of those, these were held, and
-    /// the others are done with.
-    known_to: i64,
+    /// All before this was applied, in this life or an earlier one;
+    next_offset: i64,
+    /// of an earlier life, these were held, and are still to be read again.
     held_before: VecDeque<i64>,
 }
 
@@ -187,7 +187,7 @@ impl Partition {
         Self {
             clock_ms: place.clock_ms,
             next_wait_ms: Some(i64::MIN),
-            known_to: place.next_offset,
+            next_offset: place.next_offset,
             held_before: place.held(),
             ..Self::default()
         }
@@ -199,13 +199,30 @@ impl Partition {
         self.clock_ms
     }
 
-    /// Where it stands when all before `next_offset` was applied.
+    /// The first offset that was not applied.
     #[must_use]
-    pub fn place(&self, next_offset: i64) -> Place {
+    pub fn next_offset(&self) -> i64 {
+        self.next_offset
+    }
+
+    /// Where reading has to go on: at what was held, and then at what is new.
+    #[must_use]
+    pub fn reads_from(&self) -> i64 {
+        self.held_before.front().copied().unwrap_or(self.next_offset)
+    }
+
+    /// Passes over offsets before `next_offset` that have no event.
+    pub fn pass(&mut self, next_offset: i64) {
+        self.next_offset = self.next_offset.max(next_offset);
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn place(&self) -> Place {
         // What is to be read again and was not yet is held as well.
         let unread = self.held_before.iter().copied();
         let held = self.held.values().map(|held| held.offset).chain(unread).collect();
-        Place::new(self.clock_ms, next_offset.max(self.known_to), held)
+        Place::new(self.clock_ms, self.next_offset, held)
     }
 
     /// Whether something would be decided if the clock were at `now_ms`.
@@ -216,7 +233,8 @@ impl Partition {
             || self.next_wait_ms.is_some_and(|until_ms| until_ms <= now_ms)
     }
 
-    /// Takes the event at `offset`.
+    /// Takes the event at `offset`. One that was applied already is passed over,
+    /// unless it was held.
     ///
     /// # Errors
     /// When memory cannot be read; the partition is then of no more use.
@@ -226,12 +244,13 @@ impl Partition {
         event: Event,
         context: &mut Context<'_, M>,
     ) -> Result<(), M::Error> {
-        if offset < self.known_to {
+        if offset < self.next_offset {
             if self.held_before.front() != Some(&offset) {
                 return Ok(());
             }
             self.held_before.pop_front();
         }
+        self.pass(offset.saturating_add(1));
         self.clock_ms = self.clock_ms.max(event.received_at_ms);
         let mut work = Work {
             view: View {

@@ -481,7 +481,7 @@ fn what_is_held_is_read_again() {
             emitted: &mut emitted,
         };
         let Ok(()) = partition.apply(offset, event, &mut context);
-        let again = partition.place(offset + 1);
+        let again = partition.place();
         assert_eq!((again.resume_offset(), again.next_offset, again.held().len()), (40, 100, 3), "{offset}");
     }
 }

@@ -50,11 +50,6 @@ pub(super) struct Open {
     /// Where the disk stands, and since when.
     committed: Place,
     committed_at: Instant,
-    /// Where reading goes on; after a start, before `next_offset`, if there
-    /// were held events.
-    read_to: i64,
-    /// All before this was applied, in this life or an earlier one.
-    next_offset: i64,
     /// What Postgres knows of how far emission has come.
     recorded_to: i64,
     /// Where state that is built anew will be complete.
@@ -91,9 +86,9 @@ impl Memory for Disk {
 }
 
 impl Open {
-    /// Applies a batch's events; gives what is to be emitted. A batch from
-    /// before the partition was opened once more is passed over as far as it
-    /// has been, or will be, read again.
+    /// Applies a batch's events; gives what is to be emitted. A batch that was
+    /// read before the partition was opened once more, and has a gap before it
+    /// now, is passed over: it is read again.
     pub(super) fn apply(
         &mut self,
         events: Vec<(i64, Event)>,
@@ -103,21 +98,19 @@ impl Open {
         policy: &Policy,
     ) -> Result<Vec<Emitted>, ProcessorError> {
         let mut emitted = Vec::new();
-        if first_offset > self.read_to {
+        if first_offset > self.fold.reads_from() {
             return Ok(emitted);
         }
-        let read_to = self.read_to;
-        self.read_to = read_to.max(next_offset);
         let changes = &mut self.changes;
         let mut context = Context { memory: &self.disk, changes, rules, policy, emitted: &mut emitted };
-        for (offset, event) in events.into_iter().filter(|(offset, _)| *offset >= read_to) {
+        for (offset, event) in events {
             let before = context.emitted.len();
             self.fold.apply(offset, event, &mut context)?;
             if offset < self.emitted_to {
                 context.emitted.truncate(before);
             }
         }
-        self.next_offset = self.next_offset.max(next_offset);
+        self.fold.pass(next_offset);
         self.applied_at = Instant::now();
         Ok(emitted)
     }
@@ -135,13 +128,13 @@ impl Open {
     }
 
     fn is_time_to_commit(&self, now: bool) -> bool {
-        let is_behind = self.next_offset != self.committed.next_offset;
+        let is_behind = self.fold.next_offset() != self.committed.next_offset;
         is_behind && (now || self.changes.len() >= COMMIT_AT || self.committed_at.elapsed() >= COMMIT_EVERY)
     }
 
     /// Writes down what came of everything that was applied, and emitted.
     fn commit(&mut self, policy: &Policy) -> Result<(), ProcessorError> {
-        let place = self.fold.place(self.next_offset);
+        let place = self.fold.place();
         self.disk.state.commit(&self.changes, &place, policy.oldest_generation(place.clock_ms))?;
         std::mem::swap(&mut self.disk.recent, &mut self.changes.visitors);
         self.changes.clear();
@@ -258,7 +251,6 @@ impl Partitions {
             None => Place::at(self.first_needed(&progress, partition, start)?),
         };
         let fold = Partition::new(&place);
-        let next_offset = place.next_offset;
         let open = Open {
             fold,
             emitted_to,
@@ -266,14 +258,12 @@ impl Partitions {
             told_ms: 0,
             disk: Disk { state, recent: foldhash::HashMap::default() },
             changes: Changes::default(),
-            read_to: place.resume_offset(),
             committed: place,
             committed_at: Instant::now(),
-            next_offset,
             recorded_to: emitted_to,
             rebuilt_at,
         };
-        let begin = open.read_to;
+        let begin = open.fold.reads_from();
         self.set_resume(partition, &open);
         self.lock().insert(partition, open);
         Ok(begin)
@@ -320,6 +310,7 @@ impl PartitionOwner for Partitions {
         // What is not committed may not have reached Kafka; whoever has the
         // partition next reads it again.
         self.lock().remove(&partition);
+        self.resume.lock().expect("no panic while held").remove(&partition);
     }
 
     fn position(&self, partition: i32, read_to: i64) -> i64 {
@@ -330,13 +321,14 @@ impl PartitionOwner for Partitions {
 /// Says how far state has come that is being built anew.
 fn show_progress(partition: i32, open: &mut Open) {
     let Some(end) = open.rebuilt_at else { return };
-    if open.next_offset < end {
-        let percent = open.next_offset.saturating_mul(100) / end.max(1);
-        tracing::info!(partition, offset = open.next_offset, end, percent, "building the state anew");
+    let offset = open.fold.next_offset();
+    if offset < end {
+        let percent = offset.saturating_mul(100) / end.max(1);
+        tracing::info!(partition, offset, end, percent, "building the state anew");
     } else {
         open.rebuilt_at = None;
         if end > 0 {
-            tracing::info!(partition, offset = open.next_offset, "the state is built");
+            tracing::info!(partition, offset, "the state is built");
         }
     }
 }
