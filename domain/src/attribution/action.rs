@@ -75,33 +75,32 @@ impl<M: Memory> Work<'_, M> {
             touches: before.iter().map(|touch| basis_touch(touch, weights, chosen)).collect(),
             ..Basis::of_terms(terms)
         };
-        match look(action, &before, by_token, rules) {
+        let (touch, decision, terms) = match look(action, &before, by_token, rules) {
             Look::Nothing => return false,
             Look::Unfit(..) if coupon_of(action, rules).is_some() => return false,
             Look::Unfit(touch, decision) => {
-                let terms = rules.campaign(touch.campaign).and_then(|c| c.terms_at(action.at_ms));
-                let basis = basis(terms, &[], touch.click);
-                self.emit(credited(touch, credit_of(action, decision, basis)));
+                let campaign = rules.campaign(touch.campaign);
+                (touch, decision, campaign.and_then(|campaign| campaign.terms_at(action.at_ms)))
             }
-            Look::Found(touch, campaign, terms) => match terms_decision(campaign, action.at_ms) {
-                Decision::Payable { payout, fee_bps } => {
-                    let journey = journey(touch, &before, terms, action.at_ms);
-                    let Shares { weights, shares } = share(&journey, terms, payout, action);
-                    for ((touch, payout, value), leg) in shares.into_iter().zip(0_u16..) {
-                        let decision = match payout.amount_minor {
-                            0 => Decision::Nonpayable { reason: Reason::ShareTooSmall },
-                            _ => Decision::Payable { payout, fee_bps },
-                        };
-                        let basis = basis(Some(terms), &weights, touch.click);
-                        let credit = Credit { leg, value, ..credit_of(action, decision, basis) };
-                        self.emit(credited(touch, credit));
-                    }
-                }
-                decision => {
-                    let basis = basis(Some(terms), &[], touch.click);
-                    self.emit(credited(touch, credit_of(action, decision, basis)));
-                }
-            },
+            Look::Found(touch, campaign, terms) => {
+                (touch, terms_decision(campaign, action.at_ms), Some(terms))
+            }
+        };
+        let (Decision::Payable { payout, fee_bps }, Some(terms)) = (decision, terms) else {
+            let basis = basis(terms, &[], touch.click);
+            self.emit(credited(touch, credit_of(action, decision, basis)));
+            return true;
+        };
+        let journey = journey(touch, &before, terms, action.at_ms);
+        let Shares { weights, shares } = share(&journey, terms, payout, action);
+        for ((touch, payout, value), leg) in shares.into_iter().zip(0_u16..) {
+            let decision = match payout.amount_minor {
+                0 => Decision::Nonpayable { reason: Reason::ShareTooSmall },
+                _ => Decision::Payable { payout, fee_bps },
+            };
+            let basis = basis(Some(terms), &weights, touch.click);
+            let credit = Credit { leg, value, ..credit_of(action, decision, basis) };
+            self.emit(credited(touch, credit));
         }
         true
     }
@@ -222,13 +221,9 @@ fn journey<'a>(deciding: &'a Touch, before: &[&'a Touch], terms: &Terms, at_ms: 
         .collect();
     let repeats =
         |a: &Touch, b: &Touch| a.link == b.link && is_duplicate_click(a.at_ms, b.at_ms, CLICK_WINDOW_MS);
-    let is_repeated =
-        |place: usize, touch: &Touch| all.iter().skip(place).skip(1).any(|later| repeats(touch, later));
-    all.iter()
-        .enumerate()
-        .filter(|(place, touch)| !is_repeated(*place, touch))
-        .map(|(_, touch)| *touch)
-        .collect()
+    let later = |place: usize| all.iter().skip(place.saturating_add(1));
+    let counts = |(place, touch): &(usize, &&Touch)| !later(*place).any(|later| repeats(touch, later));
+    all.iter().enumerate().filter(counts).map(|(_, touch)| *touch).collect()
 }
 
 /// What the clicks of a journey share.
