@@ -2,86 +2,21 @@
 //! whole log: no state, no shortcuts, and as little as possible in common with
 //! the fold that it is compared with.
 
+mod verdict;
+
 use std::collections::BTreeSet;
 
 use domain::attribution::Policy;
 use domain::attribution::model::Step;
-use domain::command::{Credit, Decision, MatchedBy, Reason};
+use domain::command::{Decision, MatchedBy, Reason};
 use domain::event::{Action, Body, Event, Sought};
 use domain::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey};
 use domain::money::{Money, apportion};
 use domain::rules::{Campaign, CampaignStatus, Objective, Rules, Terms};
 
+pub use self::verdict::{Sent, Verdict};
+
 const HOUR_MS: i64 = 3_600_000;
-
-/// What a credit says, without how it was come by.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Verdict {
-    event: EventId,
-    leg: u16,
-    payload_hash: String,
-    decision: String,
-    campaign: Option<CampaignId>,
-    creator: Option<UserId>,
-    click: Option<EventId>,
-    value_minor: Option<i64>,
-    matched_by: Option<String>,
-    waited_ms: Option<i64>,
-}
-
-impl From<&Credit> for Verdict {
-    fn from(credit: &Credit) -> Self {
-        Self {
-            event: credit.event,
-            leg: credit.leg,
-            payload_hash: credit.payload_hash.clone(),
-            decision: format!("{:?}", credit.decision),
-            campaign: credit.campaign,
-            creator: credit.creator,
-            click: credit.click,
-            value_minor: credit.value.map(|value| value.amount_minor),
-            matched_by: credit.basis.matched_by.map(|matched_by| format!("{matched_by:?}")),
-            waited_ms: credit.basis.waited_ms,
-        }
-    }
-}
-
-/// What a message to another partition says.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Sent {
-    /// A user turned out to be a visitor.
-    Stitch {
-        /// The user's key.
-        user: VisitorKey,
-        /// The visitor's.
-        visitor: VisitorKey,
-    },
-    /// An action is handed on.
-    Handed {
-        /// To whom.
-        to: VisitorKey,
-        /// The action's event.
-        event: EventId,
-        /// Where it goes from there.
-        sought: String,
-    },
-}
-
-impl Sent {
-    /// What `event` says, if it is such a message.
-    #[must_use]
-    pub fn of(event: &Event) -> Option<Self> {
-        match &event.body {
-            Body::Stitch { visitor } => Some(Self::Stitch { user: event.visitor, visitor: *visitor }),
-            Body::Handed { action } => Some(Self::handed(event.visitor, action.event, &action.sought)),
-            _ => None,
-        }
-    }
-
-    fn handed(to: VisitorKey, event: EventId, sought: &Sought) -> Self {
-        Self::Handed { to, event, sought: format!("{sought:?}") }
-    }
-}
 
 /// All that one partition's log leads to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
