@@ -3,9 +3,9 @@
 //! number of visitors in it.
 
 use std::collections::BTreeMap;
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
 use domain::attribution::memory::Changes;
 use domain::attribution::{Context, Partition, Place, Policy};
 use domain::event::{Body, Client, Event};
@@ -18,12 +18,13 @@ use runtime::consumer::BatchLimits;
 use runtime::producer::{ProducerSettings, Publisher};
 use runtime::progress::Progress;
 use runtime::shutdown::CancellationToken;
-use runtime::topics::{TopicSettings, Topics};
-use tests::{Stack, reader};
+use runtime::topics::Topics;
+use tests::Stack;
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use crate::table::Table;
+use crate::topic;
 
 const EVENTS: u64 = 2_000_000;
 const VISITORS: u64 = 300_000;
@@ -85,8 +86,12 @@ pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
     println!("attribution: {EVENTS} events of {VISITORS} visitors …");
     let stack = Stack::start_with(&["--engines-only", "--kafka-in-memory"])?;
     let topics = Topics::new("bench-");
-    publish(&stack, &topics).await?;
-    let parsed = parse(&stack, topics.events.clone()).await?;
+    topic::fill(&stack, &topics, EVENTS, |number| event(number, VISITORS)).await?;
+    let parse = |payload: &[u8]| {
+        black_box(serde_json::from_slice::<Event>(payload)?);
+        Ok(())
+    };
+    let parsed = topic::read(&stack, topics.events.clone(), EVENTS, BATCH, parse).await?;
     let attributed = attribute(&stack, &topics, "bench-attribution").await?;
     // All was emitted, as Postgres knows, and the disk is another one.
     let rebuilt = attribute(&stack, &topics, "bench-rebuild").await?;
@@ -99,45 +104,6 @@ pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
     );
     table.figure("attribution: building lost state anew", rebuilt, parsed, "nothing is emitted");
     Ok(())
-}
-
-async fn publish(stack: &Stack, topics: &Topics) -> anyhow::Result<()> {
-    let settings = TopicSettings { partitions: 4, replication: 1, retention: Duration::from_secs(86_400) };
-    runtime::topics::ensure(&stack.brokers(), topics, settings).await?;
-    let publisher = Publisher::new(&stack.brokers(), ProducerSettings::default())?;
-    let mut pending = Vec::new();
-    for number in 0..EVENTS {
-        let event = event(number, VISITORS);
-        let key = event.visitor.to_string();
-        pending.push(publisher.send(&topics.events, key.as_bytes(), &serde_json::to_vec(&event)?)?);
-        if pending.len() == 20_000 || number + 1 == EVENTS {
-            for delivery in pending.drain(..) {
-                delivery.acknowledged().await?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Events a second that a consumer gets, parses and drops.
-async fn parse(stack: &Stack, topic: String) -> anyhow::Result<f64> {
-    let consumer = reader(&stack.brokers(), &topic)?;
-    let parsing = tokio::task::spawn_blocking(move || {
-        let (mut count, mut first, mut sum) = (0, None, 0);
-        while count < EVENTS {
-            for batch in consumer.poll(Duration::from_millis(100), BATCH)? {
-                for message in &batch.messages {
-                    sum += serde_json::from_slice::<Event>(&message.payload)?.at_ms;
-                }
-                count += batch.messages.len() as u64;
-                first.get_or_insert((Instant::now(), count));
-            }
-        }
-        ensure!(sum > 0, "all were parsed");
-        let (since, before) = first.expect("there were messages");
-        anyhow::Ok((EVENTS - before) as f64 / since.elapsed().as_secs_f64())
-    });
-    parsing.await?
 }
 
 /// Events a second of attribution itself, from its first batch on.

@@ -12,6 +12,7 @@ mod load;
 mod settlement;
 mod sink;
 mod table;
+mod topic;
 
 use table::Table;
 

@@ -8,15 +8,15 @@ use domain::event::{Body, Client, Event};
 use domain::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId};
 use domain::link::Device;
 use runtime::consumer::BatchLimits;
-use runtime::producer::{ProducerSettings, Publisher};
 use runtime::shutdown::CancellationToken;
-use runtime::topics::{TopicSettings, Topics};
+use runtime::topics::Topics;
 use sinks::EventRow;
 use sinks::events::EventSinkSettings;
-use tests::{Stack, reader};
+use tests::Stack;
 use uuid::Uuid;
 
 use crate::table::Table;
+use crate::topic;
 
 const EVENTS: u64 = 400_000;
 const AT_MS: i64 = 1_790_000_000_000;
@@ -25,8 +25,9 @@ pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
     println!("sink: {EVENTS} clicks …");
     let stack = Stack::start_with(&["--engines-only", "--kafka-in-memory"])?;
     let topics = Topics::new("bench-");
-    publish(&stack, &topics).await?;
-    let read = read(&stack, topics.events.clone()).await?;
+    topic::fill(&stack, &topics, EVENTS, click).await?;
+    let limits = BatchLimits { max_messages: 20_000, max_wait: Duration::from_millis(200) };
+    let read = topic::read(&stack, topics.events.clone(), EVENTS, limits, |_payload| Ok(())).await?;
     let piped = through_kafka(&stack, topics.events).await?;
     let direct = direct(&stack).await?;
     table.limit("reading the topic, and nothing else", read, "librdkafka, four partitions");
@@ -75,24 +76,6 @@ fn click(number: u64) -> Event {
     }
 }
 
-async fn publish(stack: &Stack, topics: &Topics) -> anyhow::Result<()> {
-    let settings = TopicSettings { partitions: 4, replication: 1, retention: Duration::from_secs(86_400) };
-    runtime::topics::ensure(&stack.brokers(), topics, settings).await?;
-    let publisher = Publisher::new(&stack.brokers(), ProducerSettings::default())?;
-    let mut pending = Vec::new();
-    for number in 0..EVENTS {
-        let event = click(number);
-        let key = event.visitor.to_string();
-        pending.push(publisher.send(&topics.events, key.as_bytes(), &serde_json::to_vec(&event)?)?);
-        if pending.len() == 20_000 || number + 1 == EVENTS {
-            for delivery in pending.drain(..) {
-                delivery.acknowledged().await?;
-            }
-        }
-    }
-    Ok(())
-}
-
 async fn table_in(stack: &Stack, database: &str) -> anyhow::Result<sinks::Client> {
     sinks::schema::migrate(&stack.clickhouse_url(), database).await?;
     Ok(sinks::client(&stack.clickhouse_url(), database))
@@ -100,26 +83,6 @@ async fn table_in(stack: &Stack, database: &str) -> anyhow::Result<sinks::Client
 
 async fn count(client: &sinks::Client) -> anyhow::Result<u64> {
     Ok(client.query("SELECT count() FROM events").fetch_one().await?)
-}
-
-/// Messages a second that a consumer gets and drops.
-async fn read(stack: &Stack, topic: String) -> anyhow::Result<f64> {
-    let consumer = reader(&stack.brokers(), &topic)?;
-    let limits = BatchLimits { max_messages: 20_000, max_wait: Duration::from_millis(200) };
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut count = 0;
-        let mut first: Option<(Instant, u64)> = None;
-        while count < EVENTS {
-            let batches = consumer.poll(Duration::from_millis(100), limits)?;
-            count += batches.iter().map(|batch| batch.messages.len() as u64).sum::<u64>();
-            if count > 0 && first.is_none() {
-                first = Some((Instant::now(), count));
-            }
-        }
-        let (since, before) = first.expect("there were messages");
-        anyhow::Ok((EVENTS - before) as f64 / since.elapsed().as_secs_f64())
-    });
-    reading.await?
 }
 
 /// Rows a second of the sink itself, from its first insert to its last.
