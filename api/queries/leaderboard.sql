@@ -1,8 +1,8 @@
 -- Creators of a workspace by one metric; equal values share a rank.
 -- clicks: people's clicks. unique_clicks: people's clicks, one per visitor and
 -- link. conversions: conversions and sales attributed and not against a rule.
--- revenue: what those sales were worth. earnings: the creator's part of what
--- was paid.
+-- revenue: what those sales were worth, less what of them was refunded.
+-- earnings: the creator's part of what was paid, less what refunds took back.
 WITH figures AS
 (
     SELECT
@@ -22,8 +22,8 @@ WITH figures AS
         0,
         0,
         countIf(kind IN ('conversion', 'sale') AND status IN ('posted', 'rejected_budget')),
-        sumIf(value_minor, kind = 'sale' AND status IN ('posted', 'rejected_budget')
-            AND value_currency = {currency:String}),
+        sumIf(value_minor, (kind = 'sale' AND status IN ('posted', 'rejected_budget')
+            OR kind = 'refund' AND status = 'posted') AND value_currency = {currency:String}),
         sumIf(creator_minor, currency = {currency:String})
     FROM outcomes FINAL
     WHERE workspace_id = {workspace:UUID}

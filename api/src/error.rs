@@ -44,6 +44,9 @@ impl IntoResponse for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error.broken_constraint() {
+            Some("workspaces_time_zone_known") => {
+                Self::invalid("time_zone", "is none that is known; write it like Europe/Berlin")
+            }
             Some(constraint) => match explain_constraint(constraint) {
                 Some(message) => Self::conflict(message),
                 None => Self::new(

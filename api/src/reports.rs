@@ -119,6 +119,9 @@ pub(crate) async fn wallet(
         "currency": workspace.currency,
         "pending_minor": balance("creator_pending"),
         "available_minor": balance("creator_available"),
+        "in_transit_minor": balance("creator_in_transit"),
+        "paid_minor": balance("creator_paid"),
+        "debt_minor": balance("creator_debt").saturating_neg(),
     });
     Ok(Json(body).into_response())
 }
@@ -145,6 +148,7 @@ pub(crate) async fn explain(
             Some(transaction) => store::ledger::entries(&app.pool, transaction).await?,
             None => Vec::new(),
         };
+        let refunds = store::outcomes::refunds_of(&app.pool, outcome.event_id, outcome.leg).await?;
         let sentence = outcome.reason.as_deref().and_then(sentence_of);
         legs.push(json!({
             "leg": outcome.leg,
@@ -165,7 +169,13 @@ pub(crate) async fn explain(
                 "fee_bps": outcome.fee_bps,
                 "currency": outcome.currency,
             })),
-            "attribution": outcome.basis,
+            "refund": outcome.refund_id.as_ref().map(|refund_id| json!({
+                "refund_id": refund_id,
+                "of_event_id": outcome.original_event_id,
+                "of_leg": outcome.original_leg,
+            })),
+            "attribution": outcome.refund_id.is_none().then_some(&outcome.basis),
+            "refunds": refunds,
             "transaction_id": outcome.transaction_id,
             "entries": entries,
             "batch_id": outcome.batch_id,

@@ -13,7 +13,7 @@ use runtime::producer::Publisher;
 use runtime::shutdown::CancellationToken;
 use store::Pool;
 
-use crate::control::{campaigns, coupons, fundings, links, people, workspaces};
+use crate::control::{campaigns, coupons, fundings, links, people, withdrawals, workspaces};
 use crate::error::ApiError;
 use crate::reports;
 
@@ -64,6 +64,11 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/campaigns/{id}/terms", post(campaigns::add_terms))
         .route("/v1/campaigns/{id}/fundings", post(fundings::fund))
         .route("/v1/campaigns/{id}/creators", post(campaigns::set_member))
+        .route("/v1/creators/{id}/documents", post(withdrawals::set_document))
+        .route("/v1/creators/{id}/hold", post(withdrawals::set_hold))
+        .route("/v1/policy", post(withdrawals::set_policy))
+        .route("/v1/withdrawals", post(withdrawals::request).get(withdrawals::list))
+        .route("/v1/withdrawals/{id}/{step}", post(withdrawals::step))
         .route("/v1/coupons", post(coupons::create_coupon).get(coupons::list_coupons))
         .route("/v1/links", post(links::create_link).get(links::list_links))
         .route("/v1/links/{id}", put(links::change_link))

@@ -55,6 +55,13 @@ impl Budget {
         Ok(())
     }
 
+    /// Puts back `gross_minor` that was paid for what is refunded.
+    pub fn restore(&mut self, gross_minor: i64) {
+        self.spent_minor = self.spent_minor.saturating_sub(gross_minor);
+        self.available_minor = self.available_minor.saturating_add(gross_minor);
+        self.exhausted_at_ms = None;
+    }
+
     /// Takes `gross_minor` out for an action at `at_ms`, if there is enough.
     /// Nothing is ever paid in part.
     #[must_use]

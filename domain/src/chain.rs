@@ -40,6 +40,8 @@ pub struct OutcomeRecord {
     pub currency: String,
     /// The event's payload hash.
     pub payload_hash: String,
+    /// Of a refund, the event and leg that it takes from.
+    pub original: Option<(Uuid, u16)>,
 }
 
 /// A ledger line, as it is hashed.
@@ -81,6 +83,7 @@ impl From<&Outcome> for OutcomeRecord {
             }),
             currency: payout.map_or_else(String::new, |payout| payout.gross.currency.to_string()),
             payload_hash: outcome.payload_hash.clone(),
+            original: outcome.original.map(|(event, leg)| (event.0, leg)),
         }
     }
 }
@@ -102,8 +105,14 @@ impl Records {
     pub fn of(plan: &Plan) -> Self {
         Self {
             outcomes: plan.outcomes.iter().map(OutcomeRecord::from).collect(),
-            lines: plan.transactions.iter().flat_map(line_records).collect(),
+            ..Self::of_transactions(&plan.transactions)
         }
+    }
+
+    /// What `transactions` are.
+    #[must_use]
+    pub fn of_transactions(transactions: &[Transaction]) -> Self {
+        Self { outcomes: Vec::new(), lines: transactions.iter().flat_map(line_records).collect() }
     }
 
     /// The hash of a batch with these records that follows one with `previous`.
@@ -137,6 +146,9 @@ impl Records {
                 o.event, o.leg, o.status, o.reason, o.campaign, o.creator, o.currency, o.payload_hash
             )
             .expect("writing to a string");
+            if let Some((event, leg)) = o.original {
+                writeln!(text, "of {event} {leg}").expect("writing to a string");
+            }
             hash.update(&text);
         }
         for l in &self.lines {
@@ -174,6 +186,7 @@ mod tests {
             amounts_minor: [100, 90, 10],
             currency: "USD".into(),
             payload_hash: "h".into(),
+            original: None,
         };
         Records { outcomes: vec![outcome], lines: vec![line(0, -100), line(1, 90), line(2, 10)] }
     }
@@ -189,12 +202,13 @@ mod tests {
     #[test]
     fn any_change_shows() {
         let original = records().chained(&GENESIS);
-        let mut changes: Vec<Records> = vec![records(); 5];
+        let mut changes: Vec<Records> = vec![records(); 6];
         changes[0].lines[1].amount_minor = 91;
         changes[1].lines.pop();
         changes[2].outcomes[0].reason = "bot".into();
         changes[3].outcomes[0].amounts_minor[1] = 91;
         changes[4].lines[0].account = Uuid::from_u128(9);
+        changes[5].outcomes[0].original = Some((Uuid::from_u128(8), 0));
         for changed in changes {
             assert_ne!(changed.chained(&GENESIS), original);
         }

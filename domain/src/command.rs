@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::attribution::model::Model;
 use crate::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId, hash_uuid};
 use crate::money::Money;
+use crate::refund::{Clawback, Refund};
 use crate::rules::{Objective, Terms};
 
 /// A message on the topic `credits`.
@@ -19,16 +20,52 @@ pub enum Command {
     Credit(Credit),
     /// A business puts money into a campaign.
     Fund(Funding),
+    /// Attribution hands a refund on.
+    Refund(Refund),
+    /// Settlement sends a refund to its sale's campaign.
+    Clawback(Clawback),
 }
 
 impl Command {
     /// The Kafka key: the campaign, or the workspace for an action that
-    /// belongs to none.
+    /// belongs to none; a refund that still looks for its sale goes by order.
     #[must_use]
     pub fn key(&self) -> Uuid {
         match self {
             Self::Credit(credit) => credit.campaign.map_or(credit.workspace.0, |id| id.0),
             Self::Fund(funding) => funding.campaign.0,
+            Self::Refund(refund) => refund.order,
+            Self::Clawback(Clawback { refund, campaign }) => campaign.map_or(refund.workspace.0, |id| id.0),
+        }
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn workspace(&self) -> WorkspaceId {
+        match self {
+            Self::Credit(credit) => credit.workspace,
+            Self::Fund(funding) => funding.workspace,
+            Self::Refund(refund) | Self::Clawback(Clawback { refund, .. }) => refund.workspace,
+        }
+    }
+
+    /// What names it: the event or funding, and the leg.
+    #[must_use]
+    pub fn id(&self) -> (Uuid, u16) {
+        match self {
+            Self::Credit(credit) => (credit.event.0, credit.leg),
+            Self::Fund(funding) => (funding.id(), 0),
+            Self::Refund(refund) | Self::Clawback(Clawback { refund, .. }) => (refund.event.0, 0),
+        }
+    }
+
+    /// What tells a repeat from a clash.
+    #[must_use]
+    pub fn payload_hash(&self) -> String {
+        match self {
+            Self::Credit(credit) => credit.payload_hash.clone(),
+            Self::Fund(funding) => funding.payload_hash(),
+            Self::Refund(refund) | Self::Clawback(Clawback { refund, .. }) => refund.payload_hash.clone(),
         }
     }
 }
@@ -40,6 +77,12 @@ pub struct Credit {
     pub event: EventId,
     /// Which share of it, from 0; with one click there is one.
     pub leg: u16,
+    /// How many shares it has.
+    #[serde(default = "one")]
+    pub legs: u16,
+    /// Of a sale, its order: [`crate::event::order_key`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Uuid>,
     /// What kind of action it is.
     pub kind: Objective,
     /// The tenant.
@@ -64,6 +107,10 @@ pub struct Credit {
     pub decision: Decision,
     /// How the decision came about.
     pub basis: Basis,
+}
+
+fn one() -> u16 {
+    1
 }
 
 /// Whether an action is to be paid.
@@ -110,8 +157,10 @@ pub enum Decision {
 /// | `before_click` | the click whose token it brought came after it |
 /// | `too_soon` | it came sooner after its click than a person could act |
 /// | `flood` | too many clicks on the link from one network in one minute |
-/// | `duplicate_transaction` | the order was reported before under another id |
-/// | `share_too_small` | the share in the payout rounds to nothing |
+/// | `duplicate_transaction` | the order, or the refund of it, was reported before under another id |
+/// | `share_too_small` | the share in the payout, or in what a refund takes back, rounds to nothing |
+/// | `nothing_paid` | the refunded order earned nobody anything |
+/// | `already_refunded` | nothing of the order was left to refund |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the table above documents each")]
@@ -133,11 +182,13 @@ pub enum Reason {
     Flood,
     DuplicateTransaction,
     ShareTooSmall,
+    NothingPaid,
+    AlreadyRefunded,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Bot,
         Self::DuplicateClick,
         Self::NoTouch,
@@ -155,6 +206,8 @@ impl Reason {
         Self::Flood,
         Self::DuplicateTransaction,
         Self::ShareTooSmall,
+        Self::NothingPaid,
+        Self::AlreadyRefunded,
     ];
 
     /// The code, as in JSON and SQL.
@@ -178,6 +231,8 @@ impl Reason {
             Self::Flood => "flood",
             Self::DuplicateTransaction => "duplicate_transaction",
             Self::ShareTooSmall => "share_too_small",
+            Self::NothingPaid => "nothing_paid",
+            Self::AlreadyRefunded => "already_refunded",
         }
     }
 
@@ -202,8 +257,12 @@ impl Reason {
             Self::BeforeClick => "The click whose token it brought came after it.",
             Self::TooSoon => "It came sooner after its click than a person could act.",
             Self::Flood => "There were too many clicks on the link from one network in that minute.",
-            Self::DuplicateTransaction => "The same order was reported before, under another id.",
-            Self::ShareTooSmall => "The click's share in the payout rounds to nothing.",
+            Self::DuplicateTransaction => {
+                "The same order, or the same refund of it, was reported before, under another id."
+            }
+            Self::ShareTooSmall => "The share rounds to nothing.",
+            Self::NothingPaid => "The refunded order earned nobody anything.",
+            Self::AlreadyRefunded => "Nothing of the order was left to refund.",
         }
     }
 }

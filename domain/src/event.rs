@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId, hash_uuid};
 use crate::link::Device;
 use crate::money::Money;
+use crate::refund::Refund;
 use crate::rules::Objective;
 
 /// An event on the topic `events`.
@@ -179,6 +180,9 @@ pub struct Action {
     pub coupon: Option<String>,
     /// Names the order (and goal) within the workspace.
     pub transaction: Option<Uuid>,
+    /// Of a sale, its order; see [`order_key`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Uuid>,
     /// Where its click is being looked for.
     pub sought: Sought,
     /// How often it was handed on.
@@ -221,6 +225,7 @@ impl Action {
             click: None,
             coupon: None,
             transaction: None,
+            order: None,
             sought: Sought::Here,
             hops: 0,
             waited_ms: None,
@@ -251,10 +256,27 @@ impl Event {
                 click: *click,
                 coupon: coupon.clone(),
                 transaction: Some(transaction(Objective::Sale, order_id, "")),
+                order: Some(order_key(self.workspace, order_id)),
                 ..Action::new(self, Objective::Sale)
             }),
             _ => None,
         }
+    }
+
+    /// The refund that this is, if it is one.
+    #[must_use]
+    pub fn refund(&self) -> Option<Refund> {
+        let Body::Refund { order_id, refund_id, value, .. } = &self.body else { return None };
+        Some(Refund {
+            event: self.id,
+            workspace: self.workspace,
+            visitor: self.visitor,
+            at_ms: self.at_ms,
+            order: order_key(self.workspace, order_id),
+            refund_id: refund_id.clone(),
+            value: *value,
+            payload_hash: self.payload_hash.clone(),
+        })
     }
 
     /// A message of attribution to itself. No clock moves by it.
@@ -287,6 +309,12 @@ impl Event {
         let (nobody, nowhere) = (VisitorKey([0; 16]), WorkspaceId(Uuid::nil()));
         Self::internal(Uuid::nil(), nowhere, nobody, now_ms, String::new(), Body::Tick {})
     }
+}
+
+/// Names an order within its workspace: what a refund and its sale share.
+#[must_use]
+pub fn order_key(workspace: WorkspaceId, order_id: &str) -> Uuid {
+    hash_uuid("order", &[workspace.0.as_bytes(), order_id.as_bytes()])
 }
 
 /// A line of an order, in its currency.

@@ -19,6 +19,8 @@
 //! | [`attribution`] | which click earned a conversion, and why |
 //! | [`command`] | what attribution and the control API ask of settlement |
 //! | [`budget`] | what a campaign can still pay |
+//! | [`refund`] | what a refund takes back |
+//! | [`wallet`] | holds, debts and withdrawals of a creator's money |
 //! | [`ledger`] | balanced postings |
 //! | [`settlement`] | commands to outcomes and postings |
 //! | [`chain`] | the hash chain over batches, the digest of the books |
@@ -37,8 +39,10 @@ pub mod link;
 pub mod money;
 pub mod native;
 pub mod privacy;
+pub mod refund;
 pub mod refusal;
 pub mod rules;
 pub mod settlement;
 pub mod timestamp;
 pub mod token;
+pub mod wallet;

@@ -158,7 +158,8 @@ impl NativeEvent {
             timestamp::check(at_ms, intake.now_ms)?;
         }
         let number = match (kind, &self.goal, &self.order_id) {
-            ("refund", _, _) => self.refund_id.clone(),
+            // Shops may count refunds within each order.
+            ("refund", _, Some(order)) => self.refund_id.as_ref().map(|refund| format!("{order}:{refund}")),
             // An order may reach several goals.
             ("conversion", Some(goal), Some(order)) => Some(format!("{goal}:{order}")),
             (_, _, order) => order.clone(),

@@ -1,10 +1,12 @@
-//! The two processors. Each polls its topic on a thread of its own, hands the
-//! messages to pure rules in `domain`, and writes down what comes back.
+//! The processors. Two poll a topic on a thread of their own, hand the
+//! messages to pure rules in `domain`, and write down what comes back; what
+//! creators have earned is released by the clock.
 //!
 //! | module | job |
 //! |---|---|
 //! | [`attribution`] | `events` → decisions on `credits`, with local state |
 //! | [`settlement`] | `credits` → outcomes, budgets and ledger in Postgres |
+//! | [`wallets`] | ends the holds on creators' earnings |
 //! | [`reconcile`] | checks the books |
 //! | `dead_letter` | keeps what could not be read |
 
@@ -12,6 +14,7 @@ pub mod attribution;
 mod dead_letter;
 pub mod reconcile;
 pub mod settlement;
+pub mod wallets;
 
 /// What stops a processor.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,7 @@
 //! The batch log: what was settled when, chained by hashes.
 
 use domain::chain::{GENESIS, Hash, LineRecord, OutcomeRecord, Records};
+use domain::ledger::TransactionKind;
 use uuid::Uuid;
 
 use crate::{Connection, Pool, StoreError, narrow, sql};
@@ -185,17 +186,22 @@ struct OutcomeRecordRow {
     fee_minor: Option<i64>,
     currency: Option<String>,
     payload_hash: String,
+    original_event_id: Option<Uuid>,
+    original_leg: Option<i16>,
 }
 
-/// What the hash of one batch covers, or of all (`None`).
+/// What the hash of one batch covers; or, of all (`None`), what follows from
+/// the topic `credits` alone.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn records(pool: &Pool, batch: Option<i64>) -> Result<Records, StoreError> {
     let outcomes: Vec<OutcomeRecordRow> =
         sqlx::query_as(sql!("outcomes/records")).bind(batch).fetch_all(pool).await?;
+    let follows = TransactionKind::ALL.into_iter().filter(|kind| kind.follows_from_the_log());
+    let kinds: Vec<&str> = follows.filter(|_| batch.is_none()).map(TransactionKind::code).collect();
     let lines: Vec<(Uuid, i16, Uuid, i64, String)> =
-        sqlx::query_as(sql!("ledger_entries/records")).bind(batch).fetch_all(pool).await?;
+        sqlx::query_as(sql!("ledger_entries/records")).bind(batch).bind(kinds).fetch_all(pool).await?;
     let outcomes = outcomes
         .into_iter()
         .map(|row| {
@@ -210,6 +216,10 @@ pub async fn records(pool: &Pool, batch: Option<i64>) -> Result<Records, StoreEr
                 amounts_minor: [amount(row.gross_minor), amount(row.creator_minor), amount(row.fee_minor)],
                 currency: row.currency.unwrap_or_default(),
                 payload_hash: row.payload_hash,
+                original: match row.original_event_id.zip(row.original_leg) {
+                    Some((event, leg)) => Some((event, narrow("outcomes", leg.into())?)),
+                    None => None,
+                },
             })
         })
         .collect::<Result<_, StoreError>>()?;

@@ -1,6 +1,6 @@
 //! Budgets, accounts, transactions and entries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::budget::Budget;
 use domain::command::Funding;
@@ -163,14 +163,7 @@ pub async fn post(
         return Ok(());
     }
     let ids: Vec<Uuid> = changes.keys().map(|key| key.id().0).collect();
-    sqlx::query(sql!("ledger_accounts/ensure"))
-        .bind(&ids)
-        .bind(changes.keys().map(|key| key.workspace.0).collect::<Vec<_>>())
-        .bind(changes.keys().map(|key| key.kind.code()).collect::<Vec<_>>())
-        .bind(changes.keys().map(|key| key.owner).collect::<Vec<_>>())
-        .bind(changes.keys().map(|key| key.currency.to_string()).collect::<Vec<_>>())
-        .execute(&mut *connection)
-        .await?;
+    ensure_accounts(connection, changes.keys()).await?;
     insert_transactions(connection, batch, transactions).await?;
     insert_entries(connection, transactions).await?;
     sqlx::query(sql!("ledger_accounts/lock")).bind(&ids).execute(&mut *connection).await?;
@@ -179,6 +172,42 @@ pub async fn post(
         .bind(changes.values().copied().collect::<Vec<_>>())
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+/// Makes those of `accounts` that there are not yet.
+async fn ensure_accounts<'a>(
+    connection: &mut Connection,
+    accounts: impl Iterator<Item = &'a AccountKey> + Clone,
+) -> Result<(), StoreError> {
+    macro_rules! column {
+        ($account:ident => $value:expr) => {
+            accounts.clone().map(|$account| $value).collect::<Vec<_>>()
+        };
+    }
+    sqlx::query(sql!("ledger_accounts/ensure"))
+        .bind(column!(a => a.id().0))
+        .bind(column!(a => a.workspace.0))
+        .bind(column!(a => a.kind.code()))
+        .bind(column!(a => a.owner))
+        .bind(column!(a => a.currency.to_string()))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Locks `accounts`, made if there are none yet, for whoever decides by their
+/// balances.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock_accounts(
+    connection: &mut Connection,
+    accounts: &BTreeSet<AccountKey>,
+) -> Result<(), StoreError> {
+    ensure_accounts(connection, accounts.iter()).await?;
+    let ids: Vec<Uuid> = accounts.iter().map(|key| key.id().0).collect();
+    sqlx::query(sql!("ledger_accounts/lock")).bind(ids).execute(connection).await?;
     Ok(())
 }
 

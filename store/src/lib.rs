@@ -2,19 +2,23 @@
 //! `queries/<table>/<verb>.sql`.
 //!
 //! Functions that are part of a larger transaction take a connection; the
-//! caller begins and commits. Lock order, for everybody: offsets, budgets,
-//! accounts, fee accounts.
+//! caller begins and commits. Lock order, for everybody: offsets, orders,
+//! budgets, accounts, fee accounts, buckets.
 
 pub mod batches;
 pub mod campaigns;
 pub mod control;
+pub mod journal;
 pub mod ledger;
 pub mod links;
 pub mod migrate;
 pub mod offsets;
 pub mod outcomes;
 pub mod reconcile;
+pub mod refunds;
 pub mod sinks;
+pub mod wallets;
+pub mod withdrawals;
 
 use std::time::Duration;
 

@@ -8,13 +8,14 @@ use sqlx::{AssertSqlSafe, SqlStr};
 use crate::{Pool, StoreError};
 
 /// Version, description and SQL of each migration.
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "control", include_str!("../../migrations/0001_control.sql")),
     (2, "books", include_str!("../../migrations/0002_books.sql")),
     (3, "sink positions", include_str!("../../migrations/0003_sink_positions.sql")),
     (4, "links", include_str!("../../migrations/0004_links.sql")),
     (5, "public keys", include_str!("../../migrations/0005_public_keys.sql")),
     (6, "attribution", include_str!("../../migrations/0006_attribution.sql")),
+    (7, "wallets", include_str!("../../migrations/0007_wallets.sql")),
 ];
 
 /// The role the application works as; made by the first migration.

@@ -62,6 +62,11 @@ pub async fn insert(
         .bind(column!(o => o.payout.map(|payout| payout.transaction.0)))
         .bind(column!(o => o.payload_hash.as_str()))
         .bind(column!(o => Json(&o.basis)))
+        .bind(column!(o => i16::try_from(o.legs).unwrap_or(i16::MAX)))
+        .bind(column!(o => o.order))
+        .bind(column!(o => o.refund_id.as_deref()))
+        .bind(column!(o => o.original.map(|(event, _)| event.0)))
+        .bind(column!(o => o.original.map(|(_, leg)| i16::try_from(leg).unwrap_or(i16::MAX))))
         .execute(connection)
         .await?;
     Ok(inserted.rows_affected())
@@ -103,7 +108,7 @@ pub struct OutcomeRow {
     pub batch_id: i64,
     /// The tenant.
     pub workspace_id: Uuid,
-    /// `click`, `conversion` or `sale`.
+    /// `click`, `conversion`, `sale` or `refund`.
     pub kind: String,
     /// `posted`, `rejected_budget`, `rejected_rule` or `nonpayable`.
     pub status: String,
@@ -142,6 +147,12 @@ pub struct OutcomeRow {
     /// How attribution came to its decision.
     #[sqlx(json)]
     pub basis: Basis,
+    /// Of a refund, its own number.
+    pub refund_id: Option<String>,
+    /// Of a refund, the sale that it takes from.
+    pub original_event_id: Option<Uuid>,
+    /// The leg of that.
+    pub original_leg: Option<i16>,
 }
 
 /// The outcomes of any of `events` in a workspace.
@@ -158,6 +169,33 @@ pub async fn of_events(pool: &Pool, workspace: Uuid, events: &[Uuid]) -> Result<
 /// When the database fails.
 pub async fn of_batches(pool: &Pool, batches: &[i64]) -> Result<Vec<OutcomeRow>, StoreError> {
     Ok(sqlx::query_as(sql!("outcomes/of_batch")).bind(batches).fetch_all(pool).await?)
+}
+
+/// What a refund took back of a leg.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct RefundRow {
+    /// The refund's event.
+    pub event_id: Uuid,
+    /// Its leg.
+    pub leg: i16,
+    /// Its own number.
+    pub refund_id: Option<String>,
+    /// The event's own time, milliseconds since 1970.
+    pub at_ms: i64,
+    /// What went back to escrow; below 0.
+    pub gross_minor: Option<i64>,
+    /// Of it, from the creator.
+    pub creator_minor: Option<i64>,
+    /// Of it, from the platform.
+    pub fee_minor: Option<i64>,
+}
+
+/// What refunds took back of a leg, in the order of their times.
+///
+/// # Errors
+/// When the database fails.
+pub async fn refunds_of(pool: &Pool, event: Uuid, leg: i16) -> Result<Vec<RefundRow>, StoreError> {
+    Ok(sqlx::query_as(sql!("outcomes/refunds_of")).bind(event).bind(leg).fetch_all(pool).await?)
 }
 
 /// An outcome, for comparing.

@@ -23,7 +23,7 @@ pub struct Offence {
 }
 
 /// All checks, in the order of their numbers.
-pub const CHECKS: [Check; 13] = [
+pub const CHECKS: [Check; 18] = [
     Check {
         number: 1,
         title: "every transaction balances, per currency",
@@ -80,9 +80,34 @@ pub const CHECKS: [Check; 13] = [
         sql: sql!("reconcile/18_fees_follow_the_rate"),
     },
     Check {
+        number: 20,
+        title: "what is pending is held, and released once, in time",
+        sql: sql!("reconcile/20_pending_is_held"),
+    },
+    Check {
+        number: 21,
+        title: "refunds take no more than was paid, and none is lost",
+        sql: sql!("reconcile/21_clawbacks_within_originals"),
+    },
+    Check {
+        number: 22,
+        title: "whoever owes has nothing available",
+        sql: sql!("reconcile/22_debts_come_first"),
+    },
+    Check {
         number: 23,
-        title: "creators hold what they were credited",
+        title: "creators hold, owe or were paid what they were credited",
         sql: sql!("reconcile/23_creators_got_their_credits"),
+    },
+    Check {
+        number: 24,
+        title: "withdrawals move forward, each step posted once",
+        sql: sql!("reconcile/24_withdrawals_move_forward"),
+    },
+    Check {
+        number: 26,
+        title: "what is in transit is on its way, and not for ever",
+        sql: sql!("reconcile/26_in_transit_is_withdrawn"),
     },
     Check {
         number: 29,

@@ -1,6 +1,5 @@
 //! Settlement, from Kafka into the books, beside the same SQL driven directly.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -9,7 +8,7 @@ use domain::command::{Basis, BasisTouch, Command, Credit, Decision, Funding};
 use domain::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId};
 use domain::money::{Currency, Money};
 use domain::rules::Objective;
-use domain::settlement::{campaigns_of, ids_of, settle};
+use domain::settlement::{Books, campaigns_of, ids_of, settle};
 use runtime::consumer::BatchLimits;
 use runtime::producer::{ProducerSettings, Publisher};
 use runtime::topics::{TopicSettings, Topics};
@@ -80,6 +79,8 @@ fn commands() -> Vec<Command> {
         Command::Credit(Credit {
             event,
             leg: 0,
+            legs: 1,
+            order: None,
             kind: Objective::Click,
             workspace,
             at_ms: AT_MS,
@@ -174,7 +175,7 @@ async fn settle_directly(
     let previous_hash = store::batches::last_hash(&mut transaction, topic, partition).await?;
     in_sql += started.elapsed();
     ensure!(moved, "nobody else settles");
-    let plan = settle(commands, known, BTreeMap::clone(&budgets));
+    let plan = settle(commands, Books { known, budgets, ..Books::default() });
     let records = Records::of(&plan);
     let batch = NewBatch {
         topic,
@@ -193,6 +194,7 @@ async fn settle_directly(
     let inserted = store::outcomes::insert(&mut transaction, batch, &plan.outcomes).await?;
     store::ledger::insert_fundings(&mut transaction, batch, &plan.fundings).await?;
     store::ledger::post(&mut transaction, batch, &plan.transactions, &changes).await?;
+    store::wallets::hold(&mut transaction, &plan.earned()).await?;
     store::ledger::save_budgets(&mut transaction, plan.budgets.values()).await?;
     store::commit(transaction).await?;
     in_sql += started.elapsed();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use processors::settlement::{Range, Settled, settle_batch};
 use runtime::consumer::BatchLimits;
 use runtime::producer::{ProducerSettings, Publisher};
+use serde_json::json;
 use tests::{Settler, Stack, World, reader};
 
 const LIMITS: BatchLimits = BatchLimits { max_messages: 500, max_wait: Duration::from_millis(100) };
@@ -76,10 +77,25 @@ async fn a_replay_leaves_the_books_identical() -> anyhow::Result<()> {
     let large = world.campaign("click", 5, 100_000).await?;
     stream(&world, &small.code, 0..120).await?;
     stream(&world, &large.code, 0..120).await?;
+    let sales = world.campaign("sale", 600, 100_000).await?;
+    for order in 0..10 {
+        let click = world.click(&sales.code, &format!("buyer-{order:06}")).await?;
+        let value = json!({ "amount_minor": 5_000, "currency": "USD" });
+        let sale = json!({ "order_id": order.to_string(), "value": value, "tcid": click.token });
+        world.accepted("/v1/sales", &sale).await?;
+        let refund = json!({ "order_id": order.to_string(), "refund_id": "1", "user_id": "the-shop",
+            "value": { "amount_minor": order * 500, "currency": "USD" } });
+        world.accepted("/v1/refunds", &refund).await?;
+    }
     stack.settle()?;
     let digest = stack.digest()?;
-    let messages = read_credits(&stack, 242)?;
-    assert_eq!(messages.len(), 242, "240 clicks and two fundings");
+    let pool = stack.pool().await?;
+    let far_ms = runtime::clock::now_ms() + 365 * 24 * 60 * 60 * 1_000;
+    assert!(processors::wallets::release_due(&pool, far_ms).await? > 0);
+    assert_eq!(stack.digest()?, digest, "what is released is no part of it");
+    let messages = read_credits(&stack, 273)?;
+    let expected = "240 clicks, three fundings, ten sales, and each refund on its way to sale and campaign";
+    assert_eq!(messages.len(), 273, "{expected}");
     repeat_into_the_same(&stack, &messages).await?;
     assert_eq!(stack.digest()?, digest, "repeats changed the books");
     replay_into_an_empty(&stack, &digest).await?;

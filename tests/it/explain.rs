@@ -112,6 +112,11 @@ async fn every_decision_is_explained() -> anyhow::Result<()> {
         world.accepted("/v1/sales", &order("A-4", &json!({ "visitor_id": "visitor-linear" }))).await?;
     let again = json!({ "id": "another", "tcid": click.token });
     let reported = world.accepted("/v1/sales", &order("A-3", &again)).await?;
+    let click = world.click(&sales.code, "visitor-returns").await?;
+    let refunded = world.accepted("/v1/sales", &order("A-7", &json!({ "tcid": click.token }))).await?;
+    let back = json!({ "order_id": "A-7", "refund_id": "R-1", "user_id": "the-shop",
+        "value": { "amount_minor": 3_300, "currency": "USD" } });
+    let refund = world.accepted("/v1/refunds", &back).await?;
     // A sale that knows its user alone, whose browser is named only later.
     world.click(&sales.code, "visitor-browser").await?;
     let waited = world.accepted("/v1/sales", &order("A-5", &json!({ "user_id": "anna" }))).await?;
@@ -132,6 +137,8 @@ async fn every_decision_is_explained() -> anyhow::Result<()> {
         ("window-expired", expired),
         ("budget-exhausted", budget),
         ("shared", shared),
+        ("refunded", refunded),
+        ("refund", refund),
         ("reported-again", reported),
         ("parked-then-matched", waited),
         ("coupon", couponed),

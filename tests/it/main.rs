@@ -18,5 +18,6 @@ mod intake;
 mod killed;
 mod links;
 mod outage;
+mod refunds;
 mod replay;
 mod schema;

@@ -10,6 +10,7 @@ use domain::attribution::{Context, Emitted, Partition, Place};
 use domain::command::Credit;
 use domain::event::Event;
 use domain::ids::VisitorKey;
+use domain::refund::Refund;
 use uuid::Uuid;
 
 use crate::history::{HOUR_MS, History, Random};
@@ -85,6 +86,8 @@ pub(crate) struct Cluster {
     pub(crate) logs: Vec<Vec<Event>>,
     /// The topic `credits`.
     pub(crate) credits: Vec<Credit>,
+    /// Refunds on the same topic.
+    pub(crate) refunds: Vec<Refund>,
     pub(crate) crashes: usize,
     pub(crate) losses: usize,
     /// By partition, then machine.
@@ -112,6 +115,7 @@ impl Cluster {
         Self {
             logs: vec![Vec::new(); count],
             credits: Vec::new(),
+            refunds: Vec::new(),
             crashes: 0,
             losses: 0,
             disks: vec![Default::default(); count],
@@ -248,6 +252,7 @@ impl Cluster {
             for emitted in emitted {
                 match emitted {
                     Emitted::Credit(credit) => self.credits.push(credit),
+                    Emitted::Refund(refund) => self.refunds.push(refund),
                     Emitted::Event(event) => self.append(event),
                 }
             }

@@ -54,7 +54,8 @@ fn check(seed: u64) -> Result<(), String> {
         should.sent.extend(sent);
     }
     let verdicts: BTreeSet<Verdict> = cluster.credits.iter().map(Verdict::from).collect();
-    let sent: BTreeSet<Sent> = cluster.logs.iter().flatten().filter_map(Sent::of).collect();
+    let mut sent: BTreeSet<Sent> = cluster.logs.iter().flatten().filter_map(Sent::of).collect();
+    sent.extend(cluster.refunds.iter().map(Sent::from));
     compare("verdict", &verdicts, &should.verdicts)?;
     compare("message", &sent, &should.sent)
 }
@@ -143,6 +144,7 @@ fn histories_have_everything_in_them() {
             }));
             seen.extend((credit.leg > 0).then_some("a second leg"));
         }
+        seen.extend((!cluster.refunds.is_empty()).then_some("a refund"));
         seen.extend((cluster.crashes > 0).then_some("a crash"));
         seen.extend((cluster.losses > 0).then_some("a lost disk"));
     }
@@ -169,6 +171,7 @@ fn histories_have_everything_in_them() {
         "by user",
         "by coupon",
         "a second leg",
+        "a refund",
         "a crash",
         "a lost disk",
     ] {

@@ -63,11 +63,14 @@ pub(crate) async fn measure(settings: &Settings) -> anyhow::Result<Backlog> {
         .filter(|(topic, _, _)| *topic == topics.credits)
         .map(|(_, partition, next)| (partition, next))
         .collect();
+    // Refunds on their way to their campaigns will be on the topic.
+    let (_, unsent) = store::refunds::counts(&pool).await?;
     let credit_ends = ends(settings, topics.credits.clone()).await?;
-    let settlement = credit_ends
+    let unsettled: i64 = credit_ends
         .iter()
         .map(|(partition, end)| behind(*end, settled.get(partition).copied().unwrap_or_default()))
         .sum();
+    let settlement = unsettled + unsent;
     let outcome_sink = settled
         .iter()
         .map(|(partition, next)| behind(*next, loaded("outcomes", &topics.credits, *partition)))

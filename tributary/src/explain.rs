@@ -74,6 +74,16 @@ pub(crate) fn print(answer: &Value) {
         if let Some(waited_ms) = attribution["waited_ms"].as_i64() {
             say!("  waited    {} for its click", duration(waited_ms));
         }
+        if !leg["refund"].is_null() {
+            let refund = &leg["refund"];
+            let of = refund["of_event_id"].as_str().map_or_else(String::new, |of| format!(" of {of}"));
+            say!("  refund    {}{of}", text(&refund["refund_id"]));
+        }
+        for refund in list(&leg["refunds"]) {
+            let (minor, currency) = (&refund["gross_minor"], text(&leg["payout"]["currency"]));
+            let took = if minor.is_null() { "nothing".to_owned() } else { amount(minor, currency) };
+            say!("  refunded  {took} by {}", text(&refund["refund_id"]));
+        }
         for entry in list(&leg["entries"]) {
             let (kind, minor) = (text(&entry["account_kind"]), entry["amount_minor"].as_i64());
             let minor = minor.map_or_else(|| "-".to_owned(), |minor| minor.to_string());
@@ -95,6 +105,12 @@ fn decision(leg: &Value) -> String {
         true => String::new(),
         false => format!(" of an order of {}", amount(&leg["value_minor"], text(&leg["value_currency"]))),
     };
+    if leg["kind"] == "refund" {
+        let minor = |field: &Value| Value::from(field.as_i64().unwrap_or_default().saturating_neg());
+        let took = amount(&minor(&payout["gross_minor"]), text(&payout["currency"]));
+        let refunded = amount(&minor(&leg["value_minor"]), text(&leg["value_currency"]));
+        return format!("{status}: {took} taken back for a refund of {refunded}");
+    }
     let (fee_bps, version) = (&payout["fee_bps"], &attribution["terms_version"]);
     format!("{status}: {paid}{of} (fee {fee_bps} bps, terms version {version})")
 }
@@ -115,6 +131,9 @@ mod tests {
         );
         let bot = json!({ "status": "nonpayable", "reason": "bot", "because": "The click was a robot's.", "payout": null });
         assert_eq!(decision(&bot), "nonpayable (bot): The click was a robot's.");
+        let refund = json!({ "status": "posted", "kind": "refund", "value_minor": -3_300, "value_currency": "USD",
+            "payout": { "gross_minor": -200, "currency": "USD" } });
+        assert_eq!(decision(&refund), "posted: 2.00 USD taken back for a refund of 33.00 USD");
         assert_eq!(decision(&json!({ "status": "quarantined", "payout": null })), "quarantined");
     }
 }

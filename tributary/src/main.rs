@@ -56,7 +56,7 @@ enum Command {
     Up(up::UpArgs),
     /// Run the collector
     Ingest,
-    /// Run attribution and settlement
+    /// Run attribution and settlement, and release earnings when their hold ends
     Process,
     /// Run the loaders into ClickHouse
     Sink,
@@ -189,6 +189,7 @@ async fn dispatch(settings: Settings, command: Command) -> anyhow::Result<ExitCo
             let services = vec![
                 ("attribution", services::attribution(&settings, stop.clone())?),
                 ("settlement", services::settlement(&settings, stop.clone())?),
+                ("wallets", services::wallets(&settings, stop.clone())?),
             ];
             services::run_all(services, stop).await?;
         }

@@ -29,6 +29,9 @@ pub(crate) type Service = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send
 /// Connections of one service to Postgres.
 const POOL: u32 = 8;
 
+/// Earnings are released at most this long after their hold has ended.
+const RELEASE_EVERY: Duration = Duration::from_secs(10);
+
 fn limits(settings: &Settings) -> BatchLimits {
     BatchLimits { max_messages: settings.batch, max_wait: Duration::from_millis(settings.batch_ms) }
 }
@@ -113,6 +116,15 @@ pub(crate) fn settlement(settings: &Settings, stop: CancellationToken) -> anyhow
     };
     let handle = Handle::current();
     Ok(on_thread(move || Ok(processors::settlement::run(settings, pool, publisher, handle, stop)?)))
+}
+
+/// Ends the holds on creators' earnings.
+pub(crate) fn wallets(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
+    let pool = store::connect_lazy(&settings.database_url, POOL)?;
+    Ok(Box::pin(async move {
+        processors::wallets::run(pool, RELEASE_EVERY, stop).await;
+        Ok(())
+    }))
 }
 
 /// The loader of events.

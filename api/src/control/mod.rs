@@ -9,12 +9,14 @@
 //! | [`coupons`] | codes that credit a creator without a click |
 //! | [`fundings`] | money for campaigns |
 //! | [`links`] | tracking links |
+//! | [`withdrawals`] | creators' money on its way out |
 
 pub(crate) mod campaigns;
 pub(crate) mod coupons;
 pub(crate) mod fundings;
 pub(crate) mod links;
 pub(crate) mod people;
+pub(crate) mod withdrawals;
 pub(crate) mod workspaces;
 
 use axum::Json;

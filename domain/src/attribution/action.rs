@@ -93,13 +93,14 @@ impl<M: Memory> Work<'_, M> {
         };
         let journey = journey(touch, &before, terms, action.at_ms);
         let Shares { weights, shares } = share(&journey, terms, payout, action);
+        let legs = u16::try_from(shares.len()).unwrap_or(u16::MAX);
         for ((touch, payout, value), leg) in shares.into_iter().zip(0_u16..) {
             let decision = match payout.amount_minor {
                 0 => Decision::Nonpayable { reason: Reason::ShareTooSmall },
                 _ => Decision::Payable { payout, fee_bps },
             };
             let basis = basis(Some(terms), &weights, touch.click);
-            let credit = Credit { leg, value, ..credit_of(action, decision, basis) };
+            let credit = Credit { leg, legs, value, ..credit_of(action, decision, basis) };
             self.emit(credited(touch, credit));
         }
         true

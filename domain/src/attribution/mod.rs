@@ -36,6 +36,7 @@ use crate::command::{Basis, Credit, Decision, Reason};
 use crate::dedupe::{Arrival, arrival};
 use crate::event::{Action, Body, Event, Sought};
 use crate::ids::{EventId, VisitorKey, hash_uuid};
+use crate::refund::Refund;
 use crate::rules::Rules;
 
 /// No attribution window may be longer; older clicks are forgotten: 90 days.
@@ -85,6 +86,8 @@ impl Default for Policy {
 pub enum Emitted {
     /// A decision, for the topic `credits`.
     Credit(Credit),
+    /// A refund, for the topic `credits`: settlement knows what was paid.
+    Refund(Refund),
     /// A message to another visitor's partition, for the topic `events`.
     Event(Event),
 }
@@ -349,7 +352,11 @@ impl<M: Memory> Work<'_, M> {
             }
             Body::Handed { action } => self.seek(event.visitor, (**action).clone()),
             Body::Erase {} => self.erase(event.visitor),
-            Body::Refund { .. } | Body::Page { .. } | Body::Track { .. } | Body::Tick {} => Ok(()),
+            Body::Refund { .. } => {
+                self.emitted.extend(event.refund().map(Emitted::Refund));
+                Ok(())
+            }
+            Body::Page { .. } | Body::Track { .. } | Body::Tick {} => Ok(()),
         }
     }
 
@@ -410,7 +417,11 @@ impl<M: Memory> Work<'_, M> {
 
     /// Answers an event that is not taken, where it is one that gets an answer.
     fn refuse(&mut self, event: &Event, decision: Decision) {
-        if let Some(action) = event.action() {
+        if let Some(refund) = event.refund() {
+            // It is about money that may have been paid: no bound of time holds
+            // for it, and settlement knows its id for ever.
+            self.emitted.push(Emitted::Refund(refund));
+        } else if let Some(action) = event.action() {
             self.emit(credit_of(&action, decision, Basis::none()));
         } else if let Some(touch) = click::touch_of(event) {
             let is_paid = self.rules.campaign(touch.campaign).is_some_and(click::pays_clicks);
@@ -436,6 +447,8 @@ fn credit_of(action: &Action, decision: Decision, basis: Basis) -> Credit {
     Credit {
         event: action.event,
         leg: 0,
+        legs: 1,
+        order: action.order,
         kind: action.kind,
         workspace: action.workspace,
         at_ms: action.at_ms,

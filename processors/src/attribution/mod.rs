@@ -331,12 +331,18 @@ impl<'a> Work<'a> {
 
 /// What is emitted, as a message.
 fn outgoing(emitted: Emitted, topics: &Topics) -> Outgoing<'_> {
+    let to_settlement = |command: &Command| {
+        let payload = serde_json::to_vec(command).expect("commands are JSON");
+        Outgoing { topic: &topics.credits, key: command.key().to_string(), payload }
+    };
     match emitted {
         Emitted::Credit(credit) => {
             metrics::counter!("tributary_attribution_credits_total").increment(1);
-            let command = Command::Credit(credit);
-            let payload = serde_json::to_vec(&command).expect("commands are JSON");
-            Outgoing { topic: &topics.credits, key: command.key().to_string(), payload }
+            to_settlement(&Command::Credit(credit))
+        }
+        Emitted::Refund(refund) => {
+            metrics::counter!("tributary_attribution_refunds_total").increment(1);
+            to_settlement(&Command::Refund(refund))
         }
         Emitted::Event(event) => {
             metrics::counter!("tributary_attribution_handed_on_total").increment(1);

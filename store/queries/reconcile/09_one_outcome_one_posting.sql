@@ -1,10 +1,11 @@
--- Posted if, and only if, there is exactly one campaign transaction, which the
--- outcome names and which moves what the outcome says.
+-- Posted if, and only if, there is exactly one transaction, which the outcome
+-- names and which moves what the outcome says out of escrow, or back.
 WITH posting AS (
-    SELECT t.id, t.source_id, t.leg, -min(e.amount_minor) AS gross_minor
+    SELECT t.id, t.source_id, t.leg, -sum(e.amount_minor) AS gross_minor
     FROM ledger_transactions t
     JOIN ledger_entries e ON e.transaction_id = t.id
-    WHERE t.kind = 'campaign'
+    JOIN ledger_accounts a ON a.id = e.account_id AND a.kind = 'campaign_escrow'
+    WHERE t.kind IN ('campaign', 'refund')
     GROUP BY t.id
 )
 SELECT coalesce(o.event_id, p.source_id)::text AS id,

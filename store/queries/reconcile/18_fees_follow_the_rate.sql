@@ -11,7 +11,7 @@ LEFT JOIN LATERAL (
     ORDER BY t.version DESC
     LIMIT 1
 ) t ON true
-WHERE o.status = 'posted'
+WHERE o.status = 'posted' AND o.kind <> 'refund'
     AND (o.fee_minor <> (o.gross_minor::numeric * o.fee_bps + 5000)::bigint / 10000
         OR o.fee_bps <> coalesce(t.fee_bps, o.fee_bps))
 LIMIT 20

@@ -1,10 +1,14 @@
-SELECT workspace_id::text AS id,
-    format('cash %s, owed to creators and campaigns %s %s',
-        -sum(balance_minor) FILTER (WHERE kind = 'cash'),
-        sum(balance_minor) FILTER (WHERE kind IN ('campaign_escrow', 'creator_pending', 'creator_available')),
-        currency) AS detail
-FROM ledger_accounts
-GROUP BY workspace_id, currency
-HAVING -coalesce(sum(balance_minor) FILTER (WHERE kind = 'cash'), 0)
-    < coalesce(sum(balance_minor) FILTER (WHERE kind IN ('campaign_escrow', 'creator_pending', 'creator_available')), 0)
+-- What was paid in and not paid out covers campaigns and creators; what creators
+-- owe back counts against what they are owed.
+WITH sums AS (
+    SELECT workspace_id, currency,
+        -coalesce(sum(balance_minor) FILTER (WHERE kind IN ('cash', 'creator_paid')), 0) AS cash_minor,
+        coalesce(sum(balance_minor) FILTER (WHERE kind IN ('campaign_escrow', 'creator_pending',
+            'creator_available', 'creator_in_transit', 'creator_debt')), 0) AS owed_minor
+    FROM ledger_accounts
+    GROUP BY workspace_id, currency
+)
+SELECT workspace_id::text AS id, format('cash %s, owed %s %s', cash_minor, owed_minor, currency) AS detail
+FROM sums
+WHERE cash_minor < owed_minor
 LIMIT 20

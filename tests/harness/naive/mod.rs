@@ -143,9 +143,15 @@ impl<'a> Naive<'a> {
         turns
     }
 
+    fn hand_on_refund(&mut self, event: &Event) {
+        let payload_hash = event.payload_hash.clone();
+        self.expected.sent.insert(Sent::Refund { event: event.id, payload_hash });
+    }
+
     fn refuse(&mut self, event: &Event, decision: Decision) {
         let action = match &event.body {
             Body::Click { .. } => Action::of_click(event),
+            Body::Refund { .. } => return self.hand_on_refund(event),
             _ => match event.action() {
                 Some(action) => action,
                 None => return,
@@ -212,6 +218,7 @@ impl<'a> Naive<'a> {
                 }
             }
             Body::Handed { action } => self.seek(place, event.visitor, action),
+            Body::Refund { .. } => self.hand_on_refund(event),
             _ => {}
         }
     }

@@ -3,6 +3,7 @@
 use domain::command::Credit;
 use domain::event::{Body, Event, Sought};
 use domain::ids::{CampaignId, EventId, UserId, VisitorKey};
+use domain::refund::Refund;
 
 /// What a credit says, without how it was come by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +56,19 @@ pub enum Sent {
         /// Where it goes from there.
         sought: String,
     },
+    /// A refund is handed on to settlement.
+    Refund {
+        /// Its event.
+        event: EventId,
+        /// Of what it said.
+        payload_hash: String,
+    },
+}
+
+impl From<&Refund> for Sent {
+    fn from(refund: &Refund) -> Self {
+        Self::Refund { event: refund.event, payload_hash: refund.payload_hash.clone() }
+    }
 }
 
 impl Sent {

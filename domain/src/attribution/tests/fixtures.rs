@@ -194,6 +194,7 @@ pub(super) struct Run {
     pub(super) partition: Partition,
     pub(super) changes: Changes,
     pub(super) credits: Vec<Credit>,
+    pub(super) refunds: Vec<String>,
     pub(super) offset: i64,
 }
 
@@ -203,6 +204,7 @@ impl Run {
             partition: Partition::new(&Place::default()),
             changes: Changes::default(),
             credits: Vec::new(),
+            refunds: Vec::new(),
             offset: 0,
         }
     }
@@ -221,6 +223,7 @@ impl Run {
         for emitted in emitted {
             match emitted {
                 Emitted::Credit(credit) => self.credits.push(credit),
+                Emitted::Refund(refund) => self.refunds.push(refund.refund_id),
                 Emitted::Event(event) => self.take(event),
             }
         }

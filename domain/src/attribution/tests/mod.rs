@@ -179,10 +179,32 @@ fn what_need_not_wait_does_not() {
         .iter()
         .map(|emitted| match emitted {
             Emitted::Credit(credit) => verdict(credit),
-            Emitted::Event(_) => "an event".to_owned(),
+            Emitted::Event(_) | Emitted::Refund(_) => "a message".to_owned(),
         })
         .collect();
     assert_eq!(verdicts, ["no_touch"]);
+}
+
+#[test]
+fn refunds_are_handed_on_once_and_never_too_late() {
+    let refund = |number: u128, refund_id: &str| {
+        let (order_id, refund_id) = ("o-1".to_owned(), refund_id.to_owned());
+        event(number, T0, ANNA, Body::Refund { order_id, refund_id, value: None, items: Vec::new() })
+    };
+    let mut run = Run::new();
+    for refund in [refund(1, "a"), refund(1, "a"), refund(2, "b")] {
+        run.take(refund);
+    }
+    run.until(T0 + HOLD);
+    run.take(refund(1, "a"));
+    assert_eq!(run.refunds, ["a", "b"]);
+    // A month late; and the same id with another payload, which settlement puts aside.
+    let month_ms = T0 + 30 * 24 * HOUR_MS;
+    run.take(received(month_ms, refund(3, "c")));
+    run.take(received(month_ms, Event { payload_hash: "other".to_owned(), ..refund(3, "d") }));
+    run.until(month_ms + HOLD);
+    assert_eq!(run.refunds, ["a", "b", "c", "d"]);
+    assert!(run.credits.is_empty());
 }
 
 #[test]

@@ -1,35 +1,60 @@
 //! Double-entry postings. A positive amount is a credit, a negative one a
 //! debit; a transaction's lines sum to zero. What others are owed (escrow,
 //! creators' balances, fees earned) stands at or above zero; cash, the
-//! other side of it, at or below.
+//! other side of it, and what creators owe at or below.
+//!
+//! | module | job |
+//! |---|---|
+//! | here | accounts, and transactions that balance |
+//! | [`postings`] | which lines each thing that happens leads to |
 
 use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use crate::command::{Credit, Funding};
-use crate::ids::{
-    AccountId, CampaignId, EventId, TransactionId, UserId, WorkspaceId, hash_uuid, timed_hash_uuid,
-};
-use crate::money::{Currency, MoneyError, check_amount, fee_of};
+use crate::ids::{AccountId, TransactionId, WorkspaceId, hash_uuid, timed_hash_uuid};
+use crate::money::{Currency, MoneyError, check_amount};
+
+pub mod postings;
+pub use postings::{Split, split};
 
 /// The chart of accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AccountKind {
-    /// Money that businesses have paid in; stands at or below zero.
+    /// Money that was ever paid in, by businesses and supporters; stands at or
+    /// below zero. Owner: the workspace.
     Cash,
     /// A campaign's money, not yet earned. Owner: the campaign.
     CampaignEscrow,
-    /// A creator's earnings, not yet released. Owner: the creator.
+    /// Earnings that are held for a time. Owner: the creator.
     CreatorPending,
-    /// A creator's earnings, free to withdraw. Owner: the creator.
+    /// Earnings that are free to withdraw. Owner: the creator.
     CreatorAvailable,
+    /// Withdrawn, and not known to have arrived. Owner: the creator.
+    CreatorInTransit,
+    /// Withdrawn, and arrived. Owner: the creator.
+    CreatorPaid,
+    /// What is owed back for refunds; stands at or below zero. Owner: the
+    /// creator.
+    CreatorDebt,
     /// The platform's own earnings. Owner: the workspace. Sorted last, and so
     /// locked last: every payout of a workspace meets here.
     PlatformFee,
 }
 
 impl AccountKind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Cash,
+        Self::CampaignEscrow,
+        Self::CreatorPending,
+        Self::CreatorAvailable,
+        Self::CreatorInTransit,
+        Self::CreatorPaid,
+        Self::CreatorDebt,
+        Self::PlatformFee,
+    ];
+
     /// The name, as in SQL.
     #[must_use]
     pub fn code(self) -> &'static str {
@@ -38,6 +63,9 @@ impl AccountKind {
             Self::CampaignEscrow => "campaign_escrow",
             Self::CreatorPending => "creator_pending",
             Self::CreatorAvailable => "creator_available",
+            Self::CreatorInTransit => "creator_in_transit",
+            Self::CreatorPaid => "creator_paid",
+            Self::CreatorDebt => "creator_debt",
             Self::PlatformFee => "platform_fee",
         }
     }
@@ -78,16 +106,54 @@ pub enum TransactionKind {
     Campaign,
     /// A business funded a campaign.
     Escrow,
+    /// A refund took a payout back.
+    Refund,
+    /// A creator's money covered what they owed for a refund.
+    Repayment,
+    /// Earnings were held long enough.
+    Release,
+    /// A creator asked for money.
+    Withdrawal,
+    /// It arrived.
+    WithdrawalCompleted,
+    /// It did not, or was called off.
+    WithdrawalReturned,
 }
 
 impl TransactionKind {
-    /// The name, as in SQL; the OROS documents' `source_type`.
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Campaign,
+        Self::Escrow,
+        Self::Refund,
+        Self::Repayment,
+        Self::Release,
+        Self::Withdrawal,
+        Self::WithdrawalCompleted,
+        Self::WithdrawalReturned,
+    ];
+
+    /// The name, as in SQL; where the OROS documents have one, theirs
+    /// (`source_type`).
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
             Self::Campaign => "campaign",
             Self::Escrow => "escrow",
+            Self::Refund => "refund",
+            Self::Repayment => "repayment",
+            Self::Release => "release",
+            Self::Withdrawal => "withdrawal",
+            Self::WithdrawalCompleted => "withdrawal_completed",
+            Self::WithdrawalReturned => "withdrawal_returned",
         }
+    }
+
+    /// Whether it follows from the topic `credits` alone. The others also
+    /// depend on when holds ended and what creators withdrew.
+    #[must_use]
+    pub fn follows_from_the_log(self) -> bool {
+        matches!(self, Self::Campaign | Self::Escrow | Self::Refund)
     }
 }
 
@@ -210,79 +276,24 @@ impl Transaction {
     }
 }
 
-/// How a payout is divided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Split {
-    /// Out of the escrow.
-    pub gross_minor: i64,
-    /// To the creator.
-    pub creator_minor: i64,
-    /// To the platform.
-    pub fee_minor: i64,
-}
-
-/// Divides a payout; the parts sum to the whole.
+/// What each account gains or loses by `transactions`, in lock order: fee
+/// accounts last.
 ///
-/// # Errors
-/// When the amount or the share is out of range.
-pub fn split(gross_minor: i64, fee_bps: u16) -> Result<Split, MoneyError> {
-    let fee_minor = fee_of(gross_minor, fee_bps)?;
-    let creator_minor = gross_minor.checked_sub(fee_minor).ok_or(MoneyError::TooLarge)?;
-    Ok(Split { gross_minor, creator_minor, fee_minor })
-}
-
-/// The posting of a payout: escrow to creator and platform.
-///
-/// # Errors
-/// When an amount is out of range.
-pub fn campaign_payout(
-    credit: &Credit,
-    campaign: CampaignId,
-    creator: UserId,
-    currency: Currency,
-    split: Split,
-) -> Result<Transaction, PostingError> {
-    let workspace = credit.workspace;
-    let account = |kind, owner| AccountKey { kind, workspace, owner, currency };
-    let debit = split.gross_minor.checked_neg().ok_or(MoneyError::TooLarge)?;
-    let lines = [
-        (account(AccountKind::CampaignEscrow, campaign.0), debit),
-        (account(AccountKind::CreatorPending, creator.0), split.creator_minor),
-        (account(AccountKind::PlatformFee, workspace.0), split.fee_minor),
-    ];
-    let EventId(source) = credit.event;
-    let lines = nonzero(lines);
-    Transaction::new(TransactionKind::Campaign, workspace, source, credit.leg, credit.at_ms, lines)
-}
-
-/// The posting of a funding: cash to escrow.
-///
-/// # Errors
-/// When the amount is out of range or not above zero.
-pub fn campaign_funding(funding: &Funding) -> Result<Transaction, PostingError> {
-    let workspace = funding.workspace;
-    let (amount, currency) = (funding.money.amount_minor, funding.money.currency);
-    let account = |kind, owner| AccountKey { kind, workspace, owner, currency };
-    let debit = amount.checked_neg().ok_or(MoneyError::TooLarge)?;
-    let lines = nonzero([
-        (account(AccountKind::Cash, workspace.0), debit),
-        (account(AccountKind::CampaignEscrow, funding.campaign.0), amount),
-    ]);
-    Transaction::new(TransactionKind::Escrow, workspace, funding.id(), 0, funding.at_ms, lines)
-}
-
-fn nonzero<const N: usize>(lines: [(AccountKey, i64); N]) -> Vec<Line> {
-    lines
-        .into_iter()
-        .filter(|(_, amount_minor)| *amount_minor != 0)
-        .map(|(account, amount_minor)| Line { account, amount_minor })
-        .collect()
+/// # Panics
+/// Never: sums of at most a batch of capped amounts fit an `i64`.
+#[must_use]
+pub fn changes_of(transactions: &[Transaction]) -> BTreeMap<AccountKey, i64> {
+    let mut changes: BTreeMap<AccountKey, i64> = BTreeMap::new();
+    for line in transactions.iter().flat_map(Transaction::lines) {
+        let change = changes.entry(line.account).or_default();
+        *change = change.checked_add(line.amount_minor).expect("capped amounts, small batches");
+    }
+    changes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::money::Money;
 
     const WORKSPACE: WorkspaceId = WorkspaceId(Uuid::from_u128(1));
 
@@ -325,40 +336,9 @@ mod tests {
     }
 
     #[test]
-    fn splits_sum_to_the_whole() {
-        for (gross, bps, creator, fee) in
-            [(250, 1_000, 225, 25), (1, 5_000, 0, 1), (99, 1_500, 84, 15), (100, 10_000, 0, 100)]
-        {
-            let expected = Split { gross_minor: gross, creator_minor: creator, fee_minor: fee };
-            assert_eq!(split(gross, bps), Ok(expected));
-        }
-    }
-
-    #[test]
-    fn a_funding_moves_cash_to_escrow() {
-        let funding = Funding {
-            external_id: "inv-1".to_owned(),
-            workspace: WORKSPACE,
-            campaign: CampaignId(Uuid::from_u128(5)),
-            money: Money { amount_minor: 10_000, currency: usd() },
-            at_ms: 7,
-        };
-        let transaction = campaign_funding(&funding).unwrap();
-        let amounts: Vec<_> =
-            transaction.lines().iter().map(|l| (l.account.kind.code(), l.amount_minor)).collect();
-        assert_eq!(amounts, [("cash", -10_000), ("campaign_escrow", 10_000)]);
-        assert_eq!(transaction.id(), campaign_funding(&funding).unwrap().id());
-    }
-
-    #[test]
     fn the_fee_account_sorts_last() {
         let key = |kind| AccountKey { kind, workspace: WORKSPACE, owner: Uuid::nil(), currency: usd() };
-        for kind in [
-            AccountKind::Cash,
-            AccountKind::CampaignEscrow,
-            AccountKind::CreatorPending,
-            AccountKind::CreatorAvailable,
-        ] {
+        for kind in AccountKind::ALL.into_iter().filter(|kind| *kind != AccountKind::PlatformFee) {
             assert!(key(kind) < key(AccountKind::PlatformFee));
         }
     }

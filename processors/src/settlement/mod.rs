@@ -1,25 +1,29 @@
 //! `credits` → outcomes, budgets and ledger in Postgres, exactly once.
 //!
-//! One transaction a batch: compare-and-set of the offset, which locks the
-//! partition's row and fences a second settler; what is known of the batch's
-//! ids; the budgets, locked; the plan, which is pure; then batch row, outcomes,
-//! ledger and budgets. A crash anywhere leaves nothing or all of it.
+//! | module | job |
+//! |---|---|
+//! | here | polls, and sees every batch through |
+//! | [`batch`] | settles a batch in one transaction |
+//! | `clawbacks` | sends refunds whose sale is settled to its campaign |
+
+pub mod batch;
+mod clawbacks;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::chain::Records;
 use domain::command::Command;
-use domain::settlement::{Plan, campaigns_of, ids_of, settle};
+use domain::settlement::Plan;
 use runtime::consumer::{Batch, BatchLimits, Consumer, PartitionOwner};
 use runtime::producer::Publisher;
 use runtime::retry::Backoff;
 use runtime::shutdown::CancellationToken;
 use runtime::topics::Topics;
-use store::batches::NewBatch;
-use store::{Pool, StoreError};
+use store::Pool;
 use tokio::runtime::Handle;
 
+pub use self::batch::{Range, Settled, settle_batch};
+use self::clawbacks::Clawbacks;
 use crate::ProcessorError;
 use crate::dead_letter::DeadLetter;
 
@@ -34,80 +38,6 @@ pub struct SettlementSettings {
     pub topics: Topics,
     /// Messages in one transaction.
     pub batch: BatchLimits,
-}
-
-/// What settling a batch came to.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Settled {
-    /// It is in the books.
-    Committed(Box<Plan>),
-    /// Another settler has moved on; the books are as it left them.
-    Fenced,
-}
-
-/// A range of a partition's log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range<'a> {
-    /// The topic.
-    pub topic: &'a str,
-    /// The partition.
-    pub partition: i32,
-    /// Where settlement is believed to stand.
-    pub first_offset: i64,
-    /// The last offset of the range.
-    pub last_offset: i64,
-}
-
-/// Settles `commands`, which are all that `range` holds.
-///
-/// # Errors
-/// When the database fails; if the commit's answer was lost, the batch may be
-/// in the books, which the next try finds out by being fenced.
-pub async fn settle_batch(
-    pool: &Pool,
-    range: Range<'_>,
-    commands: &[Command],
-) -> Result<Settled, StoreError> {
-    let mut transaction = store::begin(pool).await?;
-    let Range { topic, partition, first_offset, last_offset } = range;
-    let next = last_offset + 1;
-    if !store::offsets::advance(&mut transaction, topic, partition, first_offset, next).await? {
-        return Ok(Settled::Fenced);
-    }
-    // Budgets before ids: whatever another partition's settler does to the
-    // same campaign is then over, and seen by the next statement.
-    let budgets = store::ledger::lock_budgets(&mut transaction, &campaigns_of(commands)).await?;
-    let known = store::outcomes::known(&mut transaction, &ids_of(commands)).await?;
-    let plan = settle(commands, known, budgets);
-    let records = Records::of(&plan);
-    let previous_hash = store::batches::last_hash(&mut transaction, topic, partition).await?;
-    let batch = NewBatch {
-        topic,
-        partition,
-        first_offset,
-        last_offset,
-        outcome_count: plan.outcomes.len(),
-        transaction_count: plan.transactions.len(),
-        line_count: records.lines.len(),
-        previous_hash,
-        hash: records.chained(&previous_hash),
-    };
-    let batch = store::batches::insert(&mut transaction, &batch).await?;
-    let inserted = store::outcomes::insert(&mut transaction, batch, &plan.outcomes).await?;
-    if inserted != plan.outcomes.len() as u64 {
-        // The same event came through another partition at this very moment.
-        // Nothing of this try stands; the next one will know it.
-        return Err(StoreError::Row {
-            table: "outcomes",
-            message: "another settler wrote the same event first; trying again".to_owned(),
-        });
-    }
-    store::outcomes::quarantine(&mut transaction, batch, &plan.quarantined).await?;
-    store::ledger::insert_fundings(&mut transaction, batch, &plan.fundings).await?;
-    store::ledger::post(&mut transaction, batch, &plan.transactions, &plan.account_changes()).await?;
-    store::ledger::save_budgets(&mut transaction, plan.budgets.values()).await?;
-    store::commit(transaction).await?;
-    Ok(Settled::Committed(Box::new(plan)))
 }
 
 /// Positions, from Postgres.
@@ -147,6 +77,7 @@ struct Settlement {
     settings: SettlementSettings,
     pool: Pool,
     dead_letter: DeadLetter,
+    clawbacks: Clawbacks,
     offsets: Arc<Offsets>,
     handle: Handle,
     stop: CancellationToken,
@@ -172,24 +103,26 @@ pub fn run(
     });
     let owner = Arc::clone(&offsets) as Arc<dyn PartitionOwner>;
     let consumer = Consumer::new(&settings.brokers, &settings.group, &settings.topics.credits, owner)?;
+    let clawbacks = Clawbacks::new(pool.clone(), publisher.clone(), settings.topics.credits.clone());
     let dead_letter = DeadLetter { publisher, topic: settings.topics.dead_letter.clone() };
-    let settlement = Settlement { settings, pool, dead_letter, offsets, handle, stop };
+    let mut settlement = Settlement { settings, pool, dead_letter, clawbacks, offsets, handle, stop };
     settlement.run(&consumer)
 }
 
 impl Settlement {
-    fn run(&self, consumer: &Consumer) -> Result<(), ProcessorError> {
+    fn run(&mut self, consumer: &Consumer) -> Result<(), ProcessorError> {
         while !self.stop.is_cancelled() {
             for batch in consumer.poll(Duration::from_millis(200), self.settings.batch)? {
                 self.process(consumer, &batch)?;
             }
+            self.handle.block_on(self.clawbacks.send());
         }
         tracing::info!("settlement stopped");
         Ok(())
     }
 
     /// Settles a batch; on trouble that may pass, tries again until it does.
-    fn process(&self, consumer: &Consumer, batch: &Batch) -> Result<(), ProcessorError> {
+    fn process(&mut self, consumer: &Consumer, batch: &Batch) -> Result<(), ProcessorError> {
         let topic = &self.settings.topics.credits;
         let Some(commands) = self.dead_letter.read_batch::<Command>(topic, batch, &self.handle, &self.stop)
         else {
@@ -208,6 +141,7 @@ impl Settlement {
             match self.handle.block_on(settle_batch(&self.pool, range, &commands)) {
                 Ok(Settled::Committed(plan)) => {
                     count(&plan, started);
+                    self.clawbacks.expect(plan.resolved.len());
                     return Ok(());
                 }
                 Ok(Settled::Fenced) => {

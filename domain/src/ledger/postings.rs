@@ -1,0 +1,218 @@
+//! Which lines each thing that happens leads to. What comes out balances, or
+//! does not come out.
+//!
+//! | what | from | to |
+//! |---|---|---|
+//! | a campaign is funded | cash | escrow |
+//! | a payout is earned | escrow | creator's pending, platform fee |
+//! | a refund takes it back | creator's debt, platform fee | escrow |
+//! | the debt is repaid | creator's pending, available | creator's debt |
+//! | a hold ends | creator's pending | creator's debt, available |
+//! | money is asked for | creator's available | creator's in transit |
+//! | it arrives | creator's in transit | creator's paid |
+//! | it does not | creator's in transit | creator's debt, available |
+
+use uuid::Uuid;
+
+use super::{AccountKey, AccountKind, Line, PostingError, Transaction, TransactionKind};
+use crate::command::{Credit, Funding};
+use crate::ids::{CampaignId, EventId, UserId, WorkspaceId};
+use crate::money::{Currency, MoneyError, fee_of};
+use crate::refund::Refund;
+
+/// How a payout is divided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Split {
+    /// Out of the escrow.
+    pub gross_minor: i64,
+    /// To the creator.
+    pub creator_minor: i64,
+    /// To the platform.
+    pub fee_minor: i64,
+}
+
+impl Split {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            gross_minor: self.gross_minor.saturating_add(other.gross_minor),
+            creator_minor: self.creator_minor.saturating_add(other.creator_minor),
+            fee_minor: self.fee_minor.saturating_add(other.fee_minor),
+        }
+    }
+
+    /// The same, back.
+    #[must_use]
+    pub fn negated(self) -> Self {
+        Self {
+            gross_minor: self.gross_minor.saturating_neg(),
+            creator_minor: self.creator_minor.saturating_neg(),
+            fee_minor: self.fee_minor.saturating_neg(),
+        }
+    }
+}
+
+/// Divides a payout; the parts sum to the whole.
+///
+/// # Errors
+/// When the amount or the share is out of range.
+pub fn split(gross_minor: i64, fee_bps: u16) -> Result<Split, MoneyError> {
+    let fee_minor = fee_of(gross_minor, fee_bps)?;
+    let creator_minor = gross_minor.checked_sub(fee_minor).ok_or(MoneyError::TooLarge)?;
+    Ok(Split { gross_minor, creator_minor, fee_minor })
+}
+
+/// The posting of a payout: escrow to creator and platform.
+///
+/// # Errors
+/// When an amount is out of range.
+pub fn campaign_payout(
+    credit: &Credit,
+    campaign: CampaignId,
+    creator: UserId,
+    currency: Currency,
+    split: Split,
+) -> Result<Transaction, PostingError> {
+    let workspace = credit.workspace;
+    let account = |kind, owner| AccountKey { kind, workspace, owner, currency };
+    let debit = split.gross_minor.checked_neg().ok_or(MoneyError::TooLarge)?;
+    let lines = [
+        (account(AccountKind::CampaignEscrow, campaign.0), debit),
+        (account(AccountKind::CreatorPending, creator.0), split.creator_minor),
+        (account(AccountKind::PlatformFee, workspace.0), split.fee_minor),
+    ];
+    let EventId(source) = credit.event;
+    let lines = nonzero(lines);
+    Transaction::new(TransactionKind::Campaign, workspace, source, credit.leg, credit.at_ms, lines)
+}
+
+/// The posting of a funding: cash to escrow.
+///
+/// # Errors
+/// When the amount is out of range or not above zero.
+pub fn campaign_funding(funding: &Funding) -> Result<Transaction, PostingError> {
+    let workspace = funding.workspace;
+    let (amount, currency) = (funding.money.amount_minor, funding.money.currency);
+    let account = |kind, owner| AccountKey { kind, workspace, owner, currency };
+    let debit = amount.checked_neg().ok_or(MoneyError::TooLarge)?;
+    let lines = nonzero([
+        (account(AccountKind::Cash, workspace.0), debit),
+        (account(AccountKind::CampaignEscrow, funding.campaign.0), amount),
+    ]);
+    Transaction::new(TransactionKind::Escrow, workspace, funding.id(), 0, funding.at_ms, lines)
+}
+
+fn nonzero<const N: usize>(lines: [(AccountKey, i64); N]) -> Vec<Line> {
+    lines
+        .into_iter()
+        .filter(|(_, amount_minor)| *amount_minor != 0)
+        .map(|(account, amount_minor)| Line { account, amount_minor })
+        .collect()
+}
+
+/// A creator's money in one currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WalletKey {
+    /// The tenant.
+    pub workspace: WorkspaceId,
+    /// Whose it is.
+    pub creator: UserId,
+    /// Its currency.
+    pub currency: Currency,
+}
+
+impl WalletKey {
+    /// One of its accounts.
+    #[must_use]
+    pub fn account(&self, kind: AccountKind) -> AccountKey {
+        AccountKey { kind, workspace: self.workspace, owner: self.creator.0, currency: self.currency }
+    }
+}
+
+/// The posting of what a refund takes back of one leg: creator and platform to
+/// escrow. What the creator gives is owed at first; a repayment follows.
+///
+/// # Errors
+/// When an amount is out of range.
+pub fn clawback(
+    refund: &Refund,
+    leg: u16,
+    campaign: CampaignId,
+    wallet: WalletKey,
+    split: Split,
+) -> Result<Transaction, PostingError> {
+    let WalletKey { workspace, currency, .. } = wallet;
+    let account = |kind, owner| AccountKey { kind, workspace, owner, currency };
+    let back = split.negated();
+    let lines = nonzero([
+        (account(AccountKind::CampaignEscrow, campaign.0), split.gross_minor),
+        (wallet.account(AccountKind::CreatorDebt), back.creator_minor),
+        (account(AccountKind::PlatformFee, workspace.0), back.fee_minor),
+    ]);
+    Transaction::new(TransactionKind::Refund, workspace, refund.event.0, leg, refund.at_ms, lines)
+}
+
+/// Where a movement within a wallet comes from: a refund's leg, a bucket, a
+/// withdrawal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its id.
+    pub id: Uuid,
+    /// Its leg, if it has any.
+    pub leg: u16,
+    /// Its time.
+    pub at_ms: i64,
+}
+
+/// A movement between the accounts of one wallet. Changes of 0 are left out.
+///
+/// # Errors
+/// When the changes do not sum to 0, or nothing moves.
+pub fn within_wallet<const N: usize>(
+    kind: TransactionKind,
+    wallet: WalletKey,
+    source: Source,
+    changes: [(AccountKind, i64); N],
+) -> Result<Transaction, PostingError> {
+    let lines = nonzero(changes.map(|(kind, amount_minor)| (wallet.account(kind), amount_minor)));
+    Transaction::new(kind, wallet.workspace, source.id, source.leg, source.at_ms, lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::money::Money;
+
+    const WORKSPACE: WorkspaceId = WorkspaceId(Uuid::from_u128(1));
+
+    fn usd() -> Currency {
+        Currency::new("USD").unwrap()
+    }
+
+    #[test]
+    fn splits_sum_to_the_whole() {
+        for (gross, bps, creator, fee) in
+            [(250, 1_000, 225, 25), (1, 5_000, 0, 1), (99, 1_500, 84, 15), (100, 10_000, 0, 100)]
+        {
+            let expected = Split { gross_minor: gross, creator_minor: creator, fee_minor: fee };
+            assert_eq!(split(gross, bps), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn a_funding_moves_cash_to_escrow() {
+        let funding = Funding {
+            external_id: "inv-1".to_owned(),
+            workspace: WORKSPACE,
+            campaign: CampaignId(Uuid::from_u128(5)),
+            money: Money { amount_minor: 10_000, currency: usd() },
+            at_ms: 7,
+        };
+        let transaction = campaign_funding(&funding).unwrap();
+        let amounts: Vec<_> =
+            transaction.lines().iter().map(|l| (l.account.kind.code(), l.amount_minor)).collect();
+        assert_eq!(amounts, [("cash", -10_000), ("campaign_escrow", 10_000)]);
+        assert_eq!(transaction.id(), campaign_funding(&funding).unwrap().id());
+    }
+}

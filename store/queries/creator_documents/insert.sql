@@ -1,0 +1,5 @@
+INSERT INTO creator_documents (creator_id, kind, status)
+SELECT u.id, $3, $4
+FROM users u
+JOIN user_roles r ON r.user_id = u.id AND r.role = 'creator'
+WHERE u.workspace_id = $1 AND u.id = $2
