@@ -26,6 +26,7 @@ if [ "${1-}" = test ]; then
     need chromium chromium
     need unshare util-linux
     need gzip gzip
+    need hledger hledger
 fi
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 

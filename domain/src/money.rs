@@ -121,6 +121,19 @@ impl Money {
     }
 }
 
+impl Money {
+    /// The amount in major units, such as `19.99`, with all of its currency's
+    /// digits; minor units for a currency that has no exponent.
+    #[must_use]
+    pub fn decimal(&self) -> String {
+        let width = usize::from(self.currency.exponent().unwrap_or_default());
+        let digits = format!("{:0>1$}", self.amount_minor.unsigned_abs(), width.saturating_add(1));
+        let (whole, fraction) = digits.split_at(digits.len().saturating_sub(width));
+        let (sign, point) = (if self.amount_minor < 0 { "-" } else { "" }, if width > 0 { "." } else { "" });
+        format!("{sign}{whole}{point}{fraction}")
+    }
+}
+
 /// Refuses what is beyond ±[`MAX_AMOUNT_MINOR`].
 ///
 /// # Errors
@@ -245,6 +258,23 @@ mod tests {
             (9, &[], &[]),
         ] {
             assert_eq!(apportion(amount, weights), expected, "{amount} {weights:?}");
+        }
+    }
+
+    #[test]
+    fn amounts_have_their_currencys_digits() {
+        for (amount_minor, code, expected) in [
+            (600, "USD", "6.00"),
+            (5, "EUR", "0.05"),
+            (-1_234, "USD", "-12.34"),
+            (-1, "USD", "-0.01"),
+            (1_500, "JPY", "1500"),
+            (1_234, "KWD", "1.234"),
+            (0, "USD", "0.00"),
+        ] {
+            let money = Money { amount_minor, currency: Currency::new(code).unwrap() };
+            assert_eq!(money.decimal(), expected);
+            assert_eq!(Money::from_decimal(&money.decimal(), money.currency), Ok(money));
         }
     }
 

@@ -8,6 +8,7 @@
 pub mod batches;
 pub mod campaigns;
 pub mod control;
+pub mod export;
 pub mod journal;
 pub mod ledger;
 pub mod links;
@@ -142,6 +143,14 @@ pub fn connect_lazy(url: &str, max_connections: u32) -> Result<Pool, StoreError>
 /// When the server does not answer.
 pub async fn begin(pool: &Pool) -> Result<Transaction, StoreError> {
     Ok(pool.begin().await?)
+}
+
+/// Begins a transaction that reads, and sees all of it as of one moment.
+///
+/// # Errors
+/// When the server does not answer.
+pub async fn begin_snapshot(pool: &Pool) -> Result<Transaction, StoreError> {
+    Ok(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
 }
 
 /// Commits a transaction.

@@ -13,6 +13,7 @@ mod crash;
 mod engines;
 mod errors;
 mod explain;
+mod export;
 mod flow;
 mod intake;
 mod killed;

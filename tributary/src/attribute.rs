@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use domain::money::Currency;
-use domain::timestamp::read_rfc3339;
 use models::journeys::{Journeys, read};
 use models::{Model, Share, Sharing, compare};
 use runtime::clock::now_ms;
 use serde_json::json;
 
+use crate::moment::moment;
 use crate::settings::Settings;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -85,13 +85,6 @@ enum ModelArg {
     Markov,
     /// By Shapley value over the sets of channels that were seen
     Shapley,
-}
-
-/// A moment on the command line, in milliseconds since 1970.
-fn moment(text: &str) -> Result<i64, String> {
-    read_rfc3339(text)
-        .or_else(|| read_rfc3339(&format!("{text}T00:00:00Z")))
-        .ok_or_else(|| "write 2026-01-31 or 2026-01-31T12:00:00Z".to_owned())
 }
 
 pub(crate) async fn run(settings: &Settings, args: &AttributeArgs) -> anyhow::Result<()> {

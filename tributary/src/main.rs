@@ -11,6 +11,7 @@ mod directory;
 mod explain;
 mod http_client;
 mod ledger;
+mod moment;
 mod reconcile;
 mod replay;
 mod services;
