@@ -153,7 +153,8 @@ impl World {
         self.control_sent(Method::POST, path, body).await
     }
 
-    async fn control_sent(&self, method: Method, path: &str, body: &str) -> anyhow::Result<Answer> {
+    /// As [`World::control_raw`], by any method.
+    pub async fn control_sent(&self, method: Method, path: &str, body: &str) -> anyhow::Result<Answer> {
         let url = format!("{}{path}?workspace={}", self.api, self.slug);
         let headers = [("authorization", self.admin.as_str()), ("content-type", "application/json")];
         self.http.send(method, &url, &headers, body.to_owned()).await

@@ -22,3 +22,4 @@ mod outage;
 mod refunds;
 mod replay;
 mod schema;
+mod withdrawals;
