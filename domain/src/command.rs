@@ -151,7 +151,7 @@ pub enum Decision {
 /// | `before_start` | before the campaign's start |
 /// | `after_end` | at or after the campaign's end |
 /// | `unknown_campaign` | the link's campaign does not exist |
-/// | `currency_mismatch` | the payout is not in the budget's currency |
+/// | `currency_mismatch` | the payout, or the value it is a share of, is not in the budget's currency |
 /// | `budget_exhausted` | the remaining budget does not cover the payout |
 /// | `too_late` | the event came in later after its own time than is allowed |
 /// | `before_click` | the click whose token it brought came after it |
@@ -161,6 +161,7 @@ pub enum Decision {
 /// | `share_too_small` | the share in the payout, or in what a refund takes back, rounds to nothing |
 /// | `nothing_paid` | the refunded order earned nobody anything |
 /// | `already_refunded` | nothing of the order was left to refund |
+/// | `no_value` | the campaign pays a share of the value, and it came without one |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the table above documents each")]
@@ -184,11 +185,12 @@ pub enum Reason {
     ShareTooSmall,
     NothingPaid,
     AlreadyRefunded,
+    NoValue,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Bot,
         Self::DuplicateClick,
         Self::NoTouch,
@@ -208,6 +210,7 @@ impl Reason {
         Self::ShareTooSmall,
         Self::NothingPaid,
         Self::AlreadyRefunded,
+        Self::NoValue,
     ];
 
     /// The code, as in JSON and SQL.
@@ -233,6 +236,7 @@ impl Reason {
             Self::ShareTooSmall => "share_too_small",
             Self::NothingPaid => "nothing_paid",
             Self::AlreadyRefunded => "already_refunded",
+            Self::NoValue => "no_value",
         }
     }
 
@@ -251,7 +255,7 @@ impl Reason {
             Self::BeforeStart => "The action came before the campaign's start.",
             Self::AfterEnd => "The action came after the campaign's end.",
             Self::UnknownCampaign => "The link's campaign does not exist.",
-            Self::CurrencyMismatch => "The payout is not in the budget's currency.",
+            Self::CurrencyMismatch => "It is not in the budget's currency.",
             Self::BudgetExhausted => "The campaign's remaining budget does not cover the payout.",
             Self::TooLate => "It came in later after its own time than is allowed.",
             Self::BeforeClick => "The click whose token it brought came after it.",
@@ -263,6 +267,7 @@ impl Reason {
             Self::ShareTooSmall => "The share rounds to nothing.",
             Self::NothingPaid => "The refunded order earned nobody anything.",
             Self::AlreadyRefunded => "Nothing of the order was left to refund.",
+            Self::NoValue => "The campaign pays a share of the value, and it came without one.",
         }
     }
 }

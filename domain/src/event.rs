@@ -155,7 +155,8 @@ pub enum Body {
     Tick {},
 }
 
-/// A conversion, sale or paid click, as far as attribution needs it.
+/// A conversion, sale or paid click, as far as attribution needs it. It is kept
+/// in a form without names as well, so no field may be left out of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Action {
     /// Its event.
@@ -181,8 +182,11 @@ pub struct Action {
     /// Names the order (and goal) within the workspace.
     pub transaction: Option<Uuid>,
     /// Of a sale, its order; see [`order_key`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub order: Option<Uuid>,
+    /// What was bought, where the client says.
+    #[serde(default)]
+    pub items: Vec<Item>,
     /// Where its click is being looked for.
     pub sought: Sought,
     /// How often it was handed on.
@@ -226,6 +230,7 @@ impl Action {
             coupon: None,
             transaction: None,
             order: None,
+            items: Vec::new(),
             sought: Sought::Here,
             hops: 0,
             waited_ms: None,
@@ -251,12 +256,13 @@ impl Event {
                 transaction: order_id.as_deref().map(|order| transaction(Objective::Conversion, order, goal)),
                 ..Action::new(self, Objective::Conversion)
             }),
-            Body::Sale { order_id, value, click, coupon, .. } => Some(Action {
+            Body::Sale { order_id, value, items, click, coupon } => Some(Action {
                 value: Some(*value),
                 click: *click,
                 coupon: coupon.clone(),
                 transaction: Some(transaction(Objective::Sale, order_id, "")),
                 order: Some(order_key(self.workspace, order_id)),
+                items: items.clone(),
                 ..Action::new(self, Objective::Sale)
             }),
             _ => None,

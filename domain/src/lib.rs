@@ -15,6 +15,7 @@
 //! | [`link`] | what stands behind a link's code, and which destination a click gets |
 //! | [`privacy`] | what a workspace keeps of its visitors |
 //! | [`dedupe`] | same id, same payload: ignored; other payload: quarantined |
+//! | [`pay`] | what an action pays |
 //! | [`rules`] | campaign terms, versioned by time |
 //! | [`attribution`] | which click earned a conversion, and why |
 //! | [`command`] | what attribution and the control API ask of settlement |
@@ -38,6 +39,7 @@ pub mod ledger;
 pub mod link;
 pub mod money;
 pub mod native;
+pub mod pay;
 pub mod privacy;
 pub mod refund;
 pub mod refusal;

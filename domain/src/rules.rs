@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::attribution::model::Model;
 use crate::ids::{CampaignId, UserId, WorkspaceId};
 use crate::money::Currency;
+use crate::pay::Pay;
 
 /// New terms take effect this long after they are written.
 pub const TERMS_LEAD_MS: i64 = 4_000;
@@ -90,8 +91,8 @@ pub struct Terms {
     pub valid_from_ms: i64,
     /// Whether it takes part.
     pub status: CampaignStatus,
-    /// What one action pays, in the campaign's currency.
-    pub payout_minor: i64,
+    /// What one action pays.
+    pub pay: Pay,
     /// The platform's share of it.
     pub fee_bps: u16,
     /// How long after a click an action may come; the end is included.
@@ -215,7 +216,7 @@ mod tests {
             version,
             valid_from_ms,
             status: CampaignStatus::Active,
-            payout_minor: 100,
+            pay: Pay::Fixed { amount_minor: 100 },
             fee_bps: 1_000,
             window_ms: DEFAULT_WINDOW_MS,
             min_delay_ms: 0,

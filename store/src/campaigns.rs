@@ -2,6 +2,7 @@
 
 use domain::attribution::model::Model;
 use domain::ids::{CampaignId, UserId, WorkspaceId};
+use domain::pay::Pay;
 use domain::rules::{Campaign, CampaignStatus, Coupon, Objective, Rules, TERMS_LEAD_MS, Terms};
 use serde::Serialize;
 use sqlx::types::Json;
@@ -33,8 +34,8 @@ pub struct NewCampaign {
 pub struct NewTerms {
     /// Whether the campaign takes part.
     pub status: CampaignStatus,
-    /// What one action pays, minor units.
-    pub payout_minor: i64,
+    /// What one action pays.
+    pub pay: Pay,
     /// The platform's share.
     pub fee_bps: u16,
     /// The attribution window.
@@ -81,7 +82,7 @@ pub async fn insert_terms(
     let version = sqlx::query_scalar(sql!("campaigns/insert_terms"))
         .bind(campaign.0)
         .bind(terms.status.code())
-        .bind(terms.payout_minor)
+        .bind(Json(&terms.pay))
         .bind(i32::from(terms.fee_bps))
         .bind(terms.window_ms)
         .bind(terms.starts_at_ms)
@@ -103,7 +104,8 @@ struct RulesRow {
     version: i32,
     valid_from_ms: i64,
     status: String,
-    payout_minor: i64,
+    #[sqlx(json)]
+    pay: Pay,
     fee_bps: i32,
     window_ms: i64,
     min_delay_ms: i64,
@@ -132,7 +134,7 @@ pub async fn load_rules(pool: &Pool) -> Result<Rules, StoreError> {
             version: narrow(TABLE, row.version.into())?,
             valid_from_ms: row.valid_from_ms,
             status: CampaignStatus::from_code(&row.status).ok_or_else(|| unknown("status"))?,
-            payout_minor: row.payout_minor,
+            pay: row.pay,
             fee_bps: narrow(TABLE, row.fee_bps.into())?,
             window_ms: row.window_ms,
             min_delay_ms: row.min_delay_ms,
@@ -172,8 +174,9 @@ pub struct CampaignRow {
     pub status: String,
     /// The version of the terms in force.
     pub terms_version: i32,
-    /// What one action pays, minor units.
-    pub payout_minor: i64,
+    /// What one action pays.
+    #[sqlx(json)]
+    pub pay: Pay,
     /// The platform's share.
     pub fee_bps: i32,
     /// The attribution window.

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, SqlStr};
 use crate::{Pool, StoreError};
 
 /// Version, description and SQL of each migration.
-const MIGRATIONS: [(i64, &str, &str); 7] = [
+const MIGRATIONS: [(i64, &str, &str); 8] = [
     (1, "control", include_str!("../../migrations/0001_control.sql")),
     (2, "books", include_str!("../../migrations/0002_books.sql")),
     (3, "sink positions", include_str!("../../migrations/0003_sink_positions.sql")),
@@ -16,6 +16,7 @@ const MIGRATIONS: [(i64, &str, &str); 7] = [
     (5, "public keys", include_str!("../../migrations/0005_public_keys.sql")),
     (6, "attribution", include_str!("../../migrations/0006_attribution.sql")),
     (7, "wallets", include_str!("../../migrations/0007_wallets.sql")),
+    (8, "earning rules", include_str!("../../migrations/0008_earning_rules.sql")),
 ];
 
 /// The role the application works as; made by the first migration.

@@ -19,6 +19,7 @@ mod intake;
 mod killed;
 mod links;
 mod outage;
+mod platforms;
 mod refunds;
 mod replay;
 mod schema;

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use domain::attribution::Policy;
 use domain::attribution::model::Model;
-use domain::event::{Body, BotReason, Client, Event};
+use domain::event::{Body, BotReason, Client, Event, Item};
 use domain::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId};
 use domain::money::{Currency, Money};
+use domain::pay::Pay;
 use domain::rules::{Campaign, CampaignStatus, Coupon, Objective, Rules, Terms};
 use uuid::Uuid;
 
@@ -98,7 +99,7 @@ fn campaigns(random: &mut Random) -> Vec<Campaign> {
             version: 1,
             valid_from_ms: 0,
             status: CampaignStatus::Active,
-            payout_minor: [1, 2, 250][random.below(3)],
+            pay: pay(random),
             fee_bps: 1_000,
             window_ms: WINDOW_MS,
             min_delay_ms: MIN_DELAY_MS * random.below(2) as i64,
@@ -124,6 +125,18 @@ fn campaigns(random: &mut Random) -> Vec<Campaign> {
         }
     };
     (10..15).map(&mut campaign).collect()
+}
+
+fn pay(random: &mut Random) -> Pay {
+    let by_sku = BTreeMap::from([("a".to_owned(), 333)]);
+    let rules = [
+        Pay::Fixed { amount_minor: 1 },
+        Pay::Fixed { amount_minor: 2 },
+        Pay::Fixed { amount_minor: 250 },
+        Pay::PercentOfOrder { bps: 1_250 },
+        Pay::PercentOfItems { bps: 1_000, by_sku },
+    ];
+    random.pick(&rules)
 }
 
 /// One visitor's key, or user's.
@@ -243,7 +256,9 @@ fn action(random: &mut Random, earlier: Option<&Event>, event: &mut Event) {
         let (value, order_id) = (random.one_in(2).then_some(value), random.one_in(2).then_some(order_id));
         Body::Conversion { goal: "signup".to_owned(), value, order_id, click, coupon }
     } else {
-        Body::Sale { order_id, value, items: Vec::new(), click, coupon }
+        let item = |sku: &str| Item { sku: sku.to_owned(), quantity: 3, unit_price_minor: 1_115 };
+        let items = if random.one_in(2) { vec![item("a"), item("b")] } else { Vec::new() };
+        Body::Sale { order_id, value, items, click, coupon }
     };
     // On either side of every boundary.
     if let Some(earlier) = earlier {

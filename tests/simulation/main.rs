@@ -123,7 +123,7 @@ fn credits_are_what_the_whole_log_says() {
 #[test]
 fn histories_have_everything_in_them() {
     let mut seen = BTreeSet::new();
-    for seed in 0..500 {
+    for seed in 0..2_000 {
         let mut random = Random::new(seed);
         let history = History::new(&mut random);
         let mut cluster = Cluster::new(&history);
@@ -172,6 +172,7 @@ fn histories_have_everything_in_them() {
         "by coupon",
         "a second leg",
         "a refund",
+        "no_value",
         "a crash",
         "a lost disk",
     ] {

@@ -7,7 +7,8 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use domain::attribution::model::Model;
 use domain::ids::{CampaignId, WorkspaceId};
-use domain::money::{FULL_BPS, check_amount};
+use domain::money::FULL_BPS;
+use domain::pay::Pay;
 use domain::rules::{CampaignStatus, DEFAULT_WINDOW_MS, Objective};
 use serde::Deserialize;
 use serde_json::json;
@@ -26,7 +27,9 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 pub(crate) struct TermsInput {
     #[serde(default = "active")]
     status: CampaignStatus,
-    payout_minor: i64,
+    /// Short for a fixed `pay`.
+    payout_minor: Option<i64>,
+    pay: Option<Pay>,
     fee_bps: Option<u16>,
     window_days: Option<u16>,
     #[serde(default)]
@@ -42,9 +45,17 @@ fn active() -> CampaignStatus {
 }
 
 impl TermsInput {
-    fn terms(&self, default_fee_bps: i32) -> Result<NewTerms, ApiError> {
-        if self.payout_minor <= 0 || check_amount(self.payout_minor).is_err() {
-            return Err(ApiError::invalid("payout_minor", "must be above 0 and within the limit"));
+    fn terms(&self, objective: Objective, default_fee_bps: i32) -> Result<NewTerms, ApiError> {
+        let pay = match (self.payout_minor, &self.pay) {
+            (Some(amount_minor), None) => Pay::Fixed { amount_minor },
+            (None, Some(pay)) => pay.clone(),
+            _ => return Err(ApiError::invalid("pay", "give either payout_minor or pay")),
+        };
+        if let Some(fault) = pay.fault() {
+            return Err(ApiError::invalid("pay", fault));
+        }
+        if objective == Objective::Click && pay.needs_a_value() {
+            return Err(ApiError::invalid("pay", "a click is worth nothing to take a share of"));
         }
         let default_fee_bps = u16::try_from(default_fee_bps).unwrap_or(FULL_BPS);
         let fee_bps = self.fee_bps.unwrap_or(default_fee_bps);
@@ -64,7 +75,7 @@ impl TermsInput {
         }
         Ok(NewTerms {
             status: self.status,
-            payout_minor: self.payout_minor,
+            pay,
             fee_bps,
             window_ms,
             min_delay_ms: self.min_delay_ms,
@@ -93,7 +104,7 @@ pub(crate) async fn create_campaign(
     body: Body<CampaignInput>,
 ) -> Result<Response, ApiError> {
     let Json(input) = body?;
-    let terms = input.terms.terms(workspace.platform_fee_bps)?;
+    let terms = input.terms.terms(input.objective, workspace.platform_fee_bps)?;
     let campaign = NewCampaign {
         id: CampaignId(Uuid::now_v7()),
         workspace: WorkspaceId(workspace.id),
@@ -149,12 +160,13 @@ pub(crate) async fn add_terms(
     body: Body<TermsInput>,
 ) -> Result<Response, ApiError> {
     let Json(input) = body?;
-    let terms = input.terms(workspace.platform_fee_bps)?;
-    campaign(&app, workspace.id, id).await?;
+    let campaign = campaign(&app, workspace.id, id).await?;
+    let objective = Objective::from_code(&campaign.objective).unwrap_or(Objective::Sale);
+    let terms = input.terms(objective, workspace.platform_fee_bps)?;
     let mut transaction = store::begin(&app.pool).await?;
     let version = store::campaigns::insert_terms(&mut transaction, CampaignId(id), &terms).await?;
     let shown = json!({
-        "version": version, "status": terms.status, "payout_minor": terms.payout_minor, "model": terms.model,
+        "version": version, "status": terms.status, "pay": terms.pay, "model": terms.model,
     });
     commit(transaction, "change_terms", "campaign", id, &shown).await?;
     Ok(created(shown))

@@ -82,9 +82,7 @@ impl<M: Memory> Work<'_, M> {
                 let campaign = rules.campaign(touch.campaign);
                 (touch, decision, campaign.and_then(|campaign| campaign.terms_at(action.at_ms)))
             }
-            Look::Found(touch, campaign, terms) => {
-                (touch, terms_decision(campaign, action.at_ms), Some(terms))
-            }
+            Look::Found(touch, campaign, terms) => (touch, terms_decision(campaign, action), Some(terms)),
         };
         let (Decision::Payable { payout, fee_bps }, Some(terms)) = (decision, terms) else {
             let basis = basis(terms, &[], touch.click);
@@ -257,8 +255,9 @@ fn share<'a>(journey: &[&'a Touch], terms: &Terms, payout: Money, action: &Actio
     Shares { weights, shares }
 }
 
-/// What the campaign's terms at `at_ms` say of an action of its kind.
-pub(super) fn terms_decision(campaign: &Campaign, at_ms: i64) -> Decision {
+/// What the campaign's terms say of an action of its kind.
+pub(super) fn terms_decision(campaign: &Campaign, action: &Action) -> Decision {
+    let at_ms = action.at_ms;
     let rejected = |reason| Decision::Rejected { reason };
     let Some(terms) = campaign.terms_at(at_ms) else {
         return Decision::Nonpayable { reason: Reason::UnknownCampaign };
@@ -270,8 +269,10 @@ pub(super) fn terms_decision(campaign: &Campaign, at_ms: i64) -> Decision {
     } else if terms.ends_at_ms.is_some_and(|end| at_ms >= end) {
         rejected(Reason::AfterEnd)
     } else {
-        let payout = Money { amount_minor: terms.payout_minor, currency: campaign.currency };
-        Decision::Payable { payout, fee_bps: terms.fee_bps }
+        match terms.pay.of(action.value, &action.items, campaign.currency) {
+            Ok(payout) => Decision::Payable { payout, fee_bps: terms.fee_bps },
+            Err(reason) => Decision::Nonpayable { reason },
+        }
     }
 }
 
@@ -287,7 +288,7 @@ fn by_coupon(action: &Action, coupon: &Coupon, rules: &Rules) -> (Decision, Basi
         Some(campaign) if campaign.objective != action.kind => {
             Decision::Nonpayable { reason: Reason::ObjectiveMismatch }
         }
-        Some(campaign) => terms_decision(campaign, action.at_ms),
+        Some(campaign) => terms_decision(campaign, action),
     };
     let terms = campaign.and_then(|campaign| campaign.terms_at(action.at_ms));
     (decision, Basis { matched_by: Some(MatchedBy::Coupon), ..Basis::of_terms(terms) })

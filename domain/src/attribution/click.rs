@@ -55,7 +55,7 @@ impl<M: Memory> Work<'_, M> {
         if let Some(campaign) = self.rules.campaign(touch.campaign).filter(|campaign| pays_clicks(campaign)) {
             let decision = match blocked {
                 Some(reason) => Decision::Nonpayable { reason },
-                None => super::action::terms_decision(campaign, event.at_ms),
+                None => super::action::terms_decision(campaign, &Action::of_click(event)),
             };
             let terms_version = campaign.terms_at(event.at_ms).map(|terms| terms.version);
             let basis = Basis { terms_version, ..Basis::none() };

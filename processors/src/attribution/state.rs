@@ -26,7 +26,7 @@ use crate::ProcessorError;
 
 /// Changes when the form of keys or values does; another layout's state is
 /// built anew.
-const LAYOUT: &[u8] = b"2";
+const LAYOUT: &[u8] = b"3";
 const LAYOUT_KEY: &[u8] = b"layout";
 const PLACE_KEY: &[u8] = b"place";
 const KEYSPACES: [&str; 4] = ["meta", "visitors", "waits", "rates"];
@@ -241,8 +241,10 @@ impl PartitionState {
 #[cfg(test)]
 mod tests {
     use domain::attribution::Place;
-    use domain::attribution::memory::Touch;
+    use domain::attribution::memory::{Parked, Touch};
+    use domain::event::{Action, Event, Item, Sought};
     use domain::ids::{CampaignId, EventId, LinkId, UserId};
+    use domain::money::{Currency, Money};
 
     use super::*;
 
@@ -259,7 +261,22 @@ mod tests {
             is_direct: true,
         };
         let mut changes = Changes::default();
-        let state = VisitorState { touches: vec![touch], ..VisitorState::default() };
+        let bare = Action::of_click(&Event::tick(7));
+        // A form without names must not leave out what is empty.
+        let full = Action {
+            user: Some(VISITOR),
+            value: Some(Money { amount_minor: 5, currency: Currency::new("USD").unwrap() }),
+            click: Some(EventId(ID)),
+            coupon: Some("A".to_owned()),
+            transaction: Some(ID),
+            order: Some(ID),
+            items: vec![Item { sku: "a".to_owned(), quantity: 1, unit_price_minor: 5 }],
+            sought: Sought::Among(vec![VISITOR]),
+            waited_ms: Some(3),
+            ..bare.clone()
+        };
+        let parked = [bare, full].map(|action| Parked { action, since_ms: 1, until_ms: 2 }).to_vec();
+        let state = VisitorState { touches: vec![touch], parked, identities: vec![VISITOR] };
         changes.visitors.insert(VISITOR, Arc::new(state));
         changes.seen.insert((3, ID), [3; 16]);
         changes.rates.insert((LinkId(ID), "10.0.0.0".to_owned()), Rate { minute: 5, clicks: 2 });

@@ -1,7 +1,7 @@
 -- The first terms hold from now; later ones from a moment that no processor
 -- can have passed yet ($8, milliseconds ahead), and never out of order.
 INSERT INTO campaign_terms
-    (campaign_id, version, valid_from, status, payout_minor, fee_bps, window_ms, starts_at, ends_at,
+    (campaign_id, version, valid_from, status, pay, fee_bps, window_ms, starts_at, ends_at,
      min_delay_ms, model)
 SELECT
     $1,

@@ -13,7 +13,7 @@ SELECT
     -- A campaign that has used up its money is over, whatever its terms say.
     CASE WHEN b.exhausted_at IS NOT NULL THEN 'completed' ELSE t.status END AS status,
     t.version AS terms_version,
-    t.payout_minor,
+    t.pay,
     t.fee_bps,
     t.window_ms,
     t.min_delay_ms,

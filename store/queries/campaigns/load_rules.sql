@@ -6,7 +6,7 @@ SELECT
     t.version,
     (extract(epoch FROM t.valid_from) * 1000)::bigint AS valid_from_ms,
     t.status,
-    t.payout_minor,
+    t.pay,
     t.fee_bps,
     t.window_ms,
     t.min_delay_ms,

@@ -12,6 +12,7 @@ use domain::command::{Decision, MatchedBy, Reason};
 use domain::event::{Action, Body, Event, Sought};
 use domain::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey};
 use domain::money::{Money, apportion};
+use domain::pay::Pay;
 use domain::rules::{Campaign, CampaignStatus, Objective, Rules, Terms};
 
 pub use self::verdict::{Sent, Verdict};
@@ -271,7 +272,7 @@ impl<'a> Naive<'a> {
         };
         let decision = match reason {
             Some(reason) => Decision::Nonpayable { reason },
-            None => by_terms(campaign, event.at_ms),
+            None => by_terms(campaign, &Action::of_click(event)),
         };
         self.say(&Action::of_click(event), 0, decision, Some(touch.credited()), None, None, None);
     }
@@ -324,7 +325,7 @@ impl<'a> Naive<'a> {
         if let Some(coupon) = code.and_then(|code| self.rules.coupon(action.workspace, code, action.at_ms)) {
             let decision = match self.campaign(coupon.campaign) {
                 None => Decision::Nonpayable { reason: Reason::UnknownCampaign },
-                Some(campaign) if campaign.objective == action.kind => by_terms(campaign, action.at_ms),
+                Some(campaign) if campaign.objective == action.kind => by_terms(campaign, action),
                 Some(_) => Decision::Nonpayable { reason: Reason::ObjectiveMismatch },
             };
             let credited = Some((coupon.campaign, coupon.creator, None));
@@ -444,7 +445,7 @@ impl<'a> Naive<'a> {
             (None, false) => MatchedBy::User,
         });
         let campaign = self.campaign(best.campaign);
-        let decision = unfit.or_else(|| Some(by_terms(campaign?, action.at_ms))).expect("a campaign");
+        let decision = unfit.or_else(|| Some(by_terms(campaign?, action))).expect("a campaign");
         let (Decision::Payable { payout, fee_bps }, Some(terms)) = (decision, terms) else {
             self.say(action, 0, decision, Some(best.credited()), action.value, matched_by, waited_ms);
             return true;
@@ -489,14 +490,35 @@ fn touch_of(event: &Event) -> Option<Touch> {
     Some(Touch { click: event.id, link, campaign, creator, at_ms: event.at_ms, is_direct })
 }
 
-fn by_terms(campaign: &Campaign, at_ms: i64) -> Decision {
+fn half_up(amount_minor: i64, bps: u16) -> i64 {
+    (amount_minor * i64::from(bps) * 2 + 10_000) / 20_000
+}
+
+fn by_terms(campaign: &Campaign, action: &Action) -> Decision {
+    let at_ms = action.at_ms;
     let terms = campaign.terms_at(at_ms).expect("a campaign has terms");
     let reason = match () {
         () if terms.status != CampaignStatus::Active => Reason::CampaignNotActive,
         () if terms.starts_at_ms.is_some_and(|start_ms| at_ms < start_ms) => Reason::BeforeStart,
         () if terms.ends_at_ms.is_some_and(|end_ms| end_ms <= at_ms) => Reason::AfterEnd,
         () => {
-            let payout = Money { amount_minor: terms.payout_minor, currency: campaign.currency };
+            let amount_minor = match (&terms.pay, action.value) {
+                (Pay::Fixed { amount_minor }, _) => *amount_minor,
+                (_, None) => return Decision::Nonpayable { reason: Reason::NoValue },
+                (Pay::PercentOfOrder { bps }, Some(value)) => half_up(value.amount_minor, *bps),
+                (Pay::PercentOfItems { bps, .. }, Some(value)) if action.items.is_empty() => {
+                    half_up(value.amount_minor, *bps)
+                }
+                (Pay::PercentOfItems { bps, by_sku }, Some(_)) => action
+                    .items
+                    .iter()
+                    .map(|item| {
+                        let subtotal = item.unit_price_minor * i64::from(item.quantity);
+                        half_up(subtotal, by_sku.get(&item.sku).copied().unwrap_or(*bps))
+                    })
+                    .sum(),
+            };
+            let payout = Money { amount_minor, currency: campaign.currency };
             return Decision::Payable { payout, fee_bps: terms.fee_bps };
         }
     };

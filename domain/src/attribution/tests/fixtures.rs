@@ -11,6 +11,7 @@ use super::super::*;
 use crate::event::{BotReason, Client};
 use crate::ids::{CampaignId, LinkId, UserId, WorkspaceId};
 use crate::money::{Currency, Money};
+use crate::pay::Pay;
 use crate::rules::{Campaign, CampaignStatus, Coupon, DEFAULT_WINDOW_MS, Objective, Terms};
 
 pub(super) const WORKSPACE: WorkspaceId = WorkspaceId(Uuid::from_u128(1));
@@ -56,7 +57,7 @@ pub(super) fn campaign(number: u128, objective: Objective) -> Campaign {
             version: 1,
             valid_from_ms: 0,
             status: CampaignStatus::Active,
-            payout_minor: 250,
+            pay: Pay::Fixed { amount_minor: 250 },
             fee_bps: 1_000,
             window_ms: DEFAULT_WINDOW_MS,
             min_delay_ms: 0,

@@ -1,0 +1,130 @@
+//! The five platforms' policies, from event to wallet, with amounts worked out
+//! by hand.
+
+use serde_json::{Value, json};
+use tests::{Stack, World};
+
+const FAR_MS: i64 = 400 * 24 * 60 * 60 * 1_000;
+
+/// Pending and available.
+async fn wallet(world: &World) -> anyhow::Result<(i64, i64)> {
+    let wallet = world.report(&format!("/v1/wallets/{}", world.creator)).await?;
+    let minor = |field: &str| wallet[field].as_i64().unwrap();
+    Ok((minor("pending_minor"), minor("available_minor")))
+}
+
+fn item(sku: &str, quantity: u32, unit_price_minor: i64) -> Value {
+    json!({ "sku": sku, "quantity": quantity, "unit_price_minor": unit_price_minor })
+}
+
+/// OROS: a business pays each sale out of its budget, the platform keeps 10 %.
+#[tokio::test(flavor = "multi_thread")]
+async fn oros_pays_actions_until_the_budget_is_used_up() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let world = World::create(&stack, "oros").await?;
+    let campaign = world.campaign("sale", 333, 1_000).await?;
+    // 10 % of 3.33 is 33.3 cents: 33, so 300 for the creator; three fit.
+    for order in 0..4 {
+        let click = world.click(&campaign.code, &format!("buyer-{order:04}")).await?;
+        let value = json!({ "amount_minor": 2_000, "currency": "USD" });
+        let sale = json!({ "order_id": order.to_string(), "value": value, "tcid": click.token });
+        world.accepted("/v1/sales", &sale).await?;
+    }
+    stack.settle()?;
+    assert_eq!(wallet(&world).await?, (900, 0));
+    let answer = world.report(&format!("/v1/campaigns/{}", campaign.id)).await?;
+    assert_eq!(answer["campaign"]["remaining_budget_minor"], 1);
+    assert_eq!(
+        answer["outcomes"],
+        json!([
+            { "status": "posted", "reason": null, "count": 3 },
+            { "status": "rejected_budget", "reason": "budget_exhausted", "count": 1 },
+        ])
+    );
+    stack.reconcile()
+}
+
+/// Creator commerce: a share of each article at its own rate; no fee; returns
+/// claw back.
+#[tokio::test(flavor = "multi_thread")]
+async fn creator_commerce_pays_a_share_of_each_article() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let world = World::create(&stack, "commerce").await?;
+    let pay = json!({ "kind": "percent_of_items", "bps": 1_000, "by_sku": { "book": 500, "gift": 0 } });
+    let terms = json!({ "pay": pay, "fee_bps": 0 });
+    let campaign = world.campaign_with("sale", 100_000, &terms).await?;
+    let sell = async |order: &str, visitor: &str, value_minor: i64, currency: &str, items: Value| {
+        let click = world.click(&campaign.code, visitor).await?;
+        let value = json!({ "amount_minor": value_minor, "currency": currency });
+        let sale = json!({ "order_id": order, "value": value, "items": items, "tcid": click.token });
+        world.accepted("/v1/sales", &sale).await
+    };
+    // 5 % of 3 × 11.10 = 1.665 → 1.67; nothing; 10 % of 14.95 = 1.495 → 1.50.
+    let basket = json!([item("book", 3, 1_110), item("gift", 1, 9_999), item("mug", 1, 1_495)]);
+    sell("O-1", "buyer-0001", 14_824, "USD", basket).await?;
+    stack.settle()?;
+    assert_eq!(wallet(&world).await?, (317, 0));
+    // Without a list, 10 % of the order: 0.005 → 0.01.
+    sell("O-2", "buyer-0002", 5, "USD", json!([])).await?;
+    // Too little to be a cent; another currency.
+    let small = sell("O-3", "buyer-0003", 4, "USD", json!([])).await?;
+    let euros = sell("O-4", "buyer-0004", 5_000, "EUR", json!([])).await?;
+    stack.settle()?;
+    assert_eq!(wallet(&world).await?, (318, 0));
+    for (event, reason) in [(small, "share_too_small"), (euros, "currency_mismatch")] {
+        let explained = world.report(&format!("/v1/conversions/{event}/explain")).await?;
+        assert_eq!(explained["legs"][0]["reason"], reason, "{explained}");
+    }
+    // A third of the order comes back: 317 × 4941 ⁄ 14824 = 105.66 → 106.
+    let refund = json!({ "order_id": "O-1", "refund_id": "1", "user_id": "the-shop",
+        "value": { "amount_minor": 4_941, "currency": "USD" } });
+    world.accepted("/v1/refunds", &refund).await?;
+    stack.settle()?;
+    assert_eq!(wallet(&world).await?, (212, 0));
+    processors::wallets::release_due(&stack.pool().await?, runtime::clock::now_ms() + FAR_MS).await?;
+    assert_eq!(wallet(&world).await?, (0, 212));
+    stack.reconcile()
+}
+
+/// A share of what a conversion is worth; bad rules are refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn shares_of_an_order_round_halves_up_and_split_exactly() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let world = World::create(&stack, "shares").await?;
+    let pay = json!({ "kind": "percent_of_order", "bps": 1_500 });
+    let terms = json!({ "pay": pay, "fee_bps": 0, "model": { "name": "linear" } });
+    let campaign = world.campaign_with("sale", 100_000, &terms).await?;
+    for code in ["share-2", "share-3"] {
+        world.link(&campaign, code, &json!({})).await?;
+    }
+    for code in [campaign.code.as_str(), "share-2", "share-3"] {
+        world.click(code, "buyer-0001").await?;
+    }
+    // 15 % of 6.67 is 1.0005: 100 among three clicks: 34, 33, 33.
+    let value = json!({ "amount_minor": 667, "currency": "USD" });
+    let sale = json!({ "order_id": "O-1", "value": value, "visitor_id": "buyer-0001" });
+    let sale = world.accepted("/v1/sales", &sale).await?;
+    stack.settle()?;
+    let explained = world.report(&format!("/v1/conversions/{sale}/explain")).await?;
+    let mut parts: Vec<i64> = explained["legs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|leg| leg["payout"]["gross_minor"].as_i64().unwrap())
+        .collect();
+    parts.sort_unstable();
+    assert_eq!(parts, [33, 33, 34]);
+    for (objective, terms, field) in [
+        ("sale", json!({}), "pay"),
+        ("sale", json!({ "payout_minor": 5, "pay": { "kind": "percent_of_order", "bps": 1 } }), "pay"),
+        ("sale", json!({ "payout_minor": 0 }), "pay"),
+        ("sale", json!({ "pay": { "kind": "percent_of_order", "bps": 10_001 } }), "pay"),
+        ("sale", json!({ "pay": { "kind": "percent_of_order", "bps": 10, "cap": 5 } }), "cap"),
+        ("click", json!({ "pay": { "kind": "percent_of_order", "bps": 10 } }), "pay"),
+    ] {
+        let refused = world.campaign_with(objective, 0, &terms).await;
+        let message = refused.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(message.contains("422") && message.contains(field), "{terms}: {message}");
+    }
+    stack.reconcile()
+}
