@@ -63,6 +63,8 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/campaigns/{id}", get(campaigns::get_campaign))
         .route("/v1/campaigns/{id}/terms", post(campaigns::add_terms))
         .route("/v1/campaigns/{id}/fundings", post(fundings::fund))
+        .route("/v1/campaigns/{id}/close", post(fundings::close))
+        .route("/v1/campaigns/{id}/status", put(campaigns::set_status))
         .route("/v1/campaigns/{id}/creators", post(campaigns::set_member))
         .route("/v1/creators/{id}/documents", post(withdrawals::set_document))
         .route("/v1/creators/{id}/hold", post(withdrawals::set_hold))

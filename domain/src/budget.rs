@@ -24,6 +24,8 @@ pub struct Budget {
     /// The time of the event that used it up or was the first it could not
     /// pay; a later funding clears it.
     pub exhausted_at_ms: Option<i64>,
+    /// When it was closed: it takes no more money, and holds none.
+    pub closed_at_ms: Option<i64>,
 }
 
 impl Budget {
@@ -39,6 +41,7 @@ impl Budget {
             spent_minor: 0,
             returned_minor: 0,
             exhausted_at_ms: None,
+            closed_at_ms: None,
         }
     }
 
@@ -55,11 +58,29 @@ impl Budget {
         Ok(())
     }
 
-    /// Puts back `gross_minor` that was paid for what is refunded.
-    pub fn restore(&mut self, gross_minor: i64) {
+    /// Puts back `gross_minor` that was paid for what is refunded; gives how
+    /// much of it goes on to the business, because the budget is closed.
+    pub fn restore(&mut self, gross_minor: i64) -> i64 {
         self.spent_minor = self.spent_minor.saturating_sub(gross_minor);
         self.available_minor = self.available_minor.saturating_add(gross_minor);
+        if self.closed_at_ms.is_some() {
+            return self.give_back();
+        }
         self.exhausted_at_ms = None;
+        0
+    }
+
+    /// Closes it; gives what goes back to the business.
+    pub fn close(&mut self, at_ms: i64) -> i64 {
+        self.closed_at_ms = self.closed_at_ms.or(Some(at_ms));
+        self.exhausted_at_ms = self.exhausted_at_ms.or(Some(at_ms));
+        self.give_back()
+    }
+
+    fn give_back(&mut self) -> i64 {
+        let left_minor = std::mem::take(&mut self.available_minor);
+        self.returned_minor = self.returned_minor.saturating_add(left_minor);
+        left_minor
     }
 
     /// Takes `gross_minor` out for an action at `at_ms`, if there is enough.
@@ -92,6 +113,18 @@ mod tests {
     fn budget() -> Budget {
         let currency = Currency::new("USD").unwrap();
         Budget::new(CampaignId(Uuid::nil()), WorkspaceId(Uuid::nil()), currency)
+    }
+
+    #[test]
+    fn a_closed_budget_holds_nothing() {
+        let mut budget = budget();
+        budget.fund(1_000).unwrap();
+        assert!(budget.admit(300, 1));
+        assert_eq!((budget.close(5), budget.close(6)), (700, 0));
+        assert_eq!(budget.restore(100), 100);
+        assert!(!budget.admit(1, 7));
+        assert_eq!((budget.available_minor, budget.spent_minor, budget.returned_minor), (0, 200, 800));
+        assert_eq!(budget.closed_at_ms, Some(5));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::attribution::model::Model;
 use crate::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId, hash_uuid};
-use crate::money::Money;
+use crate::money::{Currency, Money};
 use crate::refund::{Clawback, Refund};
 use crate::rules::{Objective, Terms};
 
@@ -20,6 +20,8 @@ pub enum Command {
     Credit(Credit),
     /// A business puts money into a campaign.
     Fund(Funding),
+    /// A campaign gives back what it did not spend.
+    Close(Closing),
     /// Attribution hands a refund on.
     Refund(Refund),
     /// Settlement sends a refund to its sale's campaign.
@@ -34,6 +36,7 @@ impl Command {
         match self {
             Self::Credit(credit) => credit.campaign.map_or(credit.workspace.0, |id| id.0),
             Self::Fund(funding) => funding.campaign.0,
+            Self::Close(closing) => closing.campaign.0,
             Self::Refund(refund) => refund.order,
             Self::Clawback(Clawback { refund, campaign }) => campaign.map_or(refund.workspace.0, |id| id.0),
         }
@@ -45,16 +48,18 @@ impl Command {
         match self {
             Self::Credit(credit) => credit.workspace,
             Self::Fund(funding) => funding.workspace,
+            Self::Close(closing) => closing.workspace,
             Self::Refund(refund) | Self::Clawback(Clawback { refund, .. }) => refund.workspace,
         }
     }
 
-    /// What names it: the event or funding, and the leg.
+    /// What names it: the event, funding or closing, and the leg.
     #[must_use]
     pub fn id(&self) -> (Uuid, u16) {
         match self {
             Self::Credit(credit) => (credit.event.0, credit.leg),
             Self::Fund(funding) => (funding.id(), 0),
+            Self::Close(closing) => (closing.id(), 0),
             Self::Refund(refund) | Self::Clawback(Clawback { refund, .. }) => (refund.event.0, 0),
         }
     }
@@ -65,6 +70,7 @@ impl Command {
         match self {
             Self::Credit(credit) => credit.payload_hash.clone(),
             Self::Fund(funding) => funding.payload_hash(),
+            Self::Close(closing) => closing.payload_hash(),
             Self::Refund(refund) | Self::Clawback(Clawback { refund, .. }) => refund.payload_hash.clone(),
         }
     }
@@ -373,6 +379,34 @@ impl Funding {
     #[must_use]
     pub fn payload_hash(&self) -> String {
         crate::event::payload_hash(&(self.campaign, self.money))
+    }
+}
+
+/// The end of a campaign: it takes no more money, and what it has left, or gets
+/// back by refunds, goes to the business.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closing {
+    /// The tenant.
+    pub workspace: WorkspaceId,
+    /// The campaign; it closes once.
+    pub campaign: CampaignId,
+    /// Its currency.
+    pub currency: Currency,
+    /// When it was asked for.
+    pub at_ms: i64,
+}
+
+impl Closing {
+    /// The closing's id: its campaign.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        hash_uuid("closing", &[self.campaign.0.as_bytes()])
+    }
+
+    /// What tells a repeat from a clash: all but the time it was asked for.
+    #[must_use]
+    pub fn payload_hash(&self) -> String {
+        crate::event::payload_hash(&(self.workspace, self.campaign, self.currency))
     }
 }
 

@@ -95,6 +95,24 @@ pub async fn insert_terms(
     Ok(version)
 }
 
+/// Adds the latest terms again with another status; gives their version.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_status(
+    connection: &mut Connection,
+    campaign: CampaignId,
+    status: CampaignStatus,
+) -> Result<i32, StoreError> {
+    let version = sqlx::query_scalar(sql!("campaigns/set_status"))
+        .bind(campaign.0)
+        .bind(status.code())
+        .bind(TERMS_LEAD_MS)
+        .fetch_one(connection)
+        .await?;
+    Ok(version)
+}
+
 #[derive(sqlx::FromRow)]
 struct RulesRow {
     id: Uuid,
@@ -192,8 +210,12 @@ pub struct CampaignRow {
     pub remaining_budget_minor: i64,
     /// What was paid out.
     pub spent_minor: i64,
+    /// What went back to the business.
+    pub returned_minor: i64,
     /// When it ran out of money.
     pub exhausted_at_ms: Option<i64>,
+    /// When it was closed.
+    pub closed_at_ms: Option<i64>,
 }
 
 /// The campaigns of a workspace, or one of them.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::budget::Budget;
-use domain::command::Funding;
+use domain::command::{Closing, Command, Funding};
 use domain::ids::{CampaignId, WorkspaceId};
 use domain::ledger::{AccountKey, Transaction};
 use serde::Serialize;
@@ -21,6 +21,7 @@ struct BudgetRow {
     spent_minor: i64,
     returned_minor: i64,
     exhausted_at_ms: Option<i64>,
+    closed_at_ms: Option<i64>,
 }
 
 /// The budgets of `campaigns` that exist, locked in the order of their ids.
@@ -49,6 +50,7 @@ pub async fn lock_budgets(
                 spent_minor: row.spent_minor,
                 returned_minor: row.returned_minor,
                 exhausted_at_ms: row.exhausted_at_ms,
+                closed_at_ms: row.closed_at_ms,
             };
             Ok((campaign, budget))
         })
@@ -80,6 +82,7 @@ pub async fn save_budgets<'a>(
         .bind(column!(b => b.spent_minor))
         .bind(column!(b => b.returned_minor))
         .bind(column!(b => b.exhausted_at_ms))
+        .bind(column!(b => b.closed_at_ms))
         .execute(connection)
         .await?;
     Ok(())
@@ -117,9 +120,40 @@ pub async fn insert_fundings(
     Ok(())
 }
 
-/// What became of a funding that was sent to settlement.
+/// Writes closings down.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert_closings(
+    connection: &mut Connection,
+    batch: i64,
+    closings: &[(Closing, i64)],
+) -> Result<(), StoreError> {
+    if closings.is_empty() {
+        return Ok(());
+    }
+    macro_rules! column {
+        ($closing:ident => $value:expr) => {
+            closings.iter().map(|$closing| $value).collect::<Vec<_>>()
+        };
+    }
+    sqlx::query(sql!("closings/insert"))
+        .bind(batch)
+        .bind(column!(c => c.0.id()))
+        .bind(column!(c => c.0.workspace.0))
+        .bind(column!(c => c.0.campaign.0))
+        .bind(column!(c => c.1))
+        .bind(column!(c => c.0.currency.to_string()))
+        .bind(column!(c => c.0.payload_hash()))
+        .bind(column!(c => c.0.at_ms))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// What became of a funding or closing that was sent to settlement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FundingState {
+pub enum CommandState {
     /// Not settled yet.
     Waiting,
     /// In the books.
@@ -131,20 +165,20 @@ pub enum FundingState {
     },
 }
 
-/// What became of a funding.
+/// What became of a funding or closing.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn funding_state(pool: &Pool, funding: &Funding) -> Result<FundingState, StoreError> {
+pub async fn command_state(pool: &Pool, command: &Command) -> Result<CommandState, StoreError> {
     let row: Option<(String, String)> = sqlx::query_as(sql!("fundings/state"))
-        .bind(funding.id())
-        .bind(funding.payload_hash())
+        .bind(command.id().0)
+        .bind(command.payload_hash())
         .fetch_optional(pool)
         .await?;
     Ok(match row {
-        None => FundingState::Waiting,
-        Some((state, _)) if state == "posted" => FundingState::Posted,
-        Some((_, reason)) => FundingState::Quarantined { reason },
+        None => CommandState::Waiting,
+        Some((state, _)) if state == "posted" => CommandState::Posted,
+        Some((_, reason)) => CommandState::Quarantined { reason },
     })
 }
 

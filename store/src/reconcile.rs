@@ -61,7 +61,7 @@ pub const CHECKS: [Check; 18] = [
     },
     Check {
         number: 15,
-        title: "every funding is posted once",
+        title: "every funding and closing is posted once",
         sql: sql!("reconcile/15_fundings_are_posted_once"),
     },
     Check {

@@ -182,7 +182,7 @@ async fn compare(stack: &Stack, topics: &Topics, sent: usize) -> anyhow::Result<
                 .flatten()
                 .filter_map(|command| match command {
                     Command::Credit(credit) => Some(credit),
-                    Command::Fund(_) | Command::Refund(_) | Command::Clawback(_) => None,
+                    Command::Fund(_) | Command::Close(_) | Command::Refund(_) | Command::Clawback(_) => None,
                 })
                 .collect();
             let is: BTreeSet<Verdict> = said.iter().map(|credit| Verdict::from(*credit)).collect();

@@ -174,6 +174,31 @@ pub(crate) async fn add_terms(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct StatusInput {
+    status: CampaignStatus,
+}
+
+/// Pauses a campaign, or lets it go on.
+pub(crate) async fn set_status(
+    State(app): State<Arc<App>>,
+    InWorkspace(workspace): InWorkspace,
+    Path(id): Path<Uuid>,
+    body: Body<StatusInput>,
+) -> Result<Response, ApiError> {
+    let Json(input) = body?;
+    let before = campaign(&app, workspace.id, id).await?;
+    if before.closed_at_ms.is_some() {
+        return Err(ApiError::conflict("the campaign is closed"));
+    }
+    let mut transaction = store::begin(&app.pool).await?;
+    let version = store::campaigns::set_status(&mut transaction, CampaignId(id), input.status).await?;
+    let shown = json!({ "version": version, "status": input.status });
+    commit(transaction, "set_status", "campaign", id, &shown).await?;
+    Ok(Json(shown).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct MemberInput {
     creator_id: Uuid,
     status: MemberStatus,

@@ -1,4 +1,4 @@
-//! Money for campaigns.
+//! Money for campaigns, and back to their businesses.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,13 +7,14 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use domain::command::{Command, Funding};
+use domain::command::{Closing, Command, Funding};
 use domain::ids::{CampaignId, WorkspaceId};
 use domain::money::{Currency, Money, check_amount};
+use domain::rules::CampaignStatus;
 use runtime::clock::now_ms;
 use serde::Deserialize;
-use serde_json::json;
-use store::ledger::FundingState;
+use serde_json::{Value, json};
+use store::ledger::CommandState;
 use uuid::Uuid;
 
 use crate::access::InWorkspace;
@@ -22,8 +23,8 @@ use crate::control::{Body, commit, created};
 use crate::error::ApiError;
 use crate::server::App;
 
-/// A caller waits at most this long for a funding to be settled.
-const FUNDING_WAIT: Duration = Duration::from_secs(10);
+/// A caller waits at most this long for a command to be settled.
+const SETTLEMENT_WAIT: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,31 +60,52 @@ pub(crate) async fn fund(
     };
     let transaction = store::begin(&app.pool).await?;
     commit(transaction, "fund", "campaign", id, &json!(funding)).await?;
-    let command = Command::Fund(funding.clone());
-    let payload = serde_json::to_vec(&command).expect("commands are JSON");
-    let topic = &app.settings.credits_topic;
-    if let Err(error) = app.publisher.publish(topic, command.key().to_string().as_bytes(), &payload).await {
-        tracing::error!(%error, "a funding was not published");
-        let message = "Kafka does not answer; send the same request again, it funds once";
-        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "kafka_unavailable", message));
-    }
-    funding_answer(&app, &funding).await
+    let shown = json!({ "id": funding.id(), "external_id": funding.external_id, "money": funding.money });
+    send(&app, &Command::Fund(funding), "funding", &shown).await
 }
 
-async fn funding_answer(app: &App, funding: &Funding) -> Result<Response, ApiError> {
+/// Ends a campaign: from a few seconds later nothing is attributed to it any
+/// more, and what it has left goes back to its business. It closes once.
+pub(crate) async fn close(
+    State(app): State<Arc<App>>,
+    InWorkspace(workspace): InWorkspace,
+    Path(id): Path<Uuid>,
+) -> Result<Response, ApiError> {
+    let campaign = campaign(&app, workspace.id, id).await?;
+    let currency = Currency::new(&campaign.currency).map_err(|error| ApiError::invalid("currency", error))?;
+    let closing =
+        Closing { workspace: WorkspaceId(workspace.id), campaign: CampaignId(id), currency, at_ms: now_ms() };
+    let mut transaction = store::begin(&app.pool).await?;
+    let completed = CampaignStatus::Completed;
+    store::campaigns::set_status(&mut transaction, CampaignId(id), completed).await?;
+    commit(transaction, "close", "campaign", id, &json!(closing)).await?;
+    let shown = json!({ "id": closing.id(), "campaign_id": id });
+    send(&app, &Command::Close(closing), "closing", &shown).await
+}
+
+/// Gives a command its place in the campaign's log, and waits for it.
+async fn send(app: &App, command: &Command, name: &str, shown: &Value) -> Result<Response, ApiError> {
+    let payload = serde_json::to_vec(command).expect("commands are JSON");
+    let topic = &app.settings.credits_topic;
+    if let Err(error) = app.publisher.publish(topic, command.key().to_string().as_bytes(), &payload).await {
+        tracing::error!(%error, name, "a command was not published");
+        let message = "Kafka does not answer; send the same request again, it counts once";
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "kafka_unavailable", message));
+    }
+    answer(app, command, name, shown).await
+}
+
+async fn answer(app: &App, command: &Command, name: &str, shown: &Value) -> Result<Response, ApiError> {
     let started = Instant::now();
-    let shown = json!({ "id": funding.id(), "external_id": funding.external_id, "money": funding.money });
     loop {
-        match store::ledger::funding_state(&app.pool, funding).await? {
-            FundingState::Posted => {
-                return Ok(created(json!({ "funding": shown, "state": "posted" })));
-            }
-            FundingState::Quarantined { reason } => return Err(ApiError::conflict(reason)),
-            FundingState::Waiting if started.elapsed() < FUNDING_WAIT => {
+        match store::ledger::command_state(&app.pool, command).await? {
+            CommandState::Posted => return Ok(created(json!({ name: shown, "state": "posted" }))),
+            CommandState::Quarantined { reason } => return Err(ApiError::conflict(reason)),
+            CommandState::Waiting if started.elapsed() < SETTLEMENT_WAIT => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            FundingState::Waiting => {
-                let body = json!({ "funding": shown, "state": "waiting" });
+            CommandState::Waiting => {
+                let body = json!({ name: shown, "state": "waiting" });
                 return Ok((StatusCode::ACCEPTED, Json(body)).into_response());
             }
         }

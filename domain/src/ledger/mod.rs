@@ -108,6 +108,8 @@ pub enum TransactionKind {
     Escrow,
     /// A refund took a payout back.
     Refund,
+    /// A closed campaign gave money back to its business.
+    Return,
     /// A creator's money covered what they owed for a refund.
     Repayment,
     /// Earnings were held long enough.
@@ -122,10 +124,11 @@ pub enum TransactionKind {
 
 impl TransactionKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Campaign,
         Self::Escrow,
         Self::Refund,
+        Self::Return,
         Self::Repayment,
         Self::Release,
         Self::Withdrawal,
@@ -141,6 +144,7 @@ impl TransactionKind {
             Self::Campaign => "campaign",
             Self::Escrow => "escrow",
             Self::Refund => "refund",
+            Self::Return => "return",
             Self::Repayment => "repayment",
             Self::Release => "release",
             Self::Withdrawal => "withdrawal",
@@ -153,7 +157,7 @@ impl TransactionKind {
     /// depend on when holds ended and what creators withdrew.
     #[must_use]
     pub fn follows_from_the_log(self) -> bool {
-        matches!(self, Self::Campaign | Self::Escrow | Self::Refund)
+        matches!(self, Self::Campaign | Self::Escrow | Self::Refund | Self::Return)
     }
 }
 

@@ -6,6 +6,7 @@
 //! | a campaign is funded | cash | escrow |
 //! | a payout is earned | escrow | creator's pending, platform fee |
 //! | a refund takes it back | creator's debt, platform fee | escrow |
+//! | a closed campaign gives back what is left | escrow | cash |
 //! | the debt is repaid | creator's pending, available | creator's debt |
 //! | a hold ends | creator's pending | creator's debt, available |
 //! | money is asked for | creator's available | creator's in transit |
@@ -17,7 +18,7 @@ use uuid::Uuid;
 use super::{AccountKey, AccountKind, Line, PostingError, Transaction, TransactionKind};
 use crate::command::{Credit, Funding};
 use crate::ids::{CampaignId, EventId, UserId, WorkspaceId};
-use crate::money::{Currency, MoneyError, fee_of};
+use crate::money::{Currency, Money, MoneyError, fee_of};
 use crate::refund::Refund;
 
 /// How a payout is divided.
@@ -153,8 +154,28 @@ pub fn clawback(
     Transaction::new(TransactionKind::Refund, workspace, refund.event.0, leg, refund.at_ms, lines)
 }
 
-/// Where a movement within a wallet comes from: a refund's leg, a bucket, a
-/// withdrawal.
+/// The posting of what a closed campaign gives back: escrow to cash. `source` is
+/// the closing, or the refund that came after it.
+///
+/// # Errors
+/// When the amount is out of range or not above zero.
+pub fn campaign_return(
+    workspace: WorkspaceId,
+    campaign: CampaignId,
+    money: Money,
+    source: Source,
+) -> Result<Transaction, PostingError> {
+    let Money { amount_minor, currency } = money;
+    let account = |kind, owner| AccountKey { kind, workspace, owner, currency };
+    let lines = nonzero([
+        (account(AccountKind::Cash, workspace.0), amount_minor),
+        (account(AccountKind::CampaignEscrow, campaign.0), amount_minor.saturating_neg()),
+    ]);
+    Transaction::new(TransactionKind::Return, workspace, source.id, source.leg, source.at_ms, lines)
+}
+
+/// Where a movement comes from: a refund's leg, a bucket, a withdrawal, a
+/// closing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source {
     /// Its id.
@@ -182,7 +203,6 @@ pub fn within_wallet<const N: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::money::Money;
 
     const WORKSPACE: WorkspaceId = WorkspaceId(Uuid::from_u128(1));
 

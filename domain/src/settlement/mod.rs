@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 use crate::budget::Budget;
-use crate::command::{Basis, Command, Credit, Decision, Funding, Reason};
+use crate::command::{Basis, Closing, Command, Credit, Decision, Funding, Reason};
 use crate::dedupe::{Arrival, arrival};
 use crate::ids::{CampaignId, EventId, LinkId, TransactionId, UserId, VisitorKey, WorkspaceId};
-use crate::ledger::postings::{Source, Split, WalletKey, campaign_funding, campaign_payout, clawback, split};
+use crate::ledger::postings::{
+    Source, Split, WalletKey, campaign_funding, campaign_payout, campaign_return, clawback, split,
+};
 use crate::ledger::{AccountKey, PostingError, Transaction, changes_of};
 use crate::money::Money;
 use crate::refund::{Clawback, Order, Paid, Refund, Sold, Taken};
@@ -178,6 +180,8 @@ pub struct Plan {
     pub outcomes: Vec<Outcome>,
     /// New fundings, in log order.
     pub fundings: Vec<Funding>,
+    /// New closings, in log order, and what went back.
+    pub closings: Vec<(Closing, i64)>,
     /// New ledger transactions, in log order.
     pub transactions: Vec<Transaction>,
     /// The budgets that were touched, as they are afterwards.
@@ -231,7 +235,7 @@ impl Plan {
         };
         let wallet = WalletKey { workspace: refund.workspace, creator, currency: *currency };
         let posting = clawback(refund, leg, campaign, wallet, *split)?;
-        budget.restore(split.gross_minor);
+        let returned_minor = budget.restore(split.gross_minor);
         if split.creator_minor > 0 {
             let source = Source { id: refund.event.0, leg, at_ms: refund.at_ms };
             let (amount_minor, earned_at_ms) = (split.creator_minor, quarter_of(of.at_ms));
@@ -241,6 +245,11 @@ impl Plan {
         let gross = Money { amount_minor: back.gross_minor, currency: *currency };
         let payout = Payout { gross, split: back, fee_bps: *fee_bps, transaction: posting.id() };
         self.transactions.push(posting);
+        if returned_minor > 0 {
+            let money = Money { amount_minor: returned_minor, currency: *currency };
+            let source = Source { id: refund.event.0, leg, at_ms: refund.at_ms };
+            self.transactions.push(campaign_return(refund.workspace, campaign, money, source)?);
+        }
         Ok(Some(payout))
     }
 
@@ -322,7 +331,7 @@ pub fn orders_of(commands: &[Command]) -> Orders {
             Command::Credit(credit) => orders.sold.extend(credit.order),
             Command::Refund(refund) => orders.sought.push(refund.order),
             Command::Clawback(clawback) => orders.found.push(clawback.refund.order),
-            Command::Fund(_) => {}
+            Command::Fund(_) | Command::Close(_) => {}
         }
     }
     orders
@@ -338,6 +347,7 @@ pub fn campaigns_of(commands: &[Command]) -> Vec<CampaignId> {
             Command::Clawback(clawback) => clawback.campaign,
             Command::Credit(_) | Command::Refund(_) => None,
             Command::Fund(funding) => Some(funding.campaign),
+            Command::Close(closing) => Some(closing.campaign),
         })
         .collect();
     campaigns.sort_unstable();
@@ -376,6 +386,7 @@ pub fn settle(commands: &[Command], books: Books) -> Plan {
         let settled = match command {
             Command::Credit(credit) => work.credit(credit),
             Command::Fund(funding) => settle_funding(&mut work.plan, funding),
+            Command::Close(closing) => settle_closing(&mut work.plan, closing),
             Command::Clawback(clawback) => work.claw_back(clawback),
             Command::Refund(_) => Ok(()),
         };
@@ -585,10 +596,30 @@ fn settle_funding(plan: &mut Plan, funding: &Funding) -> Result<(), &'static str
     if budget.workspace != funding.workspace {
         return Err("campaign of another workspace");
     }
+    if budget.closed_at_ms.is_some() {
+        return Err("the campaign is closed");
+    }
     budget.fund(amount_minor).map_err(|_too_large| "budget beyond the limit")?;
     plan.budgets.insert(funding.campaign, budget);
     plan.transactions.push(posting);
     plan.fundings.push(funding.clone());
+    Ok(())
+}
+
+/// Closes a campaign, funded or not, and returns what is left.
+fn settle_closing(plan: &mut Plan, closing: &Closing) -> Result<(), &'static str> {
+    let Closing { workspace, campaign, currency, at_ms } = *closing;
+    let budget = plan.budgets.entry(campaign).or_insert_with(|| Budget::new(campaign, workspace, currency));
+    if budget.currency != currency || budget.workspace != workspace {
+        return Err("campaign of another workspace or currency");
+    }
+    let amount_minor = budget.close(at_ms);
+    if amount_minor > 0 {
+        let source = Source { id: closing.id(), leg: 0, at_ms };
+        let posting = campaign_return(workspace, campaign, Money { amount_minor, currency }, source);
+        plan.transactions.push(posting.map_err(|_out_of_range| OUT_OF_RANGE)?);
+    }
+    plan.closings.push((closing.clone(), amount_minor));
     Ok(())
 }
 

@@ -275,6 +275,41 @@ fn a_clawback_takes_from_every_leg() {
 }
 
 #[test]
+fn a_closed_campaign_gives_back_what_is_left() {
+    let close = Command::Close(Closing {
+        workspace: WORKSPACE,
+        campaign: CampaignId(Uuid::from_u128(5)),
+        currency: usd(1).currency,
+        at_ms: 15,
+    });
+    let mut database = Database::default();
+    let log = [
+        fund(1, 5, usd(1_000)),
+        sale(2, 0, 1, 1, usd(100)),
+        close.clone(),
+        sale(3, 0, 1, 2, usd(100)),
+        clawback(9, 1, Some(usd(500))),
+        close,
+        fund(2, 5, usd(7)),
+    ];
+    for commands in log.chunks(1) {
+        database.settle(commands);
+    }
+    let budget = &database.books.budgets[&CampaignId(Uuid::from_u128(5))];
+    assert_eq!((budget.available_minor, budget.spent_minor, budget.returned_minor), (0, 50, 950));
+    let statuses: Vec<_> = database.outcomes.iter().map(|outcome| outcome.status.code()).collect();
+    assert_eq!(statuses, ["posted", "rejected_budget", "posted"]);
+    let cash: Vec<i64> = database
+        .transactions
+        .iter()
+        .flat_map(Transaction::lines)
+        .filter(|line| line.account.kind == crate::ledger::AccountKind::Cash)
+        .map(|line| line.amount_minor)
+        .collect();
+    assert_eq!(cash, [-1_000, 900, 50]);
+}
+
+#[test]
 fn what_creators_give_back_comes_out_of_their_wallets() {
     let mut plan = settle(
         &[fund(1, 5, usd(1_000)), sale(2, 0, 1, 1, usd(100)), clawback(9, 1, None)],

@@ -70,6 +70,7 @@ pub async fn settle_batch(
     store::outcomes::quarantine(&mut transaction, batch, &plan.quarantined).await?;
     store::refunds::save(&mut transaction, &plan.resolved, &plan.parked).await?;
     store::ledger::insert_fundings(&mut transaction, batch, &plan.fundings).await?;
+    store::ledger::insert_closings(&mut transaction, batch, &plan.closings).await?;
     store::ledger::save_budgets(&mut transaction, plan.budgets.values()).await?;
     store::ledger::post(&mut transaction, batch, &plan.transactions, &plan.account_changes()).await?;
     match freed {

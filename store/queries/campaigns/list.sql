@@ -21,6 +21,8 @@ SELECT
     coalesce(b.funded_minor, 0) AS total_budget_minor,
     coalesce(b.available_minor, 0) AS remaining_budget_minor,
     coalesce(b.spent_minor, 0) AS spent_minor,
+    coalesce(b.returned_minor, 0) AS returned_minor,
+    (extract(epoch FROM b.closed_at) * 1000)::bigint AS closed_at_ms,
     (extract(epoch FROM b.exhausted_at) * 1000)::bigint AS exhausted_at_ms
 FROM campaigns c
 JOIN current_terms t ON t.campaign_id = c.id

@@ -1,4 +1,4 @@
--- What is already settled of these ids: outcomes and fundings.
+-- What is already settled of these ids: outcomes, fundings and closings.
 WITH asked AS (
     SELECT id, leg FROM unnest($1::uuid[], $2::smallint[]) AS asked (id, leg)
 )
@@ -7,3 +7,6 @@ FROM asked JOIN outcomes o ON o.event_id = asked.id AND o.leg = asked.leg
 UNION ALL
 SELECT f.id, 0::smallint, f.payload_hash
 FROM asked JOIN fundings f ON f.id = asked.id AND asked.leg = 0
+UNION ALL
+SELECT c.id, 0::smallint, c.payload_hash
+FROM asked JOIN closings c ON c.id = asked.id AND asked.leg = 0
