@@ -24,6 +24,23 @@ struct BudgetRow {
     closed_at_ms: Option<i64>,
 }
 
+/// Makes those of `budgets` that there are not yet, so that they can be locked.
+///
+/// # Errors
+/// When the database fails.
+pub async fn ensure_budgets(connection: &mut Connection, budgets: &[Budget]) -> Result<(), StoreError> {
+    if budgets.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(sql!("campaign_budgets/ensure"))
+        .bind(budgets.iter().map(|budget| budget.campaign.0).collect::<Vec<_>>())
+        .bind(budgets.iter().map(|budget| budget.workspace.0).collect::<Vec<_>>())
+        .bind(budgets.iter().map(|budget| budget.currency.to_string()).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// The budgets of `campaigns` that exist, locked in the order of their ids.
 ///
 /// # Errors

@@ -18,6 +18,7 @@ mod flow;
 mod intake;
 mod killed;
 mod links;
+mod machine;
 mod outage;
 mod platforms;
 mod refunds;

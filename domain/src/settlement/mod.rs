@@ -355,6 +355,24 @@ pub fn campaigns_of(commands: &[Command]) -> Vec<CampaignId> {
     campaigns
 }
 
+/// The budgets, empty, that a batch may be the first to put money in, or to
+/// close: of each campaign one.
+#[must_use]
+pub fn new_budgets(commands: &[Command]) -> Vec<Budget> {
+    let mut budgets: BTreeMap<CampaignId, Budget> = BTreeMap::new();
+    for command in commands {
+        let (campaign, workspace, currency) = match command {
+            Command::Fund(funding) if funding.money.amount_minor > 0 => {
+                (funding.campaign, funding.workspace, funding.money.currency)
+            }
+            Command::Close(closing) => (closing.campaign, closing.workspace, closing.currency),
+            _ => continue,
+        };
+        budgets.entry(campaign).or_insert_with(|| Budget::new(campaign, workspace, currency));
+    }
+    budgets.into_values().collect()
+}
+
 /// Settles `commands`, which come in the order of the log.
 ///
 /// A payout that cannot be posted because its amounts are out of range, which

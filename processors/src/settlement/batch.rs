@@ -11,7 +11,7 @@ use domain::chain::Records;
 use domain::command::Command;
 use domain::ledger::postings::WalletKey;
 use domain::ledger::{AccountKey, AccountKind};
-use domain::settlement::{Books, Plan, campaigns_of, ids_of, orders_of, settle};
+use domain::settlement::{Books, Plan, campaigns_of, ids_of, new_budgets, orders_of, settle};
 use store::batches::NewBatch;
 use store::{Connection, Pool, StoreError};
 use uuid::Uuid;
@@ -86,6 +86,7 @@ pub async fn settle_batch(
 async fn read_books(connection: &mut Connection, commands: &[Command]) -> Result<Books, StoreError> {
     let orders = orders_of(commands);
     store::refunds::lock_orders(connection, &orders).await?;
+    store::ledger::ensure_budgets(connection, &new_budgets(commands)).await?;
     // Budgets before ids: whatever another partition's settler does to the
     // same campaign is then over, and seen by the next statement.
     let budgets = store::ledger::lock_budgets(connection, &campaigns_of(commands)).await?;

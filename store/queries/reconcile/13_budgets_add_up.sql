@@ -7,5 +7,6 @@ LEFT JOIN ledger_accounts a
 WHERE b.funded_minor <> b.available_minor + b.spent_minor + b.returned_minor
     OR b.available_minor < 0
     OR b.available_minor > b.funded_minor
-    OR a.balance_minor IS DISTINCT FROM b.available_minor
+    -- One that was closed unfunded has no account.
+    OR coalesce(a.balance_minor, 0) <> b.available_minor
 LIMIT 20
