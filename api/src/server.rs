@@ -13,7 +13,7 @@ use runtime::producer::Publisher;
 use runtime::shutdown::CancellationToken;
 use store::Pool;
 
-use crate::control::{campaigns, coupons, fundings, links, people, withdrawals, workspaces};
+use crate::control::{campaigns, coupons, fundings, links, people, statements, withdrawals, workspaces};
 use crate::error::ApiError;
 use crate::reports;
 
@@ -69,6 +69,8 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/creators/{id}/documents", post(withdrawals::set_document))
         .route("/v1/creators/{id}/hold", post(withdrawals::set_hold))
         .route("/v1/policy", post(withdrawals::set_policy))
+        .route("/v1/statements", post(statements::issue).get(statements::list))
+        .route("/v1/statements/{id}", get(statements::get))
         .route("/v1/withdrawals", post(withdrawals::request).get(withdrawals::list))
         .route("/v1/withdrawals/{id}/{step}", post(withdrawals::step))
         .route("/v1/coupons", post(coupons::create_coupon).get(coupons::list_coupons))

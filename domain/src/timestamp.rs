@@ -36,6 +36,14 @@ pub fn read(value: &Value) -> Result<i64, Refusal> {
     }
 }
 
+/// The day (UTC) that a moment is in, as `2026-01-31`.
+#[must_use]
+pub fn day(at_ms: i64) -> String {
+    let moment = OffsetDateTime::from_unix_timestamp(at_ms.div_euclid(1_000));
+    let date = moment.unwrap_or(OffsetDateTime::UNIX_EPOCH).date();
+    format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
+}
+
 /// Whether an event can have happened then, by the collector's clock.
 ///
 /// # Errors

@@ -18,6 +18,7 @@ pub mod outcomes;
 pub mod reconcile;
 pub mod refunds;
 pub mod sinks;
+pub mod statements;
 pub mod wallets;
 pub mod withdrawals;
 

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, SqlStr};
 use crate::{Pool, StoreError};
 
 /// Version, description and SQL of each migration.
-const MIGRATIONS: [(i64, &str, &str); 8] = [
+const MIGRATIONS: [(i64, &str, &str); 9] = [
     (1, "control", include_str!("../../migrations/0001_control.sql")),
     (2, "books", include_str!("../../migrations/0002_books.sql")),
     (3, "sink positions", include_str!("../../migrations/0003_sink_positions.sql")),
@@ -17,6 +17,7 @@ const MIGRATIONS: [(i64, &str, &str); 8] = [
     (6, "attribution", include_str!("../../migrations/0006_attribution.sql")),
     (7, "wallets", include_str!("../../migrations/0007_wallets.sql")),
     (8, "earning rules", include_str!("../../migrations/0008_earning_rules.sql")),
+    (9, "statements", include_str!("../../migrations/0009_statements.sql")),
 ];
 
 /// The role the application works as; made by the first migration.

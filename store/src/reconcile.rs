@@ -23,7 +23,7 @@ pub struct Offence {
 }
 
 /// All checks, in the order of their numbers.
-pub const CHECKS: [Check; 18] = [
+pub const CHECKS: [Check; 19] = [
     Check {
         number: 1,
         title: "every transaction balances, per currency",
@@ -33,6 +33,11 @@ pub const CHECKS: [Check; 18] = [
         number: 3,
         title: "every balance is the sum of its entries",
         sql: sql!("reconcile/03_balances_are_sums"),
+    },
+    Check {
+        number: 4,
+        title: "statements follow on from each other, and from the ledger",
+        sql: sql!("reconcile/04_statements_follow_on"),
     },
     Check {
         number: 5,

@@ -4,6 +4,7 @@
 mod http;
 pub mod naive;
 mod pipeline;
+mod proxy;
 mod world;
 
 use std::io::{BufRead as _, BufReader};
@@ -21,6 +22,7 @@ use nix::unistd::Pid;
 
 pub use crate::http::{Answer, Http};
 pub use crate::pipeline::{Settler, reader};
+pub use crate::proxy::{Point, Proxy};
 pub use crate::world::{BROWSER, Campaign, World};
 
 /// Names the brokers of a Kafka to test against instead of the embedded one.

@@ -171,6 +171,15 @@ impl World {
         answer.json()
     }
 
+    /// As [`World::report`], whatever text it is.
+    pub async fn text(&self, path: &str) -> anyhow::Result<String> {
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let url = format!("{}{path}{joint}workspace={}", self.api, self.slug);
+        let answer = self.http.get(&url, &[("authorization", self.admin.as_str())]).await?;
+        ensure!(answer.status == 200, "{path}: {}", answer.status);
+        Ok(answer.text().to_string())
+    }
+
     /// Makes another link of the first creator, with whatever `settings` say.
     pub async fn link(&self, campaign: &Campaign, code: &str, settings: &Value) -> anyhow::Result<String> {
         let mut link = json!({ "campaign_id": campaign.id, "creator_id": self.creator, "code": code,

@@ -21,6 +21,7 @@ mod links;
 mod machine;
 mod outage;
 mod platforms;
+mod points;
 mod refunds;
 mod replay;
 mod schema;

@@ -83,7 +83,69 @@ async fn creator_commerce_pays_a_share_of_each_article() -> anyhow::Result<()> {
     assert_eq!(wallet(&world).await?, (212, 0));
     processors::wallets::release_due(&stack.pool().await?, runtime::clock::now_ms() + FAR_MS).await?;
     assert_eq!(wallet(&world).await?, (0, 212));
+    statements(&world, &sell("O-5", "buyer-0005", 10, "USD", json!([])).await?.to_string(), &stack).await?;
     stack.reconcile()
+}
+
+/// 3.17 and 0.01 were earned, 1.06 given back, 2.00 paid; then 0.01 is earned,
+/// which is on the next statement.
+async fn statements(world: &World, later: &str, stack: &Stack) -> anyhow::Result<()> {
+    let body =
+        json!({ "creator_id": world.creator, "amount_minor": 200, "method": "paypal", "external_id": "w-1" });
+    let made = world.control("/v1/withdrawals", &body).await?;
+    let withdrawal = format!("/v1/withdrawals/{}", made["withdrawal"]["id"].as_str().unwrap());
+    for step in ["approve", "complete"] {
+        world.control(&format!("{withdrawal}/{step}"), &json!({})).await?;
+    }
+    // Of a moment before the later sale: it happened after what was settled.
+    let sale = world.report(&format!("/v1/conversions/{later}/explain")).await;
+    assert!(sale.is_err(), "it is not settled yet");
+    let before = "2026-01-01";
+    let early = json!({ "creator_id": world.creator, "before": before });
+    let empty = world.control("/v1/statements", &early).await?;
+    assert_eq!(
+        (empty["statement"]["opening_minor"].as_i64(), empty["lines"].as_array().map(Vec::len)),
+        (Some(0), Some(0))
+    );
+    let now =
+        |ms: i64| json!({ "creator_id": world.creator, "before": rfc3339(runtime::clock::now_ms() + ms) });
+    assert!(world.control("/v1/statements", &now(60_000)).await.is_err(), "the period is not over");
+    stack.settle()?;
+    let body = now(0);
+    let first = world.control("/v1/statements", &body).await?;
+    let mut lines: Vec<(&str, i64)> = first["lines"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| (line["kind"].as_str().unwrap(), line["amount_minor"].as_i64().unwrap()))
+        .collect();
+    lines.sort_unstable();
+    assert_eq!(lines, [("clawback", -106), ("credit", 1), ("credit", 1), ("credit", 317), ("paid", -200)]);
+    let statement = &first["statement"];
+    let closing =
+        |statement: &Value| (statement["opening_minor"].as_i64(), statement["closing_minor"].as_i64());
+    assert_eq!(closing(statement), (Some(0), Some(13)));
+    assert_eq!(world.control("/v1/statements", &body).await?, first, "issued once");
+    assert!(world.control("/v1/statements", &early).await.is_ok(), "issued already");
+    let between = json!({ "creator_id": world.creator, "before": "2026-02-01" });
+    assert!(world.control("/v1/statements", &between).await.is_err(), "a later one is there");
+    let path = format!("/v1/statements/{}", statement["id"].as_str().unwrap());
+    for (format, has) in
+        [("csv", "credit,\"sale "), ("html", "<b>Closing balance</b></td><td class=n><b>0.13</b>")]
+    {
+        let page = world.text(&format!("{path}?format={format}")).await?;
+        assert!(page.contains(has), "{page}");
+    }
+    let next = world.control("/v1/statements", &now(0)).await?;
+    assert_eq!(closing(&next["statement"]), (Some(13), Some(13)));
+    Ok(())
+}
+
+/// A moment as clients write it.
+fn rfc3339(at_ms: i64) -> String {
+    let day = domain::timestamp::day(at_ms);
+    let (seconds, ms) = (at_ms.rem_euclid(86_400_000) / 1_000, at_ms.rem_euclid(1_000));
+    format!("{day}T{:02}:{:02}:{:02}.{ms:03}Z", seconds / 3_600, seconds / 60 % 60, seconds % 60)
 }
 
 /// A share of what a conversion is worth; bad rules are refused.

@@ -1,7 +1,14 @@
 //! Refunds: what they take back, of whom, and when.
 
+use domain::command::{Basis, Command, Credit, Decision};
+use domain::event::order_key;
+use domain::ids::{EventId, VisitorKey, WorkspaceId};
+use domain::refund::Refund;
+use domain::rules::Objective;
+use processors::settlement::{Range, settle_batch};
 use serde_json::{Value, json};
 use tests::{Campaign, Stack, World};
+use uuid::Uuid;
 
 /// A day after today's earnings are free, whatever the hold.
 const FAR_MS: i64 = 400 * 24 * 60 * 60 * 1_000;
@@ -94,6 +101,59 @@ async fn refunds_take_back_what_was_paid() -> anyhow::Result<()> {
     assert_eq!(processors::wallets::release_due(&pool, far_ms).await?, 1);
     assert_eq!(wallet(&world).await?, (0, 80, 0));
     stack.reconcile()
+}
+
+/// Two settlers, each with a partition of its own, come to the two at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_and_its_sale_settled_at_once_find_each_other() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let pool = stack.pool().await?;
+    let workspace = WorkspaceId(Uuid::from_u128(1));
+    for partition in [0, 1] {
+        store::offsets::next_offset(&pool, "at-once", partition).await?;
+    }
+    for number in 0..150_i64 {
+        let order = order_key(workspace, &number.to_string());
+        let sale = Command::Credit(Credit {
+            event: EventId(Uuid::now_v7()),
+            leg: 0,
+            legs: 1,
+            order: Some(order),
+            kind: Objective::Sale,
+            workspace,
+            at_ms: 1,
+            visitor: VisitorKey([0; 16]),
+            payload_hash: number.to_string(),
+            campaign: None,
+            creator: None,
+            link: None,
+            click: None,
+            value: None,
+            decision: Decision::Nonpayable { reason: domain::command::Reason::NoTouch },
+            basis: Basis::none(),
+        });
+        let refund = Command::Refund(Refund {
+            event: EventId(Uuid::now_v7()),
+            workspace,
+            visitor: VisitorKey([0; 16]),
+            at_ms: 1,
+            order,
+            refund_id: "1".to_owned(),
+            value: None,
+            payload_hash: number.to_string(),
+        });
+        let range =
+            |partition| Range { topic: "at-once", partition, first_offset: number, last_offset: number };
+        let (sale, refund) = ([sale], [refund]);
+        let (one, two) = (range(0), range(1));
+        tokio::try_join!(settle_batch(&pool, one, &sale), settle_batch(&pool, two, &refund))?;
+        assert_eq!(
+            store::refunds::counts(&pool).await?,
+            (0, number + 1),
+            "a refund waits for a sale that is there"
+        );
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -43,8 +43,16 @@ async fn the_application_cannot_rewrite_the_books() -> anyhow::Result<()> {
         ("ledger_entries", "amount_minor = 1"),
         ("fundings", "amount_minor = 1"),
         ("quarantined_commands", "reason = reason"),
-        ("campaign_terms", "payout_minor = 1"),
+        ("campaign_terms", "fee_bps = 1"),
         ("audit_log", "actor = actor"),
+        ("workspace_policies", "hold_days = 1"),
+        ("withdrawals", "amount_minor = 1"),
+        ("withdrawal_states", "status = status"),
+        ("creator_documents", "status = status"),
+        ("payout_holds", "is_on_hold = false"),
+        ("closings", "amount_minor = 1"),
+        ("statements", "closing_minor = 1"),
+        ("statement_lines", "amount_minor = 1"),
     ];
     for (table, change) in kept {
         for statement in [

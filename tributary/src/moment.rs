@@ -1,7 +1,6 @@
-//! Moments on the command line and in files: RFC 3339 or days, in UTC.
+//! Moments on the command line: RFC 3339 or days, in UTC.
 
 use domain::timestamp::read_rfc3339;
-use time::OffsetDateTime;
 
 /// Reads a moment, or the beginning of a day, in milliseconds since 1970.
 ///
@@ -13,15 +12,10 @@ pub(crate) fn moment(text: &str) -> Result<i64, String> {
         .ok_or_else(|| "write 2026-01-31 or 2026-01-31T12:00:00Z".to_owned())
 }
 
-/// The day that a moment is in.
-pub(crate) fn day(at_ms: i64) -> String {
-    let moment = OffsetDateTime::from_unix_timestamp(at_ms.div_euclid(1_000));
-    let date = moment.unwrap_or(OffsetDateTime::UNIX_EPOCH).date();
-    format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
-}
-
 #[cfg(test)]
 mod tests {
+    use domain::timestamp::day;
+
     use super::*;
 
     #[test]

@@ -9,6 +9,7 @@
 //! | [`coupons`] | codes that credit a creator without a click |
 //! | [`fundings`] | money for campaigns |
 //! | [`links`] | tracking links |
+//! | [`statements`] | what creators are told, once and for all |
 //! | [`withdrawals`] | creators' money on its way out |
 
 pub(crate) mod campaigns;
@@ -16,6 +17,7 @@ pub(crate) mod coupons;
 pub(crate) mod fundings;
 pub(crate) mod links;
 pub(crate) mod people;
+pub(crate) mod statements;
 pub(crate) mod withdrawals;
 pub(crate) mod workspaces;
 

@@ -185,7 +185,7 @@ pub(crate) async fn request(
         return is_same.then(|| Json(json!({ "withdrawal": found })).into_response()).ok_or_else(clash);
     }
     let wallet = wallet_key(&workspace, input.creator_id)?;
-    let standing = lock(&mut transaction, wallet).await?;
+    let standing = lock_wallet(&mut transaction, wallet).await?;
     let policy = store::wallets::policy(&mut transaction, workspace.id).await?;
     let policy = WithdrawalPolicy {
         minimum_minor: policy.minimum_withdrawal_minor,
@@ -261,7 +261,7 @@ pub(crate) async fn step(
         return Err(ApiError::conflict(message));
     }
     let wallet = wallet_key(&workspace, found.creator_id)?;
-    let standing = lock(&mut transaction, wallet).await?;
+    let standing = lock_wallet(&mut transaction, wallet).await?;
     let step = Step {
         withdrawal: id,
         sequence: found.sequence.saturating_add(1),
@@ -276,15 +276,19 @@ pub(crate) async fn step(
     Ok(Json(json!({ "withdrawal": shown })).into_response())
 }
 
-fn wallet_key(workspace: &WorkspaceRow, creator: Uuid) -> Result<WalletKey, ApiError> {
+pub(super) fn wallet_key(workspace: &WorkspaceRow, creator: Uuid) -> Result<WalletKey, ApiError> {
     let currency =
         Currency::new(&workspace.currency).map_err(|error| ApiError::invalid("currency", error))?;
     Ok(WalletKey { workspace: WorkspaceId(workspace.id), creator: UserId(creator), currency })
 }
 
 /// Locks a wallet; gives how it stands.
-async fn lock(transaction: &mut store::Transaction, wallet: WalletKey) -> Result<Wallet, ApiError> {
+pub(super) async fn lock_wallet(
+    transaction: &mut store::Transaction,
+    wallet: WalletKey,
+) -> Result<Wallet, ApiError> {
     let kinds = [
+        AccountKind::CreatorPending,
         AccountKind::CreatorAvailable,
         AccountKind::CreatorInTransit,
         AccountKind::CreatorPaid,

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use domain::money::Money;
+use domain::timestamp::day;
 use store::export::LineRow;
 
 use super::export::{Account, Books, description};
-use crate::moment::day;
 
 /// Beancount wants capitals, or digits, in front.
 fn name(account: &Account) -> String {

@@ -9,12 +9,13 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use domain::ledger::AccountKind;
 use domain::money::{Currency, Money};
+use domain::timestamp::day;
 use runtime::clock::now_ms;
 use store::export::{AccountRow, LineRow, Part};
 use uuid::Uuid;
 
 use super::{beancount, csv, hledger};
-use crate::moment::{day, moment};
+use crate::moment::moment;
 use crate::settings::Settings;
 
 /// Transactions in one page.

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use domain::money::{Currency, Money};
+use domain::timestamp::day;
 use store::export::LineRow;
 
 use super::export::{Account, Books, description};
-use crate::moment::day;
 
 fn name(account: &Account) -> String {
     account.path.join(":")
