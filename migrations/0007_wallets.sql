@@ -89,7 +89,9 @@ CREATE TABLE workspace_policies (
 COMMENT ON TABLE workspace_policies IS 'How long earnings are held and what a withdrawal needs, versioned: earnings go by the version in force when they were earned. Each begins at a quarter of an hour, as all time zones'' days do.';
 
 -- Until when earnings are held: for the days that the policy says, and then to
--- the next midnight in the workspace's time zone. No days: not at all.
+-- the next midnight in the workspace's time zone. No days: not at all. What was
+-- earned before the first policy is held for 7 days; no policy changes what is
+-- held already, for refunds must find it.
 CREATE FUNCTION wallet_held_until(workspace uuid, earned_at timestamptz) RETURNS timestamptz
 STABLE LANGUAGE sql AS $$
     WITH zone AS (
@@ -98,7 +100,7 @@ STABLE LANGUAGE sql AS $$
         SELECT coalesce((
             SELECT hold_days
             FROM workspace_policies p
-            WHERE p.workspace_id = workspace AND (p.valid_from <= earned_at OR p.version = 1)
+            WHERE p.workspace_id = workspace AND p.valid_from <= earned_at
             ORDER BY p.version DESC
             LIMIT 1), 7) AS hold_days
     )
@@ -114,6 +116,7 @@ CREATE TABLE wallet_buckets (
     currency       char(3) NOT NULL,
     held_until     timestamptz NOT NULL,
     amount_minor   bigint NOT NULL CHECK (amount_minor >= 0),
+    created_at     timestamptz NOT NULL DEFAULT now(),
     released_at    timestamptz,
     transaction_id uuid REFERENCES ledger_transactions (id),
     CHECK (transaction_id IS NULL OR released_at IS NOT NULL),
@@ -126,6 +129,12 @@ CREATE INDEX ON wallet_buckets (creator_id);
 CREATE INDEX ON wallet_buckets (transaction_id);
 COMMENT ON TABLE wallet_buckets IS 'What a creator has pending, by the moment until which it is held; released by one posting each.';
 GRANT SELECT, INSERT, UPDATE (amount_minor, released_at, transaction_id) ON wallet_buckets TO tributary_app;
+-- What was earned before there were holds.
+INSERT INTO wallet_buckets (workspace_id, creator_id, currency, held_until, amount_minor)
+SELECT workspace_id, creator_id, currency, wallet_held_until(workspace_id, at), sum(creator_minor)
+FROM outcomes
+WHERE status = 'posted' AND creator_minor > 0
+GROUP BY 1, 2, 3, 4;
 
 CREATE TABLE withdrawals (
     id           uuid PRIMARY KEY,

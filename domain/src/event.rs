@@ -279,7 +279,8 @@ impl Event {
             visitor: self.visitor,
             at_ms: self.at_ms,
             order: order_key(self.workspace, order_id),
-            refund_id: refund_id.clone(),
+            // Nothing that Postgres does not keep may reach settlement.
+            refund_id: refund_id.replace('\0', ""),
             value: *value,
             payload_hash: self.payload_hash.clone(),
         })

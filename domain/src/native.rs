@@ -211,6 +211,11 @@ impl NativeEvent {
                     let message = "is empty; leave it out instead".to_owned();
                     return Err(Refusal::Invalid { field, message });
                 }
+                // Postgres keeps no such text.
+                Some(text) if text.contains('\0') => {
+                    let message = "has a NUL character".to_owned();
+                    return Err(Refusal::Invalid { field, message });
+                }
                 _ => {}
             }
         }
@@ -392,6 +397,7 @@ mod tests {
                 "expected i64",
             ),
             (r#"{"type":"refund","refund_id":"r"}"#, "missing_field", "needs order_id"),
+            (r#"{"type":"refund","order_id":"1","refund_id":"r\u0000"}"#, "invalid_field", "NUL"),
             (
                 r#"{"type":"refund","order_id":"1","refund_id":"r","items":[{"sku":"a","quantity":0,"unit_price_minor":2}]}"#,
                 "invalid_field",

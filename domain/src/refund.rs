@@ -7,7 +7,7 @@
 //! applied. There it stands behind the sale in one partition, so every replay
 //! applies the two in the same order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -90,8 +90,8 @@ pub struct Paid {
 pub struct Order {
     /// The settled legs of its sale.
     pub sold: Vec<Sold>,
-    /// How much of its value was refunded.
-    pub refunded_minor: i64,
+    /// How much was refunded, by the event of the sale that it was taken of.
+    pub refunded_minor: BTreeMap<EventId, i64>,
     /// The refunds that were settled.
     pub refund_ids: BTreeSet<String>,
 }
@@ -140,8 +140,11 @@ impl Order {
         if self.refund_ids.contains(&refund.refund_id) {
             return Err(Reason::DuplicateTransaction);
         }
-        let first_paid = self.sold.iter().find(|sold| sold.campaign == campaign && sold.paid.is_some());
-        let Some(event) = first_paid.map(|sold| sold.event) else { return Err(Reason::NothingPaid) };
+        // An order that was paid twice is refunded once: of the sale that refunds
+        // took from before, else of the one with the smallest id.
+        let paid = self.sold.iter().filter(|sold| sold.campaign == campaign && sold.paid.is_some());
+        let first = paid.map(|sold| (!self.refunded_minor.contains_key(&sold.event), sold.event)).min();
+        let Some((_, event)) = first else { return Err(Reason::NothingPaid) };
         let of_event = || self.sold.iter().filter(|sold| sold.event == event);
         let currency = of_event().find_map(|sold| sold.value).map(|value| value.currency);
         if refund.value.is_some_and(|value| currency.is_some_and(|currency| currency != value.currency)) {
@@ -149,14 +152,16 @@ impl Order {
         }
         let whole_minor =
             of_event().filter_map(|sold| sold.value).fold(0_i64, |sum, v| sum.saturating_add(v.amount_minor));
-        let left_minor = whole_minor.saturating_sub(self.refunded_minor).max(0);
+        let before_minor = self.refunded_minor.get(&event).copied().unwrap_or_default();
+        let left_minor = whole_minor.saturating_sub(before_minor).max(0);
         let value_minor = refund.value.map_or(left_minor, |value| value.amount_minor.min(left_minor));
         if value_minor <= 0 && whole_minor > 0 {
             return Err(Reason::AlreadyRefunded);
         }
-        self.refunded_minor = self.refunded_minor.saturating_add(value_minor);
+        let refunded_minor = before_minor.saturating_add(value_minor);
+        self.refunded_minor.insert(event, refunded_minor);
         self.refund_ids.insert(refund.refund_id.clone());
-        let (refunded, whole) = (self.refunded_minor, whole_minor);
+        let (refunded, whole) = (refunded_minor, whole_minor);
         let paid_legs = || self.sold.iter().filter(|sold| sold.event == event && sold.paid.is_some());
         let worth = |sold: &Sold| sold.value.map_or(0, |value| value.amount_minor.max(0).unsigned_abs());
         // The legs' parts of the refund must sum to it: that is how what was
@@ -291,6 +296,20 @@ mod tests {
         order.sold.push(sold(1, 2, 50, 5, 1));
         assert!(order.is_settled());
         assert_eq!(order.campaign(), campaign());
+    }
+
+    #[test]
+    fn an_order_paid_twice_is_refunded_once() {
+        let of =
+            |event: u128, value| Sold { event: EventId(Uuid::from_u128(event)), ..sold(0, 1, value, 90, 10) };
+        let mut order = order(vec![of(5, 1_000), of(3, 1_000)]);
+        let event = |taken: Result<Vec<Taken>, Reason>| taken.unwrap()[0].of.event.0.as_u128();
+        assert_eq!(event(order.take_back(&refund(1, Some(usd(500))), campaign())), 3);
+        // One that turns up later does not take over.
+        order.sold.push(of(1, 1_000));
+        let second = order.take_back(&refund(2, None), campaign()).unwrap();
+        assert_eq!((second[0].of.event.0.as_u128(), second[0].split.gross_minor), (3, 50));
+        assert_eq!(order.take_back(&refund(3, None), campaign()), Err(Reason::AlreadyRefunded));
     }
 
     proptest! {

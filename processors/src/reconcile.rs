@@ -2,8 +2,10 @@
 //! hash chain.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use domain::chain::GENESIS;
+use runtime::shutdown::CancellationToken;
 use serde::Serialize;
 use store::reconcile::{CHECKS, Offence};
 use store::{Pool, StoreError};
@@ -36,6 +38,32 @@ pub async fn check_books(pool: &Pool) -> Result<Vec<Verdict>, StoreError> {
     });
     verdicts.sort_by_key(|verdict| verdict.number);
     Ok(verdicts)
+}
+
+/// Checks the books every `every` until `stop` is cancelled, and says loudly what
+/// is wrong. The chain, which takes as long as the books are old, is left to
+/// [`check_books`].
+pub async fn run(pool: Pool, every: Duration, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = stop.cancelled() => break,
+        }
+        for check in CHECKS {
+            match check.run(&pool).await {
+                Ok(offences) => report(check.number, check.title, &offences),
+                Err(error) => tracing::warn!(check = check.number, %error, "the books could not be checked"),
+            }
+        }
+    }
+    tracing::info!("reconcile stopped");
+}
+
+fn report(number: u8, title: &str, offences: &[Offence]) {
+    metrics::gauge!("tributary_reconcile_offences", "check" => number.to_string()).set(offences.len() as f64);
+    for Offence { id, detail } in offences {
+        tracing::error!(check = number, title, id, detail, "ALERT: the books are wrong");
+    }
 }
 
 /// Recomputes the hash of every batch from the rows it covers.

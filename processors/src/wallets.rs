@@ -70,7 +70,7 @@ async fn release_some(pool: &Pool, now_ms: i64) -> Result<u64, StoreError> {
     store::ledger::lock_accounts(&mut transaction, &accounts).await?;
     let buckets = store::wallets::lock_due(&mut transaction, now_ms, &keys).await?;
     let mut wallets = store::wallets::read(&mut transaction, &keys).await?;
-    let (closed, postings) = plan(&buckets, &mut wallets)
+    let (closed, postings) = plan(&buckets, &mut wallets, now_ms)
         .map_err(|error| StoreError::Row { table: "wallet_buckets", message: error.to_string() })?;
     store::journal::write(&mut transaction, turn, &postings).await?;
     store::wallets::close(&mut transaction, now_ms, &closed).await?;
@@ -85,6 +85,7 @@ type Closed = (Uuid, Option<Uuid>);
 fn plan(
     buckets: &[Bucket],
     wallets: &mut HashMap<WalletKey, Wallet>,
+    now_ms: i64,
 ) -> Result<(Vec<Closed>, Vec<Transaction>), PostingError> {
     let (mut closed, mut postings) = (Vec::new(), Vec::new());
     for bucket in buckets {
@@ -93,7 +94,7 @@ fn plan(
             continue;
         }
         let wallet = wallets.entry(bucket.wallet).or_default();
-        let source = Source { id: bucket.id, leg: 0, at_ms: bucket.held_until_ms };
+        let source = Source { id: bucket.id, leg: 0, at_ms: now_ms };
         let posting = release(bucket.amount_minor, wallet.debt_minor, bucket.wallet, source)?;
         wallet.debt_minor = wallet.debt_minor.saturating_sub(bucket.amount_minor).max(0);
         closed.push((bucket.id, Some(posting.id().0)));
@@ -125,7 +126,7 @@ mod tests {
         let owing = Wallet { debt_minor: 15, ..Wallet::default() };
         let mut wallets = HashMap::from([(wallet, owing)]);
         let buckets = [bucket(1, 10), bucket(2, 0), bucket(3, 10), bucket(4, 10)];
-        let (closed, postings) = plan(&buckets, &mut wallets).unwrap();
+        let (closed, postings) = plan(&buckets, &mut wallets, 10).unwrap();
         let freed = |posting: &Transaction| {
             let available = posting.lines().iter().find(|l| l.account.kind == AccountKind::CreatorAvailable);
             available.map_or(0, |line| line.amount_minor)

@@ -20,7 +20,9 @@ pub struct Part {
 pub struct AccountRow {
     /// Its id.
     pub id: Uuid,
-    /// Its workspace's slug, if the workspace is known.
+    /// Its workspace.
+    pub workspace_id: Uuid,
+    /// The workspace's slug, if it is known.
     pub workspace: Option<String>,
     /// Its kind.
     pub kind: String,

@@ -147,7 +147,8 @@ fn add_refund(order: &mut Order, row: OrderRow) {
     if let Some(sold) = order.sold.iter_mut().find(is_of) {
         sold.taken = sold.taken.plus(split(&row).negated());
     }
-    order.refunded_minor = order.refunded_minor.saturating_sub(row.value_minor.unwrap_or_default());
+    let refunded_minor = order.refunded_minor.entry(EventId(original.0)).or_default();
+    *refunded_minor = refunded_minor.saturating_sub(row.value_minor.unwrap_or_default());
     order.refund_ids.extend(row.refund_id);
 }
 

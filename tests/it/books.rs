@@ -177,5 +177,29 @@ async fn reconcile_names_what_is_wrong() -> anyhow::Result<()> {
     assert!(report.to_string().contains(&click.id.to_string()));
     let output = stack.run(&["ledger", "verify-chain"])?;
     assert_eq!(output.status.code(), Some(1));
+    // Whoever does not ask is told as well.
+    let stop = runtime::shutdown::CancellationToken::new();
+    let pool = stack.pool().await?;
+    runtime::telemetry::init_metrics();
+    let checking = processors::reconcile::run(pool, Duration::from_millis(100), stop.clone());
+    let seen = async {
+        for _ in 0..300 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let metrics = runtime::telemetry::render_metrics();
+            if metrics.contains("tributary_reconcile_offences{check=\"9\"} 1") {
+                return true;
+            }
+        }
+        false
+    };
+    let (seen, ()) = tokio::join!(
+        async {
+            let seen = seen.await;
+            stop.cancel();
+            seen
+        },
+        checking
+    );
+    assert!(seen, "{}", runtime::telemetry::render_metrics());
     Ok(())
 }

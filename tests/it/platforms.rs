@@ -68,10 +68,21 @@ async fn creator_commerce_pays_a_share_of_each_article() -> anyhow::Result<()> {
     sell("O-2", "buyer-0002", 5, "USD", json!([])).await?;
     // Too little to be a cent; another currency.
     let small = sell("O-3", "buyer-0003", 4, "USD", json!([])).await?;
+    // By a coupon that takes all of the price off.
+    let coupon = json!({ "code": "free", "campaign_id": campaign.id, "creator_id": world.creator });
+    world.control("/v1/coupons", &coupon).await?;
     let euros = sell("O-4", "buyer-0004", 5_000, "EUR", json!([])).await?;
     stack.settle()?;
     assert_eq!(wallet(&world).await?, (318, 0));
-    for (event, reason) in [(small, "share_too_small"), (euros, "currency_mismatch")] {
+    // A coupon counts from four seconds after it was made.
+    tokio::time::sleep(std::time::Duration::from_millis(4_500)).await;
+    let value = json!({ "amount_minor": 0, "currency": "USD" });
+    let free = json!({ "order_id": "O-6", "value": value, "coupon": "FREE", "visitor_id": "a stranger" });
+    let free = world.accepted("/v1/sales", &free).await?;
+    stack.settle()?;
+    for (event, reason) in
+        [(small, "share_too_small"), (euros, "currency_mismatch"), (free, "share_too_small")]
+    {
         let explained = world.report(&format!("/v1/conversions/{event}/explain")).await?;
         assert_eq!(explained["legs"][0]["reason"], reason, "{explained}");
     }

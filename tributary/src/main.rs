@@ -57,7 +57,7 @@ enum Command {
     Up(up::UpArgs),
     /// Run the collector
     Ingest,
-    /// Run attribution and settlement, and release earnings when their hold ends
+    /// Run attribution and settlement, release earnings when their hold ends, check the books
     Process,
     /// Run the loaders into ClickHouse
     Sink,
@@ -191,6 +191,7 @@ async fn dispatch(settings: Settings, command: Command) -> anyhow::Result<ExitCo
                 ("attribution", services::attribution(&settings, stop.clone())?),
                 ("settlement", services::settlement(&settings, stop.clone())?),
                 ("wallets", services::wallets(&settings, stop.clone())?),
+                ("reconcile", services::reconcile(&settings, stop.clone())?),
             ];
             services::run_all(services, stop).await?;
         }

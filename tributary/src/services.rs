@@ -127,6 +127,20 @@ pub(crate) fn wallets(settings: &Settings, stop: CancellationToken) -> anyhow::R
     }))
 }
 
+/// Checks the books now and then.
+pub(crate) fn reconcile(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
+    let pool = store::connect_lazy(&settings.database_url, 1)?;
+    let every = Duration::from_secs(u64::from(settings.reconcile_minutes) * 60);
+    Ok(Box::pin(async move {
+        if every.is_zero() {
+            stop.cancelled().await;
+        } else {
+            processors::reconcile::run(pool, every, stop).await;
+        }
+        Ok(())
+    }))
+}
+
 /// The loader of events.
 pub(crate) fn event_sink(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
     let pool = store::connect_lazy(&settings.database_url, POOL)?;

@@ -221,6 +221,16 @@ pub(crate) struct Settings {
     #[arg(long, global = true, env = "TRIBUTARY_FLOOD_CLICKS", default_value_t = 0, value_name = "N")]
     pub(crate) flood_clicks: u32,
 
+    /// Processors check the books this often; 0: never
+    #[arg(
+        long,
+        global = true,
+        env = "TRIBUTARY_RECONCILE_MINUTES",
+        default_value_t = 60,
+        value_name = "MINUTES"
+    )]
+    pub(crate) reconcile_minutes: u32,
+
     /// Messages in one batch of a processor, rows in one insert of a sink
     #[arg(long, global = true, env = "TRIBUTARY_BATCH", default_value_t = 5_000, value_name = "N")]
     pub(crate) batch: usize,

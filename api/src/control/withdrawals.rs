@@ -142,6 +142,8 @@ pub(crate) async fn set_hold(
 ) -> Result<Response, ApiError> {
     let Json(input) = body?;
     let mut transaction = store::begin(&app.pool).await?;
+    // Whatever is being asked for is then over, or sees the hold.
+    let _turn = store::journal::begin(&mut transaction).await?;
     let (on_hold, reason) = (input.on_hold, &input.reason);
     if !store::withdrawals::set_hold(&mut transaction, workspace.id, creator, on_hold, reason).await? {
         return Err(ApiError::not_found("creator"));
@@ -186,16 +188,7 @@ pub(crate) async fn request(
     }
     let wallet = wallet_key(&workspace, input.creator_id)?;
     let standing = lock_wallet(&mut transaction, wallet).await?;
-    let policy = store::wallets::policy(&mut transaction, workspace.id).await?;
-    let policy = WithdrawalPolicy {
-        minimum_minor: policy.minimum_withdrawal_minor,
-        required_documents: policy.required_documents,
-    };
-    let documents = store::withdrawals::approved_documents(&mut transaction, input.creator_id).await?;
-    let is_on_hold = store::withdrawals::is_on_hold(&mut transaction, input.creator_id).await?;
-    check_withdrawal(input.amount_minor, &standing, &policy, &documents, is_on_hold).map_err(|refusal| {
-        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, refusal.code(), refusal.to_string())
-    })?;
+    check(&mut transaction, workspace.id, input.creator_id, input.amount_minor, &standing).await?;
     let (id, at_ms) = (Uuid::now_v7(), now_ms());
     let new = NewWithdrawal {
         id,
@@ -216,6 +209,26 @@ pub(crate) async fn request(
         take_step(&mut transaction, turn, &workspace, wallet, &standing, input.amount_minor, &step).await?;
     commit(transaction, "request", "withdrawal", id, &json!(shown)).await?;
     Ok(created(json!({ "withdrawal": shown })))
+}
+
+/// Whether a creator may have `amount_minor` of a wallet that stands so.
+async fn check(
+    transaction: &mut store::Transaction,
+    workspace: Uuid,
+    creator: Uuid,
+    amount_minor: i64,
+    standing: &Wallet,
+) -> Result<(), ApiError> {
+    let policy = store::wallets::policy(transaction, workspace).await?;
+    let policy = WithdrawalPolicy {
+        minimum_minor: policy.minimum_withdrawal_minor,
+        required_documents: policy.required_documents,
+    };
+    let documents = store::withdrawals::approved_documents(transaction, creator).await?;
+    let is_on_hold = store::withdrawals::is_on_hold(transaction, creator).await?;
+    check_withdrawal(amount_minor, standing, &policy, &documents, is_on_hold).map_err(|refusal| {
+        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, refusal.code(), refusal.to_string())
+    })
 }
 
 #[derive(Default, Deserialize)]
@@ -262,6 +275,11 @@ pub(crate) async fn step(
     }
     let wallet = wallet_key(&workspace, found.creator_id)?;
     let standing = lock_wallet(&mut transaction, wallet).await?;
+    if status == WithdrawalStatus::Processing {
+        // Much may have changed since it was asked for; its money is set aside.
+        let aside = Wallet { available_minor: found.amount_minor, ..standing.clone() };
+        check(&mut transaction, workspace.id, found.creator_id, found.amount_minor, &aside).await?;
+    }
     let step = Step {
         withdrawal: id,
         sequence: found.sequence.saturating_add(1),

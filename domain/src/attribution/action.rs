@@ -270,6 +270,7 @@ pub(super) fn terms_decision(campaign: &Campaign, action: &Action) -> Decision {
         rejected(Reason::AfterEnd)
     } else {
         match terms.pay.of(action.value, &action.items, campaign.currency) {
+            Ok(payout) if payout.amount_minor == 0 => Decision::Nonpayable { reason: Reason::ShareTooSmall },
             Ok(payout) => Decision::Payable { payout, fee_bps: terms.fee_bps },
             Err(reason) => Decision::Nonpayable { reason },
         }

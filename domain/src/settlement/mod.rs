@@ -289,7 +289,9 @@ impl Outcome {
             currency: payout.gross.currency,
             fee_bps: payout.fee_bps,
         };
-        (self.kind == OutcomeKind::Action(Objective::Sale)).then(|| Sold {
+        // Another report of the order is no sale: the first has its own outcome.
+        let is_again = self.reason == Some(Reason::DuplicateTransaction);
+        (self.kind == OutcomeKind::Action(Objective::Sale) && !is_again).then(|| Sold {
             event: self.event,
             leg: self.leg,
             legs: self.legs,
@@ -410,6 +412,8 @@ pub fn settle(commands: &[Command], books: Books) -> Plan {
         };
         match settled {
             Ok(()) => {
+                let legs = work.plan.outcomes.iter().rev().take_while(|outcome| outcome.event.0 == id.0);
+                known.extend(legs.map(|outcome| ((id.0, outcome.leg), payload_hash.clone())));
                 known.insert(id, payload_hash);
             }
             Err(reason) => quarantine(&mut work.plan, command, reason),

@@ -194,7 +194,9 @@ impl Database {
             let sold = order.sold.iter_mut().find(|sold| Some((sold.event, sold.leg)) == refund.original);
             let sold = sold.expect("a refund is of a sale");
             sold.taken = sold.taken.plus(back);
-            order.refunded_minor -= refund.value.map_or(0, |value| value.amount_minor);
+            let event = refund.original.unwrap().0;
+            *order.refunded_minor.entry(event).or_default() -=
+                refund.value.map_or(0, |value| value.amount_minor);
             order.refund_ids.extend(refund.refund_id.clone());
         }
         order
@@ -224,6 +226,21 @@ fn a_refund_waits_until_all_of_its_sale_is_settled() {
         database.settle(&[Command::Refund(refund(10, 1, Some(usd(1))))]);
         assert_eq!(database.resolved.len(), 2);
     }
+}
+
+#[test]
+fn another_report_of_an_order_is_not_its_sale() {
+    let again = changed(&sale(3, 0, 1, 1, usd(100)), |credit| {
+        credit.campaign = None;
+        credit.decision = Decision::Nonpayable { reason: Reason::DuplicateTransaction };
+    });
+    let mut database = Database::default();
+    for command in [fund(1, 5, usd(1_000)), again, Command::Refund(refund(9, 1, None))] {
+        database.settle(&[command]);
+    }
+    assert!(database.resolved.is_empty(), "the sale itself still waits");
+    database.settle(&[sale(2, 0, 1, 1, usd(100))]);
+    assert_eq!(database.resolved[0].campaign, Some(CampaignId(Uuid::from_u128(5))));
 }
 
 #[test]

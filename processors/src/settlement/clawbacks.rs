@@ -39,34 +39,46 @@ impl Clawbacks {
             return;
         }
         self.looked_at = Some(Instant::now());
-        loop {
-            match self.send_chunk().await {
-                Ok(0) => return,
-                Ok(count) => metrics::counter!("tributary_settlement_clawbacks_total").increment(count),
-                Err(error) => {
-                    tracing::warn!(%error, "refunds not sent to their campaigns yet; trying again");
-                    return;
+        match self.send_chunk().await {
+            Ok((sent, is_all)) => {
+                metrics::counter!("tributary_settlement_clawbacks_total").increment(sent);
+                // The rest has its turn after the next batches.
+                if !is_all && sent > 0 {
+                    self.looked_at = None;
                 }
             }
+            Err(error) => tracing::warn!(%error, "refunds not sent to their campaigns yet; trying again"),
         }
     }
 
-    async fn send_chunk(&self) -> Result<u64, StoreError> {
+    /// Sends the next refunds; gives how many, and whether that was all.
+    async fn send_chunk(&self) -> Result<(u64, bool), StoreError> {
         let unsent = store::refunds::unsent(&self.pool, CHUNK).await?;
-        let mut sent: Vec<Clawback> = Vec::new();
+        let is_all = (unsent.len() as i64) < CHUNK;
+        let mut in_flight = Vec::with_capacity(unsent.len());
         for clawback in unsent {
             let command = Command::Clawback(clawback.clone());
             let payload = serde_json::to_vec(&command).expect("commands are JSON");
-            let key = command.key().to_string();
-            if let Err(error) = self.publisher.publish(&self.topic, key.as_bytes(), &payload).await {
-                tracing::warn!(%error, "a refund was not sent to its campaign yet; trying again");
-                break;
+            match self.publisher.send(&self.topic, command.key().to_string().as_bytes(), &payload) {
+                Ok(pending) => in_flight.push((clawback, pending)),
+                Err(error) => {
+                    tracing::debug!(%error, "the rest is not sent yet");
+                    break;
+                }
             }
-            sent.push(clawback);
+        }
+        let mut sent: Vec<Clawback> = Vec::with_capacity(in_flight.len());
+        for (clawback, pending) in in_flight {
+            match pending.acknowledged().await {
+                Ok(()) => sent.push(clawback),
+                Err(error) => {
+                    tracing::warn!(%error, "a refund was not sent to its campaign yet; trying again")
+                }
+            }
         }
         if !sent.is_empty() {
             store::refunds::sent(&self.pool, &sent).await?;
         }
-        Ok(sent.len() as u64)
+        Ok((sent.len() as u64, is_all))
     }
 }

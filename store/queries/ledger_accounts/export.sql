@@ -10,7 +10,7 @@ WITH outside AS (
     WHERE t.at < to_timestamp($2::bigint / 1000.0) OR t.at >= to_timestamp($3::bigint / 1000.0)
     GROUP BY e.account_id
 )
-SELECT a.id, w.slug AS workspace, a.kind, a.owner_id, a.currency::text AS currency,
+SELECT a.id, a.workspace_id, w.slug AS workspace, a.kind, a.owner_id, a.currency::text AS currency,
     coalesce(u.display_name, c.title, w.name) AS owner,
     coalesce(o.before_minor, 0)::bigint AS opening_minor,
     (a.balance_minor - coalesce(o.after_minor, 0))::bigint AS closing_minor

@@ -30,5 +30,7 @@ WHERE b.transaction_id IS DISTINCT FROM r.id OR b.amount_minor IS DISTINCT FROM 
 UNION ALL
 SELECT id::text, format('held until %s, and not released', held_until)
 FROM wallet_buckets
-WHERE released_at IS NULL AND held_until < now() - interval '1 hour'
+WHERE released_at IS NULL AND amount_minor > 0
+    -- Earnings may come in when their hold is over already.
+    AND greatest(held_until, created_at) < now() - interval '1 hour'
 LIMIT 20

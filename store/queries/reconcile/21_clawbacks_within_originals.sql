@@ -16,10 +16,14 @@ UNION ALL
 SELECT r.event_id::text, 'its sale is settled, and it is not on its way'
 FROM refunds r
 WHERE r.resolved_at IS NULL
-    AND EXISTS (SELECT FROM outcomes o WHERE o.order_key = r.order_key AND o.kind = 'sale')
+    AND EXISTS (
+        SELECT FROM outcomes o
+        WHERE o.order_key = r.order_key AND o.kind = 'sale'
+            AND o.reason IS DISTINCT FROM 'duplicate_transaction')
     AND NOT EXISTS (
         SELECT FROM outcomes o
         WHERE o.order_key = r.order_key AND o.kind = 'sale'
+            AND o.reason IS DISTINCT FROM 'duplicate_transaction'
             AND (SELECT count(*) FROM outcomes l WHERE l.event_id = o.event_id) < o.legs)
 UNION ALL
 SELECT r.event_id::text, format('sent to its campaign at %s, and has no outcome', r.sent_at)

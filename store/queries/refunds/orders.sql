@@ -5,4 +5,6 @@ SELECT order_key, event_id, leg, legs, kind, (extract(epoch FROM at) * 1000)::bi
     refund_id, original_event_id, original_leg
 FROM outcomes
 WHERE order_key = ANY ($1)
+    -- Another report of an order is no sale: the first has its own outcome.
+    AND (kind = 'refund' OR reason IS DISTINCT FROM 'duplicate_transaction')
 ORDER BY order_key, kind = 'refund', event_id, leg

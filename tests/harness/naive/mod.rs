@@ -518,6 +518,9 @@ fn by_terms(campaign: &Campaign, action: &Action) -> Decision {
                     })
                     .sum(),
             };
+            if amount_minor == 0 {
+                return Decision::Nonpayable { reason: Reason::ShareTooSmall };
+            }
             let payout = Money { amount_minor, currency: campaign.currency };
             return Decision::Payable { payout, fee_bps: terms.fee_bps };
         }

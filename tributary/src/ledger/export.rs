@@ -118,7 +118,7 @@ fn path_of(row: &AccountRow) -> anyhow::Result<Vec<String>> {
         AccountKind::CreatorInTransit => ("liabilities", vec!["creators", &owner, "in-transit"]),
         AccountKind::PlatformFee => ("revenues", vec!["fees"]),
     };
-    let workspace = row.workspace.clone().unwrap_or_else(|| "unknown".to_owned());
+    let workspace = row.workspace.clone().unwrap_or_else(|| row.workspace_id.to_string());
     let below = below.into_iter().map(ToOwned::to_owned);
     Ok([top.to_owned(), workspace].into_iter().chain(below).collect())
 }

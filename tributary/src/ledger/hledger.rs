@@ -67,6 +67,17 @@ pub(super) fn tail(out: &mut dyn Write, books: &Books) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A comment that says nothing to hledger, which reads `word:` as a tag.
 fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if c.is_control() || c == ':' { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_no_tag() {
+        assert_eq!(one_line("Boss type: chief\n"), "Boss type  chief ");
+    }
 }
