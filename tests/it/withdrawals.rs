@@ -144,6 +144,26 @@ async fn eight_at_once_never_take_more_than_there_is() -> anyhow::Result<()> {
     stack.reconcile()
 }
 
+/// Nobody asks for it: the processors release what is due.
+#[tokio::test(flavor = "multi_thread")]
+async fn earnings_without_a_hold_are_free_within_seconds() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let world = World::create(&stack, "at-once").await?;
+    world.control("/v1/policy", &json!({ "hold_days": 0 })).await?;
+    let campaign = world.campaign("sale", 1_000, 10_000).await?;
+    let click = world.click(&campaign.code, "visitor-0001").await?;
+    let value = json!({ "amount_minor": 5_000, "currency": "USD" });
+    world.accepted("/v1/sales", &json!({ "order_id": "A-1", "value": value, "tcid": click.token })).await?;
+    stack.settle()?;
+    for _ in 0..120 {
+        if wallet(&world).await? == [900, 0, 0, 0] {
+            return stack.reconcile();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+    }
+    anyhow::bail!("nothing is released: {:?}", wallet(&world).await?)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn holds_end_at_midnight_where_the_business_is() -> anyhow::Result<()> {
     let stack = Stack::start()?;

@@ -1,5 +1,5 @@
 //! Attribution, simulated: seeded histories of visitors, links, repeats,
-//! clashes, robots, late and disordered events; processors that crash before
+//! clashes, robots, refunds, late and disordered events; processors that crash before
 //! and after every write, move between machines, and lose their disks. What
 //! comes out is compared with a model that works everything out from the whole
 //! log ([`tests::naive`]).
