@@ -135,6 +135,17 @@ fn decimal(amount_minor: i64, currency: Currency) -> String {
     Money { amount_minor, currency }.decimal()
 }
 
+/// A moment, with its time unless that is midnight (UTC).
+fn moment(at_ms: i64) -> String {
+    let seconds = at_ms.rem_euclid(24 * 60 * 60 * 1_000) / 1_000;
+    match seconds {
+        0 => day(at_ms),
+        _ => {
+            format!("{} {:02}:{:02}:{:02} UTC", day(at_ms), seconds / 3_600, seconds / 60 % 60, seconds % 60)
+        }
+    }
+}
+
 /// What is behind a line, in words.
 fn behind(line: &StatementLineRow) -> String {
     let text = |field: &str| line.detail[field].as_str().unwrap_or("?");
@@ -187,8 +198,8 @@ fn html(workspace: &str, statement: &StatementRow, lines: &[StatementLineRow], c
     }
     row("", "Closing balance", statement.closing_minor, true);
     let (name, workspace) = (escaped(&statement.display_name), escaped(workspace));
-    let since = statement.period_start_ms.map_or_else(|| "the beginning".to_owned(), day);
-    let (until, number) = (day(statement.period_end_ms), statement.sequence);
+    let since = statement.period_start_ms.map_or_else(|| "the beginning".to_owned(), moment);
+    let (until, number) = (moment(statement.period_end_ms), statement.sequence);
     format!(
         "<!doctype html><html lang=en><meta charset=utf-8><title>Statement {number} of {name}</title>\
          <style>{STYLE}</style><h1>Statement {number}</h1><p>{workspace} to {name}, from {since} to {until} \
@@ -200,6 +211,12 @@ fn html(workspace: &str, statement: &StatementRow, lines: &[StatementLineRow], c
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn periods_end_when_they_end() {
+        assert_eq!(moment(1_795_219_200_000), "2026-11-21");
+        assert_eq!(moment(1_795_289_851_000), "2026-11-21 19:37:31 UTC");
+    }
 
     #[test]
     fn what_strangers_wrote_stays_text() {
