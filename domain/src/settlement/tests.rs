@@ -1,9 +1,16 @@
 //! What becomes of commands, one line each.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::command::Basis;
+use crate::ids::{CampaignId, EventId, UserId, VisitorKey, WorkspaceId};
+use crate::ledger::{Split, Transaction};
 use crate::money::Currency;
+use crate::rules::Objective;
+use crate::wallet::Wallet;
 
 const WORKSPACE: WorkspaceId = WorkspaceId(Uuid::from_u128(1));
 

@@ -1,0 +1,97 @@
+//! What the database must be asked before a batch can be settled, and what it
+//! answers.
+
+use std::collections::{BTreeMap, HashMap};
+
+use uuid::Uuid;
+
+use crate::budget::Budget;
+use crate::command::{Command, Credit, Decision};
+use crate::ids::CampaignId;
+use crate::refund::{Order, Refund};
+
+/// What the database already holds of a batch's ids: (event or funding, leg)
+/// to payload hash.
+pub type Known = HashMap<(Uuid, u16), String>;
+
+/// What the database holds that a batch is decided by.
+#[derive(Clone, Debug, Default)]
+pub struct Books {
+    /// What is settled of the batch's ids.
+    pub known: Known,
+    /// The budgets of [`campaigns_of`] the batch that exist, locked.
+    pub budgets: BTreeMap<CampaignId, Budget>,
+    /// The orders that refunds of the batch, or of `waiting`, are about; none
+    /// of them missing.
+    pub orders: HashMap<Uuid, Order>,
+    /// Refunds that wait for the sales of the batch's orders.
+    pub waiting: HashMap<Uuid, Vec<Refund>>,
+}
+
+/// The ids that a batch will ask about: (event or funding, leg).
+#[must_use]
+pub fn ids_of(commands: &[Command]) -> Vec<(Uuid, u16)> {
+    commands.iter().map(Command::id).collect()
+}
+
+/// The orders that a batch is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Orders {
+    /// Those of its sales.
+    pub sold: Vec<Uuid>,
+    /// Those of refunds that look for their sale.
+    pub sought: Vec<Uuid>,
+    /// Those of refunds that found it.
+    pub found: Vec<Uuid>,
+}
+
+/// The orders that a batch is about.
+#[must_use]
+pub fn orders_of(commands: &[Command]) -> Orders {
+    let mut orders = Orders::default();
+    for command in commands {
+        match command {
+            Command::Credit(credit) => orders.sold.extend(credit.order),
+            Command::Refund(refund) => orders.sought.push(refund.order),
+            Command::Clawback(clawback) => orders.found.push(clawback.refund.order),
+            Command::Fund(_) | Command::Close(_) => {}
+        }
+    }
+    orders
+}
+
+/// The campaigns whose budgets a batch may touch.
+#[must_use]
+pub fn campaigns_of(commands: &[Command]) -> Vec<CampaignId> {
+    let mut campaigns: Vec<CampaignId> = commands
+        .iter()
+        .filter_map(|command| match command {
+            Command::Credit(Credit { decision: Decision::Payable { .. }, campaign, .. }) => *campaign,
+            Command::Clawback(clawback) => clawback.campaign,
+            Command::Credit(_) | Command::Refund(_) => None,
+            Command::Fund(funding) => Some(funding.campaign),
+            Command::Close(closing) => Some(closing.campaign),
+        })
+        .collect();
+    campaigns.sort_unstable();
+    campaigns.dedup();
+    campaigns
+}
+
+/// The budgets, empty, that a batch may be the first to put money in, or to
+/// close: of each campaign one.
+#[must_use]
+pub fn new_budgets(commands: &[Command]) -> Vec<Budget> {
+    let mut budgets: BTreeMap<CampaignId, Budget> = BTreeMap::new();
+    for command in commands {
+        let (campaign, workspace, currency) = match command {
+            Command::Fund(funding) if funding.money.amount_minor > 0 => {
+                (funding.campaign, funding.workspace, funding.money.currency)
+            }
+            Command::Close(closing) => (closing.campaign, closing.workspace, closing.currency),
+            _ => continue,
+        };
+        budgets.entry(campaign).or_insert_with(|| Budget::new(campaign, workspace, currency));
+    }
+    budgets.into_values().collect()
+}
