@@ -19,7 +19,6 @@ use uuid::Uuid;
 pub use self::books::{Books, Known, Orders, campaigns_of, ids_of, new_budgets, orders_of};
 pub use self::outcome::{Outcome, OutcomeKind, Payout, Quarantined, Status};
 pub use self::plan::{Clawed, Plan};
-use crate::budget::Budget;
 use crate::command::{Closing, Command, Credit, Decision, Funding, Reason};
 use crate::dedupe::{Arrival, arrival};
 use crate::ledger::postings::{Source, campaign_funding, campaign_payout, campaign_return, split};
@@ -35,7 +34,10 @@ const CLASH: &str = "same id, other payload";
 /// attribution must never write, is quarantined.
 #[must_use]
 pub fn settle(commands: &[Command], books: Books) -> Plan {
-    let Books { mut known, budgets, orders, waiting } = books;
+    let Books { mut known, mut budgets, orders, waiting } = books;
+    for budget in new_budgets(commands) {
+        budgets.entry(budget.campaign).or_insert(budget);
+    }
     let plan = Plan { budgets, ..Plan::default() };
     let mut work = Work { plan, orders, waiting };
     for command in commands {
@@ -73,9 +75,9 @@ pub fn settle(commands: &[Command], books: Books) -> Plan {
             Err(reason) => quarantine(&mut work.plan, command, reason),
         }
     }
-    let Work { mut plan, .. } = work;
-    let resolved = &plan.resolved;
-    plan.parked.retain(|parked| !resolved.iter().any(|clawback| clawback.refund == *parked));
+    let Work { mut plan, waiting, .. } = work;
+    // Those whose sale came later in the batch wait no longer.
+    plan.parked.retain(|refund| waiting.contains_key(&refund.order));
     plan
 }
 
@@ -234,11 +236,7 @@ fn settle_funding(plan: &mut Plan, funding: &Funding) -> Result<(), &'static str
         return Err("amount not above zero");
     }
     let posting = campaign_funding(funding).map_err(|_out_of_range| OUT_OF_RANGE)?;
-    let mut budget = plan
-        .budgets
-        .get(&funding.campaign)
-        .cloned()
-        .unwrap_or_else(|| Budget::new(funding.campaign, funding.workspace, currency));
+    let Some(budget) = plan.budgets.get_mut(&funding.campaign) else { return Err("no budget") };
     if budget.currency != currency {
         return Err("currency is not the budget's");
     }
@@ -249,7 +247,6 @@ fn settle_funding(plan: &mut Plan, funding: &Funding) -> Result<(), &'static str
         return Err("the campaign is closed");
     }
     budget.fund(amount_minor).map_err(|_too_large| "budget beyond the limit")?;
-    plan.budgets.insert(funding.campaign, budget);
     plan.transactions.push(posting);
     plan.fundings.push(funding.clone());
     Ok(())
@@ -258,7 +255,7 @@ fn settle_funding(plan: &mut Plan, funding: &Funding) -> Result<(), &'static str
 /// Closes a campaign, funded or not, and returns what is left.
 fn settle_closing(plan: &mut Plan, closing: &Closing) -> Result<(), &'static str> {
     let Closing { workspace, campaign, currency, at_ms } = *closing;
-    let budget = plan.budgets.entry(campaign).or_insert_with(|| Budget::new(campaign, workspace, currency));
+    let Some(budget) = plan.budgets.get_mut(&campaign) else { return Err("no budget") };
     if budget.currency != currency || budget.workspace != workspace {
         return Err("campaign of another workspace or currency");
     }
