@@ -79,9 +79,9 @@ impl From<&Outcome> for OutcomeRecord {
             campaign: outcome.campaign.map_or(Uuid::nil(), |id| id.0),
             creator: outcome.creator.map_or(Uuid::nil(), |id| id.0),
             amounts_minor: payout.map_or([0; 3], |payout| {
-                [payout.split.gross_minor, payout.split.creator_minor, payout.split.fee_minor]
+                [payout.paid.split.gross_minor, payout.paid.split.creator_minor, payout.paid.split.fee_minor]
             }),
-            currency: payout.map_or_else(String::new, |payout| payout.gross.currency.to_string()),
+            currency: payout.map_or_else(String::new, |payout| payout.paid.currency.to_string()),
             payload_hash: outcome.payload_hash.clone(),
             original: outcome.original.map(|(event, leg)| (event.0, leg)),
         }

@@ -101,12 +101,9 @@ pub struct Order {
 pub struct Taken {
     /// The leg.
     pub of: Sold,
-    /// How much; parts not below 0. All are 0 of a share that rounds to nothing.
-    pub split: Split,
-    /// The currency of that.
-    pub currency: Currency,
-    /// The platform's share when it was paid.
-    pub fee_bps: u16,
+    /// How much of what was paid for it; parts not below 0. All are 0 of a share
+    /// that rounds to nothing.
+    pub paid: Paid,
     /// The leg's part of what was refunded.
     pub value_minor: i64,
 }
@@ -183,7 +180,7 @@ impl Order {
                 Split { gross_minor: creator_minor.saturating_add(fee_minor), creator_minor, fee_minor };
             let of = sold.clone();
             sold.taken = sold.taken.plus(split);
-            all.push(Taken { of, split, currency: paid.currency, fee_bps: paid.fee_bps, value_minor });
+            all.push(Taken { of, paid: Paid { split, ..paid }, value_minor });
         }
         Ok(all)
     }
@@ -252,7 +249,9 @@ mod tests {
     fn take(order: &mut Order, values: &[Option<i64>]) -> Vec<Result<(i64, i64), Reason>> {
         let refunds = values.iter().enumerate().map(|(number, value)| refund(number, value.map(usd)));
         let sum = |taken: Vec<Taken>| {
-            taken.iter().fold((0, 0), |(c, f), t| (c + t.split.creator_minor, f + t.split.fee_minor))
+            taken
+                .iter()
+                .fold((0, 0), |(c, f), t| (c + t.paid.split.creator_minor, f + t.paid.split.fee_minor))
         };
         refunds.map(|refund| order.take_back(&refund, campaign()).map(sum)).collect()
     }
@@ -308,7 +307,7 @@ mod tests {
         // One that turns up later does not take over.
         order.sold.push(of(1, 1_000));
         let second = order.take_back(&refund(2, None), campaign()).unwrap();
-        assert_eq!((second[0].of.event.0.as_u128(), second[0].split.gross_minor), (3, 50));
+        assert_eq!((second[0].of.event.0.as_u128(), second[0].paid.split.gross_minor), (3, 50));
         assert_eq!(order.take_back(&refund(3, None), campaign()), Err(Reason::AlreadyRefunded));
     }
 
@@ -329,9 +328,9 @@ mod tests {
             let mut taken = vec![Split::default(); legs.len()];
             for (number, value) in values.into_iter().enumerate() {
                 for one in order.take_back(&refund(number, value), campaign()).unwrap_or_default() {
-                    prop_assert!(one.split.creator_minor >= 0 && one.split.fee_minor >= 0);
+                    prop_assert!(one.paid.split.creator_minor >= 0 && one.paid.split.fee_minor >= 0);
                     let leg = usize::from(one.of.leg);
-                    taken[leg] = taken[leg].plus(one.split);
+                    taken[leg] = taken[leg].plus(one.paid.split);
                 }
             }
             for (taken, (_, creator_minor, fee_minor)) in taken.iter().zip(&legs) {

@@ -23,7 +23,7 @@ use crate::command::{Closing, Command, Credit, Decision, Funding, Reason};
 use crate::dedupe::{Arrival, arrival};
 use crate::ledger::postings::{Source, campaign_funding, campaign_payout, campaign_return, split};
 use crate::money::Money;
-use crate::refund::{Clawback, Order, Refund};
+use crate::refund::{Clawback, Order, Paid, Refund};
 
 /// The reason of a message whose id came with another payload before.
 const CLASH: &str = "same id, other payload";
@@ -225,7 +225,8 @@ fn pay(
     if !budget.admit(gross.amount_minor, credit.at_ms) {
         return rejected(Status::RejectedBudget, Reason::BudgetExhausted);
     }
-    let payout = Payout { gross, split, fee_bps, transaction: posting.id() };
+    let paid = Paid { split, currency: gross.currency, fee_bps };
+    let payout = Payout { paid, transaction: posting.id() };
     plan.transactions.push(posting);
     Ok((Status::Posted, None, Some(payout)))
 }

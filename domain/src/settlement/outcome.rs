@@ -103,12 +103,8 @@ pub struct Outcome {
 /// What was paid for an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payout {
-    /// The gross amount, with its currency.
-    pub gross: Money,
-    /// How it was divided.
-    pub split: Split,
-    /// The platform's share in force at the event's time.
-    pub fee_bps: u16,
+    /// How much, and how it was divided; below 0 if it was taken back.
+    pub paid: Paid,
     /// The ledger transaction.
     pub transaction: TransactionId,
 }
@@ -134,11 +130,6 @@ impl Outcome {
     /// The leg of a sale that this is, if it is one.
     #[must_use]
     pub fn sold(&self) -> Option<Sold> {
-        let paid = |payout: Payout| Paid {
-            split: payout.split,
-            currency: payout.gross.currency,
-            fee_bps: payout.fee_bps,
-        };
         // Another report of the order is no sale: the first has its own outcome.
         let is_again = self.reason == Some(Reason::DuplicateTransaction);
         (self.kind == OutcomeKind::Action(Objective::Sale) && !is_again).then(|| Sold {
@@ -151,7 +142,7 @@ impl Outcome {
             link: self.link,
             click: self.click,
             value: self.value,
-            paid: self.payout.map(paid),
+            paid: self.payout.map(|payout| payout.paid),
             taken: Split::default(),
         })
     }

@@ -8,7 +8,7 @@ use crate::ids::CampaignId;
 use crate::ledger::postings::{Source, WalletKey, campaign_return, clawback};
 use crate::ledger::{AccountKey, PostingError, Transaction, changes_of};
 use crate::money::Money;
-use crate::refund::{Clawback, Refund, Taken};
+use crate::refund::{Clawback, Paid, Refund, Taken};
 use crate::settlement::outcome::{Outcome, OutcomeKind, Payout, Quarantined};
 use crate::wallet::{Wallet, quarter_of};
 
@@ -63,10 +63,10 @@ impl Plan {
         let mut earned: BTreeMap<(WalletKey, i64), i64> = BTreeMap::new();
         for outcome in self.outcomes.iter().filter(|outcome| outcome.kind != OutcomeKind::Refund) {
             let Some((payout, creator)) = outcome.payout.zip(outcome.creator) else { continue };
-            let wallet = WalletKey { workspace: outcome.workspace, creator, currency: payout.gross.currency };
-            if payout.split.creator_minor > 0 {
+            let wallet = WalletKey { workspace: outcome.workspace, creator, currency: payout.paid.currency };
+            if payout.paid.split.creator_minor > 0 {
                 let sum = earned.entry((wallet, quarter_of(outcome.at_ms))).or_default();
-                *sum = sum.saturating_add(payout.split.creator_minor);
+                *sum = sum.saturating_add(payout.paid.split.creator_minor);
             }
         }
         earned
@@ -80,7 +80,7 @@ impl Plan {
         leg: u16,
         taken: &Taken,
     ) -> Result<Option<Payout>, PostingError> {
-        let Taken { of, split, currency, fee_bps, .. } = taken;
+        let Taken { of, paid: Paid { split, currency, .. }, .. } = taken;
         let Some((campaign, creator)) = of.campaign.zip(of.creator) else { return Ok(None) };
         let (Some(budget), 1..) = (self.budgets.get_mut(&campaign), split.gross_minor) else {
             return Ok(None);
@@ -93,9 +93,8 @@ impl Plan {
             let (amount_minor, earned_at_ms) = (split.creator_minor, quarter_of(of.at_ms));
             self.clawed.push(Clawed { wallet, source, amount_minor, earned_at_ms });
         }
-        let back = split.negated();
-        let gross = Money { amount_minor: back.gross_minor, currency: *currency };
-        let payout = Payout { gross, split: back, fee_bps: *fee_bps, transaction: posting.id() };
+        let back = Paid { split: split.negated(), ..taken.paid };
+        let payout = Payout { paid: back, transaction: posting.id() };
         self.transactions.push(posting);
         if returned_minor > 0 {
             let money = Money { amount_minor: returned_minor, currency: *currency };

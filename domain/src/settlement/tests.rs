@@ -197,7 +197,7 @@ impl Database {
         let of_order = || self.outcomes.iter().filter(|outcome| outcome.order == Some(key));
         order.sold.extend(of_order().filter_map(Outcome::sold));
         for refund in of_order().filter(|outcome| outcome.original.is_some()) {
-            let back = refund.payout.map_or_else(Split::default, |payout| payout.split.negated());
+            let back = refund.payout.map_or_else(Split::default, |payout| payout.paid.split.negated());
             let sold = order.sold.iter_mut().find(|sold| Some((sold.event, sold.leg)) == refund.original);
             let sold = sold.expect("a refund is of a sale");
             sold.taken = sold.taken.plus(back);
@@ -267,7 +267,7 @@ fn a_clawback_takes_from_every_leg() {
     let refunds: Vec<_> = database.outcomes[2..]
         .iter()
         .map(|o| {
-            let split = o.payout.unwrap().split;
+            let split = o.payout.unwrap().paid.split;
             (
                 o.leg,
                 o.original.unwrap().1,
