@@ -2,11 +2,11 @@
 //! Safe to run twice and on two machines: one at a time has the turn in the
 //! journal, and finds what the other left.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use domain::ledger::postings::{Source, WalletKey};
-use domain::ledger::{AccountKey, AccountKind, PostingError, Transaction};
+use domain::ledger::{PostingError, Transaction};
 use domain::wallet::{Wallet, release};
 use runtime::retry::Backoff;
 use runtime::shutdown::CancellationToken;
@@ -64,10 +64,7 @@ async fn release_some(pool: &Pool, now_ms: i64) -> Result<u64, StoreError> {
     }
     let turn = store::journal::begin(&mut transaction).await?;
     let keys = store::wallets::due(&mut transaction, now_ms, CHUNK).await?;
-    let kinds = [AccountKind::CreatorPending, AccountKind::CreatorAvailable, AccountKind::CreatorDebt];
-    let accounts: BTreeSet<AccountKey> =
-        keys.iter().flat_map(|key| kinds.map(|kind| key.account(kind))).collect();
-    store::ledger::lock_accounts(&mut transaction, &accounts).await?;
+    store::wallets::lock(&mut transaction, &keys).await?;
     let buckets = store::wallets::lock_due(&mut transaction, now_ms, &keys).await?;
     let mut wallets = store::wallets::read(&mut transaction, &keys).await?;
     let (closed, postings) = plan(&buckets, &mut wallets, now_ms)
@@ -106,6 +103,7 @@ fn plan(
 #[cfg(test)]
 mod tests {
     use domain::ids::{UserId, WorkspaceId};
+    use domain::ledger::AccountKind;
     use domain::money::Currency;
 
     use super::*;

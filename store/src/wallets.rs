@@ -9,7 +9,7 @@ use domain::wallet::Wallet;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{Connection, Pool, StoreError, currency, sql};
+use crate::{Connection, StoreError, currency, sql};
 
 /// Amounts by wallet and a moment, as columns.
 struct Columns {
@@ -114,7 +114,15 @@ impl KeyRow {
     }
 }
 
-/// The wallets as they stand; their accounts are locked by the caller.
+/// Locks wallets, for whoever decides by how they stand.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock(connection: &mut Connection, keys: &BTreeSet<WalletKey>) -> Result<(), StoreError> {
+    crate::ledger::lock_accounts(connection, &keys.iter().flat_map(WalletKey::balances).collect()).await
+}
+
+/// The wallets as they stand; the caller has locked them.
 ///
 /// # Errors
 /// When the database fails.
@@ -292,12 +300,4 @@ pub async fn set_policy(
         .fetch_one(connection)
         .await?;
     Ok(row)
-}
-
-/// How many buckets should have been released before `before_ms`, and were not.
-///
-/// # Errors
-/// When the database fails.
-pub async fn overdue(pool: &Pool, before_ms: i64) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar(sql!("wallet_buckets/overdue")).bind(before_ms).fetch_one(pool).await?)
 }

@@ -9,7 +9,6 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::ids::{UserId, WorkspaceId};
-use domain::ledger::AccountKind;
 use domain::ledger::postings::{Source, WalletKey};
 use domain::money::{Currency, check_amount};
 use domain::wallet::{Method, Wallet, WithdrawalPolicy, WithdrawalStatus, check_withdrawal, withdrawal_step};
@@ -305,15 +304,9 @@ pub(super) async fn lock_wallet(
     transaction: &mut store::Transaction,
     wallet: WalletKey,
 ) -> Result<Wallet, ApiError> {
-    let kinds = [
-        AccountKind::CreatorPending,
-        AccountKind::CreatorAvailable,
-        AccountKind::CreatorInTransit,
-        AccountKind::CreatorPaid,
-        AccountKind::CreatorDebt,
-    ];
-    store::ledger::lock_accounts(transaction, &kinds.map(|kind| wallet.account(kind)).into()).await?;
-    let mut wallets = store::wallets::read(transaction, &BTreeSet::from([wallet])).await?;
+    let keys = BTreeSet::from([wallet]);
+    store::wallets::lock(transaction, &keys).await?;
+    let mut wallets = store::wallets::read(transaction, &keys).await?;
     Ok(wallets.remove(&wallet).unwrap_or_default())
 }
 

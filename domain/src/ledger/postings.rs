@@ -129,6 +129,14 @@ impl WalletKey {
     pub fn account(&self, kind: AccountKind) -> AccountKey {
         AccountKey { kind, workspace: self.workspace, owner: self.creator.0, currency: self.currency }
     }
+
+    /// The accounts that tell how it stands: whoever moves money in a wallet
+    /// locks them.
+    #[must_use]
+    pub fn balances(&self) -> [AccountKey; 3] {
+        [AccountKind::CreatorPending, AccountKind::CreatorAvailable, AccountKind::CreatorDebt]
+            .map(|kind| self.account(kind))
+    }
 }
 
 /// The posting of what a refund takes back of one leg: creator and platform to

@@ -10,7 +10,6 @@ use std::collections::{BTreeSet, HashSet};
 use domain::chain::Records;
 use domain::command::Command;
 use domain::ledger::postings::WalletKey;
-use domain::ledger::{AccountKey, AccountKind};
 use domain::settlement::{Books, Plan, campaigns_of, ids_of, new_budgets, orders_of, settle};
 use store::batches::NewBatch;
 use store::{Connection, Pool, StoreError};
@@ -109,10 +108,9 @@ async fn repay(
     }
     let wallets: BTreeSet<WalletKey> = plan.clawed.iter().map(|clawed| clawed.wallet).collect();
     // All accounts of the batch at once, so that everybody locks in one order.
-    let accounts: BTreeSet<AccountKey> = plan.account_changes().into_keys().collect();
-    let kinds = [AccountKind::CreatorPending, AccountKind::CreatorAvailable, AccountKind::CreatorDebt];
-    let of_wallets = wallets.iter().flat_map(|wallet| kinds.map(|kind| wallet.account(kind)));
-    store::ledger::lock_accounts(connection, &accounts.into_iter().chain(of_wallets).collect()).await?;
+    let of_wallets = wallets.iter().flat_map(WalletKey::balances);
+    store::ledger::lock_accounts(connection, &of_wallets.chain(plan.account_changes().into_keys()).collect())
+        .await?;
     // What this batch itself earned is held as well.
     store::wallets::hold(connection, &plan.earned()).await?;
     let earned = plan.clawed.iter().map(|clawed| (clawed.wallet.workspace, clawed.earned_at_ms));
