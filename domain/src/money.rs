@@ -134,6 +134,13 @@ impl Money {
     }
 }
 
+/// Such as `19.99 USD`.
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.decimal(), self.currency)
+    }
+}
+
 /// Refuses what is beyond ±[`MAX_AMOUNT_MINOR`].
 ///
 /// # Errors
@@ -274,6 +281,7 @@ mod tests {
         ] {
             let money = Money { amount_minor, currency: Currency::new(code).unwrap() };
             assert_eq!(money.decimal(), expected);
+            assert_eq!(money.to_string(), format!("{expected} {code}"));
             assert_eq!(Money::from_decimal(&money.decimal(), money.currency), Ok(money));
         }
     }

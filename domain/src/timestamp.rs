@@ -18,6 +18,13 @@ pub fn read_rfc3339(text: &str) -> Option<i64> {
     moment.unix_timestamp_nanos().checked_div_euclid(1_000_000).and_then(|ms| i64::try_from(ms).ok())
 }
 
+/// Milliseconds since 1970 of a moment in RFC 3339, or of the beginning of a day
+/// such as `2026-01-31` (UTC).
+#[must_use]
+pub fn read_moment(text: &str) -> Option<i64> {
+    read_rfc3339(text).or_else(|| read_rfc3339(&format!("{text}T00:00:00Z")))
+}
+
 /// Milliseconds since 1970 of a moment in either form.
 ///
 /// # Errors
@@ -78,6 +85,18 @@ mod tests {
         ] {
             assert_eq!(read(&written).ok(), expected, "{written}");
         }
+    }
+
+    #[test]
+    fn days_are_read_as_they_are_written() {
+        for (at_ms, written) in
+            [(0, "1970-01-01"), (86_399_999, "1970-01-01"), (1_795_219_200_000, "2026-11-21")]
+        {
+            assert_eq!(day(at_ms), written);
+            assert_eq!(read_moment(written), Some(at_ms - at_ms.rem_euclid(86_400_000)));
+        }
+        assert_eq!(read_moment("2026-11-21T01:00:00+01:00"), Some(1_795_219_200_000));
+        assert_eq!(read_moment("21.11.2026"), None);
     }
 
     #[test]

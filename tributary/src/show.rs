@@ -22,7 +22,7 @@ pub(crate) fn list(value: &Value) -> &[Value] {
 pub(crate) fn amount(minor: &Value, code: &str) -> String {
     let minor = minor.as_i64().unwrap_or_default();
     match Currency::new(code) {
-        Ok(currency) => format!("{} {code}", Money { amount_minor: minor, currency }.decimal()),
+        Ok(currency) => Money { amount_minor: minor, currency }.to_string(),
         Err(_) => format!("{minor} {code}"),
     }
 }

@@ -9,7 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use domain::money::{Currency, Money};
-use domain::timestamp::{day, read_rfc3339};
+use domain::timestamp::{day, read_moment};
 use runtime::clock::now_ms;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -37,9 +37,8 @@ pub(crate) async fn issue(
     body: Body<StatementInput>,
 ) -> Result<Response, ApiError> {
     let Json(input) = body?;
-    let moment = read_rfc3339(&input.before).or_else(|| read_rfc3339(&format!("{}T00:00:00Z", input.before)));
-    let end_ms =
-        moment.ok_or_else(|| ApiError::invalid("before", "write 2026-02-01 or 2026-02-01T00:00:00Z"))?;
+    let end_ms = read_moment(&input.before)
+        .ok_or_else(|| ApiError::invalid("before", "write 2026-02-01 or 2026-02-01T00:00:00Z"))?;
     if end_ms > now_ms() {
         return Err(ApiError::invalid("before", "the period is not over yet"));
     }

@@ -23,10 +23,6 @@ fn name(account: &Account) -> String {
     account.path.iter().map(part).collect::<Vec<_>>().join(":")
 }
 
-fn amount(money: Money) -> String {
-    format!("{} {}", money.decimal(), money.currency)
-}
-
 /// Accounts, and what they held before.
 pub(super) fn head(out: &mut dyn Write, books: &Books) -> anyhow::Result<()> {
     writeln!(out, ";; Tributary's ledger from {} to {}.\n", books.first_day, books.last_day)?;
@@ -38,11 +34,11 @@ pub(super) fn head(out: &mut dyn Write, books: &Books) -> anyhow::Result<()> {
         writeln!(out, "{} open {name} {}", books.first_day, currencies.join(","))?;
     }
     writeln!(out)?;
-    let held: Vec<&Account> = books.accounts().filter(|a| a.opening.amount_minor != 0).collect();
-    if !held.is_empty() {
+    let mut held = books.held_before().peekable();
+    if held.peek().is_some() {
         writeln!(out, "{} * \"opening balances\"", books.first_day)?;
         for account in held {
-            writeln!(out, "  {}  {}", name(account), amount(account.opening))?;
+            writeln!(out, "  {}  {}", name(account), account.opening)?;
         }
         writeln!(out)?;
     }
@@ -56,7 +52,7 @@ pub(super) fn transaction(out: &mut dyn Write, books: &Books, lines: &[LineRow])
     writeln!(out, "  transaction: \"{}\"", first.transaction_id)?;
     for line in lines {
         let (account, money) = books.posting(line)?;
-        writeln!(out, "  {}  {}", name(account), amount(money))?;
+        writeln!(out, "  {}  {}", name(account), money)?;
     }
     writeln!(out)?;
     Ok(())

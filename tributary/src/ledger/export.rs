@@ -90,6 +90,11 @@ impl Books {
         self.order.iter().filter_map(|id| self.accounts.get(id))
     }
 
+    /// Those that held something before the period.
+    pub(super) fn held_before(&self) -> impl Iterator<Item = &Account> {
+        self.accounts().filter(|account| account.opening.amount_minor != 0)
+    }
+
     /// A line's account, and its amount, debits above zero.
     pub(super) fn posting(&self, line: &LineRow) -> anyhow::Result<(&Account, Money)> {
         let account = self.accounts.get(&line.account_id).context("an entry's account is not there")?;

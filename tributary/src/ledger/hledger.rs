@@ -13,10 +13,6 @@ fn name(account: &Account) -> String {
     account.path.join(":")
 }
 
-fn amount(money: Money) -> String {
-    format!("{} {}", money.decimal(), money.currency)
-}
-
 /// Commodities, accounts, and what they held before.
 pub(super) fn head(out: &mut dyn Write, books: &Books) -> anyhow::Result<()> {
     writeln!(out, "; Tributary's ledger from {} to {}.", books.first_day, books.last_day)?;
@@ -33,11 +29,11 @@ pub(super) fn head(out: &mut dyn Write, books: &Books) -> anyhow::Result<()> {
         writeln!(out, "account {name}  ; {owner}")?;
     }
     writeln!(out)?;
-    let held: Vec<&Account> = books.accounts().filter(|a| a.opening.amount_minor != 0).collect();
-    if !held.is_empty() {
+    let mut held = books.held_before().peekable();
+    if held.peek().is_some() {
         writeln!(out, "{} * opening balances", books.first_day)?;
         for account in held {
-            writeln!(out, "    {}  {}", name(account), amount(account.opening))?;
+            writeln!(out, "    {}  {}", name(account), account.opening)?;
         }
         writeln!(out)?;
     }
@@ -51,7 +47,7 @@ pub(super) fn transaction(out: &mut dyn Write, books: &Books, lines: &[LineRow])
     writeln!(out, "{} * ({id}) {what}", day(first.at_ms))?;
     for line in lines {
         let (account, money) = books.posting(line)?;
-        writeln!(out, "    {}  {}", name(account), amount(money))?;
+        writeln!(out, "    {}  {}", name(account), money)?;
     }
     writeln!(out)?;
     Ok(())
@@ -62,7 +58,7 @@ pub(super) fn tail(out: &mut dyn Write, books: &Books) -> anyhow::Result<()> {
     writeln!(out, "{} * the balances that Tributary has stored", books.last_day)?;
     for account in books.accounts() {
         let zero = Money { amount_minor: 0, ..account.closing };
-        writeln!(out, "    {}  {} = {}", name(account), amount(zero), amount(account.closing))?;
+        writeln!(out, "    {}  {} = {}", name(account), zero, account.closing)?;
     }
     Ok(())
 }
