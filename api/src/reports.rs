@@ -14,6 +14,7 @@ use domain::command::Reason;
 use domain::ids::{EventId, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use store::outcomes::OutcomeRow;
 use uuid::Uuid;
 
 use crate::access::InWorkspace;
@@ -162,13 +163,7 @@ pub(crate) async fn explain(
             "click_id": outcome.click_id,
             "value_minor": outcome.value_minor,
             "value_currency": outcome.value_currency,
-            "payout": outcome.gross_minor.map(|gross_minor| json!({
-                "gross_minor": gross_minor,
-                "creator_minor": outcome.creator_minor,
-                "fee_minor": outcome.fee_minor,
-                "fee_bps": outcome.fee_bps,
-                "currency": outcome.currency,
-            })),
+            "payout": payout(&outcome),
             "refund": outcome.refund_id.as_ref().map(|refund_id| json!({
                 "refund_id": refund_id,
                 "of_event_id": outcome.original_event_id,
@@ -182,6 +177,21 @@ pub(crate) async fn explain(
         }));
     }
     Ok(Json(json!({ "id": id, "legs": legs })).into_response())
+}
+
+/// What was paid for an outcome, if anything was.
+fn payout(outcome: &OutcomeRow) -> Option<Value> {
+    let mut payout = json!({
+        "gross_minor": outcome.gross_minor?,
+        "creator_minor": outcome.creator_minor,
+        "fee_minor": outcome.fee_minor,
+        "fee_bps": outcome.fee_bps,
+        "currency": outcome.currency,
+    });
+    if let Some(other_minor) = outcome.other_minor {
+        payout["processor_fee_minor"] = json!(other_minor);
+    }
+    Some(payout)
 }
 
 fn sentence_of(code: &str) -> Option<&'static str> {

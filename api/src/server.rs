@@ -13,7 +13,9 @@ use runtime::producer::Publisher;
 use runtime::shutdown::CancellationToken;
 use store::Pool;
 
-use crate::control::{campaigns, coupons, fundings, links, people, statements, withdrawals, workspaces};
+use crate::control::{
+    campaigns, coupons, fundings, links, payments, people, statements, withdrawals, workspaces,
+};
 use crate::error::ApiError;
 use crate::reports;
 
@@ -63,11 +65,14 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/campaigns/{id}", get(campaigns::get_campaign))
         .route("/v1/campaigns/{id}/terms", post(campaigns::add_terms))
         .route("/v1/campaigns/{id}/fundings", post(fundings::fund))
+        .route("/v1/campaigns/{id}/boosts", post(fundings::boost))
         .route("/v1/campaigns/{id}/close", post(fundings::close))
         .route("/v1/campaigns/{id}/status", put(campaigns::set_status))
         .route("/v1/campaigns/{id}/creators", post(campaigns::set_member))
         .route("/v1/creators/{id}/documents", post(withdrawals::set_document))
         .route("/v1/creators/{id}/hold", post(withdrawals::set_hold))
+        .route("/v1/creators/{id}/tier", post(payments::set_tier))
+        .route("/v1/payment-terms", post(payments::set_terms).get(payments::list_terms))
         .route("/v1/policy", post(withdrawals::set_policy))
         .route("/v1/statements", post(statements::issue).get(statements::list))
         .route("/v1/statements/{id}", get(statements::get))

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::attribution::model::Model;
 use crate::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId, hash_uuid};
 use crate::money::{Currency, Money};
+use crate::payment::{Frequency, Purpose};
 use crate::refund::{Clawback, Refund};
 use crate::rules::{Objective, Terms};
 
@@ -29,16 +30,20 @@ pub enum Command {
 }
 
 impl Command {
-    /// The Kafka key: the campaign, or the workspace for an action that
-    /// belongs to none; a refund that still looks for its sale goes by order.
+    /// The Kafka key: the campaign; of a payment, the payee; or the workspace,
+    /// for an action that belongs to none. A refund that still looks for its
+    /// sale goes by order.
     #[must_use]
     pub fn key(&self) -> Uuid {
+        let home = |campaign: Option<CampaignId>, payee: Option<UserId>, workspace: WorkspaceId| {
+            campaign.map(|id| id.0).or(payee.map(|id| id.0)).unwrap_or(workspace.0)
+        };
         match self {
-            Self::Credit(credit) => credit.campaign.map_or(credit.workspace.0, |id| id.0),
+            Self::Credit(credit) => home(credit.campaign, credit.creator, credit.workspace),
             Self::Fund(funding) => funding.campaign.0,
             Self::Close(closing) => closing.campaign.0,
             Self::Refund(refund) => refund.order,
-            Self::Clawback(Clawback { refund, campaign }) => campaign.map_or(refund.workspace.0, |id| id.0),
+            Self::Clawback(Clawback { refund, campaign, payee }) => home(*campaign, *payee, refund.workspace),
         }
     }
 
@@ -89,8 +94,8 @@ pub struct Credit {
     /// Of a sale, its order: [`crate::event::order_key`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Uuid>,
-    /// What kind of action it is.
-    pub kind: Objective,
+    /// What it is for.
+    pub kind: CreditKind,
     /// The tenant.
     pub workspace: WorkspaceId,
     /// The event's own time.
@@ -101,7 +106,7 @@ pub struct Credit {
     pub payload_hash: String,
     /// The campaign it is attributed to.
     pub campaign: Option<CampaignId>,
-    /// The creator it is attributed to.
+    /// The creator it is attributed to; of a payment, the payee.
     pub creator: Option<UserId>,
     /// The link of the deciding click.
     pub link: Option<LinkId>,
@@ -119,16 +124,57 @@ fn one() -> u16 {
     1
 }
 
+fn is_zero(amount_minor: &i64) -> bool {
+    *amount_minor == 0
+}
+
+/// What a credit is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum CreditKind {
+    /// An action that a campaign may pay for.
+    Action(Objective),
+    /// Money that somebody paid.
+    Payment(Purpose),
+}
+
+impl From<Objective> for CreditKind {
+    fn from(objective: Objective) -> Self {
+        Self::Action(objective)
+    }
+}
+
+impl CreditKind {
+    /// The name, as in JSON and SQL.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Action(objective) => objective.code(),
+            Self::Payment(purpose) => purpose.code(),
+        }
+    }
+
+    /// Whether refunds find it by its order.
+    #[must_use]
+    pub fn is_sale(self) -> bool {
+        matches!(self, Self::Action(Objective::Sale) | Self::Payment(_))
+    }
+}
+
 /// Whether an action is to be paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Decision {
     /// To be paid, if the budget allows.
     Payable {
-        /// The gross payout, out of the campaign's escrow.
+        /// The gross payout, out of the campaign's escrow; of a payment, all
+        /// that the payer gave.
         payout: Money,
         /// The platform's share of it, as in force at the event's time.
         fee_bps: u16,
+        /// Of a payment, what its processor keeps.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        other_minor: i64,
     },
     /// Counts, but earns nothing.
     Nonpayable {
@@ -168,6 +214,9 @@ pub enum Decision {
 /// | `nothing_paid` | the refunded order earned nobody anything |
 /// | `already_refunded` | nothing of the order was left to refund |
 /// | `no_value` | the campaign pays a share of the value, and it came without one |
+/// | `no_payment_terms` | the workspace takes no payments |
+/// | `unknown_processor` | the payment's processor is none of the workspace's |
+/// | `fees_exceed_amount` | processor and platform would keep more than was paid |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the table above documents each")]
@@ -192,11 +241,14 @@ pub enum Reason {
     NothingPaid,
     AlreadyRefunded,
     NoValue,
+    NoPaymentTerms,
+    UnknownProcessor,
+    FeesExceedAmount,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::Bot,
         Self::DuplicateClick,
         Self::NoTouch,
@@ -217,6 +269,9 @@ impl Reason {
         Self::NothingPaid,
         Self::AlreadyRefunded,
         Self::NoValue,
+        Self::NoPaymentTerms,
+        Self::UnknownProcessor,
+        Self::FeesExceedAmount,
     ];
 
     /// The code, as in JSON and SQL.
@@ -243,6 +298,9 @@ impl Reason {
             Self::NothingPaid => "nothing_paid",
             Self::AlreadyRefunded => "already_refunded",
             Self::NoValue => "no_value",
+            Self::NoPaymentTerms => "no_payment_terms",
+            Self::UnknownProcessor => "unknown_processor",
+            Self::FeesExceedAmount => "fees_exceed_amount",
         }
     }
 
@@ -274,6 +332,9 @@ impl Reason {
             Self::NothingPaid => "The refunded order earned nobody anything.",
             Self::AlreadyRefunded => "Nothing of the order was left to refund.",
             Self::NoValue => "The campaign pays a share of the value, and it came without one.",
+            Self::NoPaymentTerms => "The workspace takes no payments.",
+            Self::UnknownProcessor => "The payment's processor is none of the workspace's.",
+            Self::FeesExceedAmount => "Processor and platform would keep more than was paid.",
         }
     }
 }
@@ -296,6 +357,30 @@ pub struct Basis {
     pub waited_ms: Option<i64>,
     /// The visitor's clicks that were looked at, oldest first.
     pub touches: Vec<BasisTouch>,
+    /// Of a payment, what decided it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment: Option<PaymentBasis>,
+}
+
+/// What decided a payment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentBasis {
+    /// Through whom it was made.
+    pub processor: String,
+    /// Of a purchase, the seller's tier at that moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
+    /// Who paid, if that is a user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payer: Option<UserId>,
+    /// How often.
+    pub frequency: Frequency,
+    /// The live event that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live_event: Option<String>,
+    /// What it opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unlocked: Option<String>,
 }
 
 impl Basis {
@@ -315,7 +400,14 @@ impl Basis {
             matched_by: None,
             waited_ms: None,
             touches: Vec::new(),
+            payment: None,
         }
+    }
+
+    /// Of a payment, which no click decides.
+    #[must_use]
+    pub fn direct(terms_version: Option<u32>, payment: Option<PaymentBasis>) -> Self {
+        Self { model: "direct".to_owned(), terms_version, payment, ..Self::none() }
     }
 }
 
@@ -366,6 +458,19 @@ pub struct Funding {
     pub money: Money,
     /// When it was made.
     pub at_ms: i64,
+    /// Of a supporter's boost, who gave it and what they get back of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boost: Option<Boost>,
+}
+
+/// A supporter puts money into a campaign, and is rewarded for it at once, out
+/// of what they give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Boost {
+    /// The supporter.
+    pub supporter: UserId,
+    /// What goes into their wallet; less than what they give.
+    pub reward_minor: i64,
 }
 
 impl Funding {
@@ -375,10 +480,21 @@ impl Funding {
         hash_uuid("funding", &[self.workspace.0.as_bytes(), self.external_id.as_bytes()])
     }
 
-    /// What tells a repeat from a clash: all but the time it was asked for.
+    /// What reaches the campaign's budget.
+    #[must_use]
+    pub fn escrow_minor(&self) -> i64 {
+        let reward_minor = self.boost.map_or(0, |boost| boost.reward_minor);
+        self.money.amount_minor.saturating_sub(reward_minor)
+    }
+
+    /// What tells a repeat from a clash: all but the time it was asked for, and
+    /// the reward that was in force then.
     #[must_use]
     pub fn payload_hash(&self) -> String {
-        crate::event::payload_hash(&(self.campaign, self.money))
+        match self.boost {
+            None => crate::event::payload_hash(&(self.campaign, self.money)),
+            Some(boost) => crate::event::payload_hash(&(self.campaign, self.money, boost.supporter)),
+        }
     }
 }
 

@@ -10,8 +10,9 @@ use uuid::Uuid;
 use crate::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId, hash_uuid};
 use crate::link::Device;
 use crate::money::Money;
+use crate::payment::Payment;
 use crate::refund::Refund;
-use crate::rules::Objective;
+use crate::rules::{Named, Objective};
 
 /// An event on the topic `events`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -126,6 +127,8 @@ pub enum Body {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         coupon: Option<String>,
     },
+    /// One person paid another.
+    Payment(Payment),
     /// Money of a sale went back.
     Refund {
         /// The order's number.
@@ -269,6 +272,16 @@ impl Event {
         }
     }
 
+    /// What this names whose first terms hold at once.
+    #[must_use]
+    pub fn names(&self) -> Option<Named> {
+        match self.body {
+            Body::Click { campaign, .. } => Some(Named::Campaign(campaign)),
+            Body::Payment(_) => Some(Named::Workspace(self.workspace)),
+            _ => None,
+        }
+    }
+
     /// The refund that this is, if it is one.
     #[must_use]
     pub fn refund(&self) -> Option<Refund> {
@@ -350,6 +363,7 @@ impl Body {
             Self::Identify { .. } => "identify",
             Self::Conversion { .. } => "conversion",
             Self::Sale { .. } => "sale",
+            Self::Payment(_) => "payment",
             Self::Refund { .. } => "refund",
             Self::Erase {} => "erase",
             Self::Stitch { .. } => "stitch",

@@ -16,6 +16,7 @@
 //! | [`privacy`] | what a workspace keeps of its visitors |
 //! | [`dedupe`] | same id, same payload: ignored; other payload: quarantined |
 //! | [`pay`] | what an action pays |
+//! | [`payment`] | what becomes of a payment from one person to another |
 //! | [`rules`] | campaign terms, versioned by time |
 //! | [`attribution`] | which click earned a conversion, and why |
 //! | [`command`] | what attribution and the control API ask of settlement |
@@ -40,6 +41,7 @@ pub mod link;
 pub mod money;
 pub mod native;
 pub mod pay;
+pub mod payment;
 pub mod privacy;
 pub mod refund;
 pub mod refusal;

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::event::{Body, Client, Event, Item, payload_hash};
-use crate::ids::{EventId, VisitorKey, WorkspaceId};
+use crate::ids::{EventId, UserId, VisitorKey, WorkspaceId};
 use crate::money::{Currency, Money, MoneyError, check_amount};
+use crate::payment::{Frequency, Payment, Purpose, Unlock};
 use crate::refusal::Refusal;
 use crate::timestamp;
 use crate::token::{SigningKey, verify};
@@ -29,7 +30,7 @@ pub const MAX_PROPERTIES_DEPTH: usize = 8;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NativeEvent {
-    /// `page`, `track`, `identify`, `conversion`, `sale` or `refund`.
+    /// `page`, `track`, `identify`, `conversion`, `sale`, `payment` or `refund`.
     #[serde(rename = "type", default)]
     pub kind: String,
     /// The client's own id; a repeat of it is recognised.
@@ -63,13 +64,14 @@ pub struct NativeEvent {
     /// Conversion: the goal reached.
     #[serde(default)]
     pub goal: Option<String>,
-    /// Sale, conversion: the order's number.
+    /// Sale, payment, conversion: the order's number.
     #[serde(default)]
     pub order_id: Option<String>,
     /// Refund: its own number.
     #[serde(default)]
     pub refund_id: Option<String>,
-    /// Sale, conversion: what it is worth. Refund: how much went back.
+    /// Sale, conversion: what it is worth. Payment: what was paid. Refund: how
+    /// much went back.
     #[serde(default)]
     pub value: Option<NativeMoney>,
     /// Sale, conversion: the coupon that was used.
@@ -78,6 +80,27 @@ pub struct NativeEvent {
     /// Sale, refund: the articles.
     #[serde(default)]
     pub items: Option<Vec<Item>>,
+    /// Payment: `tip`, `live_sale` or `purchase`.
+    #[serde(default)]
+    pub purpose: Option<Purpose>,
+    /// Payment: the user who is paid.
+    #[serde(default)]
+    pub payee_id: Option<UserId>,
+    /// Payment: the user who paid, if it was one.
+    #[serde(default)]
+    pub payer_id: Option<UserId>,
+    /// Payment: through whom; a name of the workspace's payment terms.
+    #[serde(default)]
+    pub processor: Option<String>,
+    /// Payment: `one_time`, if absent, or `monthly`.
+    #[serde(default)]
+    pub frequency: Option<Frequency>,
+    /// Payment: the live event that it belongs to.
+    #[serde(default)]
+    pub live_event: Option<String>,
+    /// Payment: what it opens if it is large enough.
+    #[serde(default)]
+    pub unlock: Option<Unlock>,
     /// Page, track, identify: anything else.
     #[serde(default)]
     pub properties: Option<BTreeMap<String, Value>>,
@@ -135,6 +158,10 @@ impl NativeEvent {
         let token = self.tcid.as_deref().map(|text| verify(text, workspace, intake.keys)).transpose()?;
         let kind = known_kind(&self.kind)?;
         let visitor = match (&token, &self.visitor_id, &self.user_id) {
+            // Reports of one payment must meet, whoever is said to have paid.
+            _ if kind == "payment" => {
+                VisitorKey::derive_user(workspace, self.order_id.as_deref().unwrap_or_default())
+            }
             (Some(token), _, _) => token.visitor,
             (None, Some(id), _) => VisitorKey::derive(workspace, id),
             (None, None, Some(id)) => VisitorKey::derive_user(workspace, id),
@@ -168,6 +195,10 @@ impl NativeEvent {
         // An order's number names its sale, a refund's itself, whoever reports
         // it and how often.
         let id = match (&self.id, &number) {
+            // A payment is paid once, whatever else its reports are called.
+            (_, Some(number)) if kind == "payment" => {
+                EventId::from_client(workspace, &format!("{kind}:{number}"))
+            }
             (Some(id), _) => EventId::from_client(workspace, id),
             (None, Some(number)) => EventId::from_client(workspace, &format!("{kind}:{number}")),
             (None, None) => intake.fresh_id,
@@ -198,6 +229,9 @@ impl NativeEvent {
             ("order_id", &self.order_id, MAX_NAME_BYTES),
             ("refund_id", &self.refund_id, MAX_NAME_BYTES),
             ("coupon", &self.coupon, MAX_NAME_BYTES),
+            ("processor", &self.processor, MAX_NAME_BYTES),
+            ("live_event", &self.live_event, MAX_NAME_BYTES),
+            ("unlock", &self.unlock.as_ref().map(|unlock| unlock.content.clone()), MAX_NAME_BYTES),
             ("url", &self.url, MAX_TEXT_BYTES),
             ("title", &self.title, MAX_TEXT_BYTES),
             ("referrer", &self.referrer, MAX_TEXT_BYTES),
@@ -273,6 +307,17 @@ impl NativeEvent {
                 click,
                 coupon: self.coupon.clone(),
             },
+            "payment" => Body::Payment(Payment {
+                order_id: need(&self.order_id, "order_id")?,
+                purpose: self.purpose.ok_or(Refusal::Missing { kind, field: "purpose" })?,
+                payee: self.payee_id.ok_or(Refusal::Missing { kind, field: "payee_id" })?,
+                payer: self.payer_id,
+                value: value.ok_or(Refusal::Missing { kind, field: "value" })?,
+                processor: need(&self.processor, "processor")?,
+                frequency: self.frequency.unwrap_or_default(),
+                live_event: self.live_event.clone(),
+                unlock: self.unlock.clone(),
+            }),
             "refund" => Body::Refund {
                 order_id: need(&self.order_id, "order_id")?,
                 refund_id: need(&self.refund_id, "refund_id")?,
@@ -317,7 +362,7 @@ fn bad_value(error: MoneyError) -> Refusal {
 }
 
 fn known_kind(kind: &str) -> Result<&'static str, Refusal> {
-    ["page", "track", "identify", "conversion", "sale", "refund"]
+    ["page", "track", "identify", "conversion", "sale", "payment", "refund"]
         .into_iter()
         .find(|known| *known == kind)
         .ok_or_else(|| Refusal::UnknownType(kind.chars().take(64).collect()))
@@ -363,6 +408,13 @@ mod tests {
                     "items":[{"sku":"a","quantity":2,"unit_price_minor":2}]}"#,
                 "sale",
             ),
+            (
+                r#"{"type":"payment","purpose":"tip","order_id":"1","processor":"stripe",
+                    "payee_id":"00000000-0000-0000-0000-000000000007","frequency":"monthly",
+                    "value":{"amount_minor":5,"currency":"USD"},
+                    "unlock":{"content":"post-1","minimum_minor":5}}"#,
+                "payment",
+            ),
             (r#"{"type":"refund","order_id":"1","refund_id":"r"}"#, "refund"),
         ] {
             assert_eq!(accept(json).unwrap().body.kind(), kind);
@@ -396,6 +448,18 @@ mod tests {
                 "invalid_shape",
                 "expected i64",
             ),
+            (r#"{"type":"payment","order_id":"1"}"#, "missing_field", "needs purpose"),
+            (
+                r#"{"type":"payment","order_id":"1","purpose":"gift"}"#,
+                "invalid_shape",
+                "unknown variant `gift`",
+            ),
+            (r#"{"type":"payment","order_id":"1","purpose":"tip"}"#, "missing_field", "needs payee_id"),
+            (
+                r#"{"type":"payment","order_id":"1","purpose":"tip","payee_id":"ada"}"#,
+                "invalid_shape",
+                "UUID",
+            ),
             (r#"{"type":"refund","refund_id":"r"}"#, "missing_field", "needs order_id"),
             (r#"{"type":"refund","order_id":"1","refund_id":"r\u0000"}"#, "invalid_field", "NUL"),
             (
@@ -419,6 +483,23 @@ mod tests {
         let deep = "[".repeat(20) + &"]".repeat(20);
         let deep = format!(r#"{{"type":"track","visitor_id":"v","name":"n","properties":{{"a":{deep}}}}}"#);
         assert_eq!(accept(&deep).unwrap_err().code(), "invalid_field");
+    }
+
+    #[test]
+    fn a_payment_is_its_orders_whatever_else_is_said() {
+        let payment = |extra: &str| {
+            accept(&format!(
+                r#"{{"type":"payment","purpose":"purchase","order_id":"1","processor":"wallet",{extra}
+                    "payee_id":"00000000-0000-0000-0000-000000000007",
+                    "value":{{"amount_minor":5,"currency":"USD"}}}}"#
+            ))
+            .unwrap()
+        };
+        let first = payment("");
+        for again in [payment(r#""id":"x","#), payment(r#""visitor_id":"v","user_id":"u","#)] {
+            assert_eq!((again.id, again.visitor), (first.id, first.visitor));
+            assert_eq!(again.payload_hash, first.payload_hash);
+        }
     }
 
     #[test]

@@ -45,6 +45,9 @@ pub struct Clawback {
     pub refund: Refund,
     /// The sale's campaign; none if it belongs to none.
     pub campaign: Option<CampaignId>,
+    /// Of a payment, the payee.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payee: Option<UserId>,
 }
 
 /// A leg of an order's sale, as it was settled.
@@ -119,11 +122,14 @@ impl Order {
         !self.sold.is_empty() && self.sold.iter().all(has_all)
     }
 
-    /// Where its refunds go: the campaign of its sale.
+    /// `refund`, on its way to where the sale was settled: its campaign, or the
+    /// payee of a payment.
     #[must_use]
-    pub fn campaign(&self) -> Option<CampaignId> {
-        let paid = self.sold.iter().find(|sold| sold.paid.is_some());
-        paid.or(self.sold.first()).and_then(|sold| sold.campaign)
+    pub fn clawback(&self, refund: Refund) -> Clawback {
+        let paid = self.sold.iter().find(|sold| sold.paid.is_some()).or(self.sold.first());
+        let campaign = paid.and_then(|sold| sold.campaign);
+        let payee = paid.filter(|_| campaign.is_none()).and_then(|sold| sold.creator);
+        Clawback { refund, campaign, payee }
     }
 
     /// Takes `refund` off the legs of `campaign`. A refund beyond what is left
@@ -176,8 +182,8 @@ impl Order {
             let due = |part: i64, taken: i64| share(part, refunded, whole).saturating_sub(taken);
             let creator_minor = due(paid.split.creator_minor, sold.taken.creator_minor);
             let fee_minor = due(paid.split.fee_minor, sold.taken.fee_minor);
-            let split =
-                Split { gross_minor: creator_minor.saturating_add(fee_minor), creator_minor, fee_minor };
+            let other_minor = due(paid.split.other_minor, sold.taken.other_minor);
+            let split = Split::of_parts(creator_minor, fee_minor, other_minor);
             let of = sold.clone();
             sold.taken = sold.taken.plus(split);
             all.push(Taken { of, paid: Paid { split, ..paid }, value_minor });
@@ -221,7 +227,7 @@ mod tests {
     }
 
     fn sold(leg: u16, legs: u16, value: i64, creator_minor: i64, fee_minor: i64) -> Sold {
-        let split = Split { gross_minor: creator_minor + fee_minor, creator_minor, fee_minor };
+        let split = Split::of_parts(creator_minor, fee_minor, 0);
         Sold {
             event: EventId(Uuid::from_u128(1)),
             leg,
@@ -294,7 +300,8 @@ mod tests {
         assert!(!order.is_settled());
         order.sold.push(sold(1, 2, 50, 5, 1));
         assert!(order.is_settled());
-        assert_eq!(order.campaign(), campaign());
+        let clawback = order.clawback(refund(1, None));
+        assert_eq!((clawback.campaign, clawback.payee), (campaign(), None));
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub enum Refusal {
     #[error("{0}")]
     Shape(String),
     /// `type` names no kind of event.
-    #[error("unknown event type {0:?}; known are page, track, identify, conversion, sale, refund")]
+    #[error("unknown event type {0:?}; known are page, track, identify, conversion, sale, payment, refund")]
     UnknownType(String),
     /// A field that this kind of event needs.
     #[error("a {kind} event needs {field}")]

@@ -9,6 +9,7 @@ use crate::attribution::model::Model;
 use crate::ids::{CampaignId, UserId, WorkspaceId};
 use crate::money::Currency;
 use crate::pay::Pay;
+use crate::payment::{PaymentTerms, SellerTier};
 
 /// New terms take effect this long after they are written.
 pub const TERMS_LEAD_MS: i64 = 4_000;
@@ -158,7 +159,18 @@ pub fn coupon_code(text: &str) -> String {
 pub struct Rules {
     campaigns: BTreeMap<CampaignId, Campaign>,
     coupons: BTreeMap<(WorkspaceId, String), Vec<Coupon>>,
+    payment_terms: BTreeMap<WorkspaceId, Vec<PaymentTerms>>,
+    seller_tiers: BTreeMap<UserId, Vec<SellerTier>>,
     read_at_ms: i64,
+}
+
+/// What an event names whose first terms hold at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// A campaign.
+    Campaign(CampaignId),
+    /// A workspace that takes a payment.
+    Workspace(WorkspaceId),
 }
 
 impl Rules {
@@ -166,7 +178,7 @@ impl Rules {
     #[must_use]
     pub fn new(campaigns: impl IntoIterator<Item = Campaign>, read_at_ms: i64) -> Self {
         let campaigns = campaigns.into_iter().map(|campaign| (campaign.id, campaign)).collect();
-        Self { campaigns, read_at_ms, coupons: BTreeMap::new() }
+        Self { campaigns, read_at_ms, ..Self::default() }
     }
 
     /// The same with `coupons`, which were read after that moment.
@@ -179,6 +191,45 @@ impl Rules {
             versions.sort_by_key(|coupon| coupon.valid_from_ms);
         }
         self
+    }
+
+    /// The same with what workspaces keep of payments.
+    #[must_use]
+    pub fn with_payment_terms(mut self, terms: impl IntoIterator<Item = PaymentTerms>) -> Self {
+        for terms in terms {
+            self.payment_terms.entry(terms.workspace).or_default().push(terms);
+        }
+        for versions in self.payment_terms.values_mut() {
+            versions.sort_by_key(|terms| terms.valid_from_ms);
+        }
+        self
+    }
+
+    /// The same with sellers' tiers.
+    #[must_use]
+    pub fn with_seller_tiers(mut self, tiers: impl IntoIterator<Item = SellerTier>) -> Self {
+        for tier in tiers {
+            self.seller_tiers.entry(tier.seller).or_default().push(tier);
+        }
+        for versions in self.seller_tiers.values_mut() {
+            versions.sort_by_key(|tier| tier.valid_from_ms);
+        }
+        self
+    }
+
+    /// What a workspace keeps of payments at `at_ms`. The first version also
+    /// covers what came before it.
+    #[must_use]
+    pub fn payment_terms(&self, workspace: WorkspaceId, at_ms: i64) -> Option<&PaymentTerms> {
+        let versions = self.payment_terms.get(&workspace)?;
+        versions.iter().rev().find(|terms| terms.valid_from_ms <= at_ms).or_else(|| versions.first())
+    }
+
+    /// A seller's tier at `at_ms`.
+    #[must_use]
+    pub fn seller_tier(&self, seller: UserId, at_ms: i64) -> Option<&str> {
+        let versions = self.seller_tiers.get(&seller)?;
+        versions.iter().rev().find(|tier| tier.valid_from_ms <= at_ms).map(|tier| tier.tier.as_str())
     }
 
     /// The coupon of that code in force at `at_ms`.
@@ -194,12 +245,16 @@ impl Rules {
         self.campaigns.get(&id)
     }
 
-    /// Whether all that an event at `at_ms` may depend on is known. A campaign's
-    /// first terms hold at once: one that `names`, and that is not among these,
-    /// may have been made since they were read.
+    /// Whether all that an event at `at_ms` may depend on is known. First terms
+    /// hold at once: what it `names`, and is not among these, may have been made
+    /// since they were read.
     #[must_use]
-    pub fn cover(&self, at_ms: i64, names: Option<CampaignId>) -> bool {
-        let is_known = names.is_none_or(|id| self.campaigns.contains_key(&id));
+    pub fn cover(&self, at_ms: i64, names: Option<Named>) -> bool {
+        let is_known = match names {
+            None => true,
+            Some(Named::Campaign(id)) => self.campaigns.contains_key(&id),
+            Some(Named::Workspace(id)) => self.payment_terms.contains_key(&id),
+        };
         let good_for_ms = if is_known { RULES_GOOD_FOR_MS } else { 0 };
         at_ms <= self.read_at_ms.saturating_add(good_for_ms)
     }
@@ -239,7 +294,8 @@ mod tests {
             assert_eq!(campaign.terms_at(at_ms).unwrap().version, version, "{at_ms}");
         }
         let rules = Rules::new([campaign], 5_000);
-        let (known, unheard_of) = (CampaignId(Uuid::from_u128(1)), CampaignId(Uuid::from_u128(9)));
+        let campaign = |number| Named::Campaign(CampaignId(Uuid::from_u128(number)));
+        let (known, unheard_of) = (campaign(1), campaign(9));
         for (at_ms, names, is_covered) in [
             (7_000, None, true),
             (7_001, None, false),
@@ -248,6 +304,7 @@ mod tests {
             // It was not there when the rules were read: nor was it at 5,000.
             (5_000, Some(unheard_of), true),
             (5_001, Some(unheard_of), false),
+            (5_001, Some(Named::Workspace(WorkspaceId(Uuid::from_u128(2)))), false),
         ] {
             assert_eq!(rules.cover(at_ms, names), is_covered, "{at_ms} {names:?}");
         }

@@ -122,12 +122,14 @@ pub enum Method {
     BankTransfer,
     Stripe,
     Paypal,
+    /// Spent on the platform itself.
+    Wallet,
 }
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Ach, Self::Instant, Self::Card, Self::BankTransfer, Self::Stripe, Self::Paypal];
+    pub const ALL: [Self; 7] =
+        [Self::Ach, Self::Instant, Self::Card, Self::BankTransfer, Self::Stripe, Self::Paypal, Self::Wallet];
 
     /// The name, as in JSON and SQL.
     #[must_use]
@@ -139,6 +141,7 @@ impl Method {
             Self::BankTransfer => "bank_transfer",
             Self::Stripe => "stripe",
             Self::Paypal => "paypal",
+            Self::Wallet => "wallet",
         }
     }
 }

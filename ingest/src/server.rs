@@ -206,6 +206,7 @@ impl Collector {
             .route("/v1/events", post(native::events).options(browser::preflight))
             .route("/v1/conversions", post(native::conversions))
             .route("/v1/sales", post(native::sales))
+            .route("/v1/payments", post(native::payments))
             .route("/v1/refunds", post(native::refunds))
             .route("/v1/track", post(segment::track))
             .route("/v1/page", post(segment::page))

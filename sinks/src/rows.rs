@@ -115,6 +115,18 @@ impl EventRow {
                 self.click_id = click.map_or(Uuid::nil(), |id| id.0);
                 self.set_value(Some(value), &items);
             }
+            Body::Payment(payment) => {
+                self.name = payment.purpose.code().to_owned();
+                self.creator_id = payment.payee.0;
+                self.supporter_id = payment.payer.map_or(Uuid::nil(), |id| id.0);
+                self.set_value(Some(payment.value), &[]);
+                self.properties = serde_json::json!({
+                    "processor": payment.processor, "frequency": payment.frequency,
+                    "live_event": payment.live_event, "unlock": payment.unlock,
+                })
+                .to_string();
+                self.order_id = payment.order_id;
+            }
             Body::Refund { order_id, refund_id, value, items } => {
                 self.order_id = order_id;
                 self.name = refund_id;
@@ -178,6 +190,7 @@ pub struct OutcomeRow {
     pub gross_minor: i64,
     pub creator_minor: i64,
     pub fee_minor: i64,
+    pub other_minor: i64,
     pub currency: String,
 }
 
@@ -202,6 +215,7 @@ impl From<store::outcomes::OutcomeRow> for OutcomeRow {
             gross_minor: row.gross_minor.unwrap_or_default(),
             creator_minor: row.creator_minor.unwrap_or_default(),
             fee_minor: row.fee_minor.unwrap_or_default(),
+            other_minor: row.other_minor.unwrap_or_default(),
             currency: row.currency.unwrap_or_default(),
         }
     }

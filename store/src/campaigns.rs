@@ -133,7 +133,8 @@ struct RulesRow {
     ends_at_ms: Option<i64>,
 }
 
-/// Reads all campaigns with all their terms, and all coupons.
+/// Reads all that attribution decides by: campaigns with all their terms,
+/// coupons, and what is kept of payments.
 ///
 /// # Errors
 /// When the database fails or holds what this version does not know.
@@ -172,7 +173,10 @@ pub async fn load_rules(pool: &Pool) -> Result<Rules, StoreError> {
         }
     }
     let coupons = coupons(pool, None).await?;
-    Ok(Rules::new(campaigns, clock_ms).with_coupons(coupons.into_iter().map(Coupon::from)))
+    Ok(Rules::new(campaigns, clock_ms)
+        .with_coupons(coupons.into_iter().map(Coupon::from))
+        .with_payment_terms(crate::payments::terms(pool, None).await?)
+        .with_seller_tiers(crate::payments::tiers(pool).await?))
 }
 
 /// A campaign as it is shown.

@@ -274,3 +274,11 @@ pub async fn set_webhook_secret(
         .await?;
     Ok(())
 }
+
+/// Whether a workspace has such a user.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_user(pool: &Pool, workspace: Uuid, user: Uuid) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(sql!("users/is_one")).bind(workspace).bind(user).fetch_one(pool).await?)
+}

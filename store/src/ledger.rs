@@ -132,6 +132,8 @@ pub async fn insert_fundings(
         .bind(column!(f => f.money.currency.to_string()))
         .bind(column!(f => f.payload_hash()))
         .bind(column!(f => f.at_ms))
+        .bind(column!(f => f.boost.map(|boost| boost.supporter.0)))
+        .bind(column!(f => f.boost.map_or(0, |boost| boost.reward_minor)))
         .execute(connection)
         .await?;
     Ok(())

@@ -15,6 +15,7 @@ pub mod links;
 pub mod migrate;
 pub mod offsets;
 pub mod outcomes;
+pub mod payments;
 pub mod reconcile;
 pub mod refunds;
 pub mod sinks;

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, SqlStr};
 use crate::{Pool, StoreError};
 
 /// Version, description and SQL of each migration.
-const MIGRATIONS: [(i64, &str, &str); 9] = [
+const MIGRATIONS: [(i64, &str, &str); 10] = [
     (1, "control", include_str!("../../migrations/0001_control.sql")),
     (2, "books", include_str!("../../migrations/0002_books.sql")),
     (3, "sink positions", include_str!("../../migrations/0003_sink_positions.sql")),
@@ -18,6 +18,7 @@ const MIGRATIONS: [(i64, &str, &str); 9] = [
     (7, "wallets", include_str!("../../migrations/0007_wallets.sql")),
     (8, "earning rules", include_str!("../../migrations/0008_earning_rules.sql")),
     (9, "statements", include_str!("../../migrations/0009_statements.sql")),
+    (10, "payments", include_str!("../../migrations/0010_payments.sql")),
 ];
 
 /// The role the application works as; made by the first migration.
@@ -74,4 +75,15 @@ pub async fn execute(pool: &Pool, statements: &str) -> Result<(), StoreError> {
 /// When it fails.
 pub async fn strings(pool: &Pool, query: &str) -> Result<Vec<String>, StoreError> {
     Ok(sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(pool).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_file_is_left_out() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations");
+        assert_eq!(std::fs::read_dir(folder).unwrap().count(), MIGRATIONS.len());
+    }
 }

@@ -67,6 +67,7 @@ pub async fn insert(
         .bind(column!(o => o.refund_id.as_deref()))
         .bind(column!(o => o.original.map(|(event, _)| event.0)))
         .bind(column!(o => o.original.map(|(_, leg)| i16::try_from(leg).unwrap_or(i16::MAX))))
+        .bind(column!(o => o.payout.map(|payout| payout.paid.split.other_minor).filter(|minor| *minor != 0)))
         .execute(connection)
         .await?;
     Ok(inserted.rows_affected())
@@ -108,7 +109,7 @@ pub struct OutcomeRow {
     pub batch_id: i64,
     /// The tenant.
     pub workspace_id: Uuid,
-    /// `click`, `conversion`, `sale` or `refund`.
+    /// `click`, `conversion`, `sale`, `tip`, `live_sale`, `purchase` or `refund`.
     pub kind: String,
     /// `posted`, `rejected_budget`, `rejected_rule` or `nonpayable`.
     pub status: String,
@@ -116,7 +117,7 @@ pub struct OutcomeRow {
     pub reason: Option<String>,
     /// The campaign it is attributed to.
     pub campaign_id: Option<Uuid>,
-    /// The creator it is attributed to.
+    /// The creator it is attributed to; of a payment, the payee.
     pub creator_id: Option<Uuid>,
     /// The link of the deciding click.
     pub link_id: Option<Uuid>,
@@ -130,12 +131,14 @@ pub struct OutcomeRow {
     pub value_minor: Option<i64>,
     /// Their currency.
     pub value_currency: Option<String>,
-    /// Paid out of escrow, minor units.
+    /// Paid out of escrow, or by a payer, minor units.
     pub gross_minor: Option<i64>,
     /// To the creator.
     pub creator_minor: Option<i64>,
     /// To the platform.
     pub fee_minor: Option<i64>,
+    /// Of a payment, to its processor.
+    pub other_minor: Option<i64>,
     /// The platform's share in force.
     pub fee_bps: Option<i32>,
     /// The payout's currency.

@@ -69,6 +69,7 @@ struct OrderRow {
     gross_minor: Option<i64>,
     creator_minor: Option<i64>,
     fee_minor: Option<i64>,
+    other_minor: Option<i64>,
     fee_bps: Option<i32>,
     currency: Option<String>,
     refund_id: Option<String>,
@@ -92,10 +93,10 @@ pub async fn orders(
         sqlx::query_as(sql!("refunds/orders")).bind(orders).fetch_all(connection).await?;
     for row in rows {
         let order = found.entry(row.order_key).or_default();
-        if row.kind == "sale" {
-            order.sold.push(sold(&row)?);
-        } else {
+        if row.kind == "refund" {
             add_refund(order, row);
+        } else {
+            order.sold.push(sold(&row)?);
         }
     }
     Ok(found)
@@ -112,6 +113,7 @@ fn split(row: &OrderRow) -> Split {
         gross_minor: amount(row.gross_minor),
         creator_minor: amount(row.creator_minor),
         fee_minor: amount(row.fee_minor),
+        other_minor: amount(row.other_minor),
     }
 }
 
@@ -161,11 +163,11 @@ pub async fn save(
     resolved: &[Clawback],
     parked: &[Refund],
 ) -> Result<(), StoreError> {
-    let resolved = resolved.iter().map(|clawback| (&clawback.refund, clawback.campaign, true));
-    let mut all: Vec<_> = parked.iter().map(|refund| (refund, None, false)).chain(resolved).collect();
+    let resolved = resolved.iter().map(|clawback| (&clawback.refund, Some(clawback)));
+    let mut all: Vec<_> = parked.iter().map(|refund| (refund, None)).chain(resolved).collect();
     // One that came twice in a batch is one.
     let mut seen = HashSet::new();
-    all.retain(|(refund, ..)| seen.insert((refund.event, refund.payload_hash.as_str())));
+    all.retain(|(refund, _)| seen.insert((refund.event, refund.payload_hash.as_str())));
     if all.is_empty() {
         return Ok(());
     }
@@ -180,8 +182,9 @@ pub async fn save(
         .bind(column!(s => s.0.workspace.0))
         .bind(column!(s => s.0.order))
         .bind(column!(s => Json(s.0)))
-        .bind(column!(s => s.1.map(|campaign| campaign.0)))
-        .bind(column!(s => s.2))
+        .bind(column!(s => s.1.and_then(|clawback| clawback.campaign).map(|campaign| campaign.0)))
+        .bind(column!(s => s.1.and_then(|clawback| clawback.payee).map(|payee| payee.0)))
+        .bind(column!(s => s.1.is_some()))
         .execute(connection)
         .await?;
     Ok(())
@@ -192,11 +195,12 @@ pub async fn save(
 /// # Errors
 /// When the database fails.
 pub async fn unsent(pool: &Pool, limit: i64) -> Result<Vec<Clawback>, StoreError> {
-    let rows: Vec<(Json<Refund>, Option<Uuid>)> =
+    let rows: Vec<(Json<Refund>, Option<Uuid>, Option<Uuid>)> =
         sqlx::query_as(sql!("refunds/unsent")).bind(limit).fetch_all(pool).await?;
-    let clawback = |(Json(refund), campaign): (Json<Refund>, Option<Uuid>)| Clawback {
+    let clawback = |(Json(refund), campaign, payee): (Json<Refund>, Option<Uuid>, Option<Uuid>)| Clawback {
         refund,
         campaign: campaign.map(CampaignId),
+        payee: payee.map(UserId),
     };
     Ok(rows.into_iter().map(clawback).collect())
 }

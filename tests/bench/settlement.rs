@@ -61,6 +61,7 @@ fn commands() -> Vec<Command> {
             campaign: campaign(number),
             money: usd(1_000_000_000),
             at_ms: AT_MS,
+            boost: None,
         })
     });
     let credits = (0..CREDITS).map(|number| {
@@ -81,7 +82,7 @@ fn commands() -> Vec<Command> {
             leg: 0,
             legs: 1,
             order: None,
-            kind: Objective::Click,
+            kind: Objective::Click.into(),
             workspace,
             at_ms: AT_MS,
             visitor: VisitorKey(number.to_be_bytes()),
@@ -91,7 +92,7 @@ fn commands() -> Vec<Command> {
             link: Some(link),
             click: Some(event),
             value: None,
-            decision: Decision::Payable { payout: usd(25), fee_bps: 1_000 },
+            decision: Decision::Payable { payout: usd(25), fee_bps: 1_000, other_minor: 0 },
             basis: Basis {
                 model: "last_touch".to_owned(),
                 terms_version: Some(1),
@@ -99,6 +100,7 @@ fn commands() -> Vec<Command> {
                 waited_ms: None,
                 matched_by: None,
                 touches: vec![touch],
+                payment: None,
             },
         })
     });

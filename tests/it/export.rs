@@ -34,6 +34,7 @@ fn funding(number: u128) -> Command {
         campaign: campaign(number),
         money: money(number, 100_000_000),
         at_ms: T0 - DAY_MS,
+        boost: None,
     })
 }
 
@@ -43,7 +44,7 @@ fn sale(number: u128) -> Command {
         leg: 0,
         legs: 1,
         order: Some(Uuid::from_u128(number)),
-        kind: Objective::Sale,
+        kind: Objective::Sale.into(),
         workspace: WORKSPACE,
         at_ms: T0 + number as i64 * 60_000,
         visitor: VisitorKey([0; 16]),
@@ -53,7 +54,11 @@ fn sale(number: u128) -> Command {
         link: None,
         click: None,
         value: Some(money(number, 9_999)),
-        decision: Decision::Payable { payout: money(number, 1 + number as i64 % 977), fee_bps: 1_234 },
+        decision: Decision::Payable {
+            payout: money(number, 1 + number as i64 % 977),
+            fee_bps: 1_234,
+            other_minor: 0,
+        },
         basis: Basis::none(),
     })
 }
@@ -70,7 +75,7 @@ fn refund(number: u128) -> Command {
         value: Some(money(number, 3_333)),
         payload_hash: number.to_string(),
     };
-    Command::Clawback(Clawback { refund, campaign: Some(campaign(number)) })
+    Command::Clawback(Clawback { refund, campaign: Some(campaign(number)), payee: None })
 }
 
 async fn settle_all(pool: &store::Pool) -> anyhow::Result<()> {

@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
-use domain::command::{Basis, Closing, Command, Credit, Decision, Funding};
+use domain::command::{Basis, Boost, Closing, Command, Credit, CreditKind, Decision, Funding};
 use domain::event::order_key;
 use domain::ids::{CampaignId, EventId, UserId, VisitorKey, WorkspaceId};
 use domain::money::{Currency, Money};
+use domain::payment::Purpose;
 use domain::refund::Refund;
 use domain::rules::Objective;
 use processors::settlement::{Range, Settled, settle_batch};
@@ -28,9 +29,11 @@ enum Message {
     Fund {
         campaign: usize,
         amount_minor: i64,
+        is_boost: bool,
     },
+    /// Of a campaign, or a tip.
     Sale {
-        campaign: usize,
+        campaign: Option<usize>,
         creator: usize,
         amount_minor: i64,
         legs: u16,
@@ -70,9 +73,14 @@ enum Work {
 fn message() -> impl Strategy<Value = Message> {
     let campaign = 0..CAMPAIGNS;
     prop_oneof![
-        2 => (campaign.clone(), 1..2_000_i64).prop_map(|(campaign, amount_minor)| Message::Fund { campaign, amount_minor }),
+        2 => (campaign.clone(), 1..2_000_i64, any::<bool>()).prop_map(|(campaign, amount_minor, is_boost)| {
+            Message::Fund { campaign, amount_minor, is_boost }
+        }),
         6 => (campaign.clone(), 0..3_usize, 1..700_i64, 1..3_u16).prop_map(|(campaign, creator, amount_minor, legs)| {
-            Message::Sale { campaign, creator, amount_minor, legs }
+            Message::Sale { campaign: Some(campaign), creator, amount_minor, legs }
+        }),
+        2 => (0..3_usize, 1..700_i64).prop_map(|(creator, amount_minor)| {
+            Message::Sale { campaign: None, creator, amount_minor, legs: 1 }
         }),
         4 => (0..60_usize, prop::option::of(1..6_000_i64))
             .prop_map(|(order, amount_minor)| Message::Refund { order, amount_minor }),
@@ -179,12 +187,16 @@ impl Books {
         let at_ms = self.begun_ms + worker.orders as i64 * 1_000;
         let event = EventId(Uuid::now_v7());
         match message {
-            Message::Fund { campaign, amount_minor } => vec![Command::Fund(Funding {
+            Message::Fund { campaign, amount_minor, is_boost } => vec![Command::Fund(Funding {
                 external_id: event.to_string(),
                 workspace,
                 campaign: self.campaigns[*campaign],
                 money: Self::usd(*amount_minor),
                 at_ms,
+                boost: is_boost.then(|| {
+                    let supporter = UserId(self.creators[0].parse().expect("an id"));
+                    Boost { supporter, reward_minor: amount_minor / 10 }
+                }),
             })],
             Message::Sale { campaign, creator, amount_minor, legs } => {
                 worker.orders += 1;
@@ -195,17 +207,24 @@ impl Books {
                         leg,
                         legs: *legs,
                         order: Some(order),
-                        kind: Objective::Sale,
+                        kind: match campaign {
+                            Some(_) => Objective::Sale.into(),
+                            None => CreditKind::Payment(Purpose::Tip),
+                        },
                         workspace,
                         at_ms,
                         visitor: VisitorKey([7; 16]),
                         payload_hash: event.to_string(),
-                        campaign: Some(self.campaigns[*campaign]),
+                        campaign: campaign.map(|campaign| self.campaigns[campaign]),
                         creator: Some(UserId(self.creators[*creator].parse().expect("an id"))),
                         link: None,
                         click: None,
                         value: Some(Self::usd(2_500)),
-                        decision: Decision::Payable { payout: Self::usd(*amount_minor), fee_bps: 1_000 },
+                        decision: Decision::Payable {
+                            payout: Self::usd(*amount_minor),
+                            fee_bps: 1_000,
+                            other_minor: if campaign.is_none() { amount_minor / 10 } else { 0 },
+                        },
                         basis: Basis::none(),
                     })
                 };
@@ -312,7 +331,7 @@ fn money_stays_whole_whatever_four_workers_do() -> anyhow::Result<()> {
     let kinds = "SELECT DISTINCT kind FROM ledger_transactions ORDER BY kind";
     let seen = runtime
         .block_on(async { anyhow::Ok(store::migrate::strings(&stack.pool().await?, kinds).await?) })?;
-    for kind in ["campaign", "escrow", "refund", "release", "repayment"] {
+    for kind in ["campaign", "escrow", "payment", "refund", "release", "repayment"] {
         assert!(seen.iter().any(|code| code == kind), "nothing of {kind} in {seen:?}");
     }
     Ok(())

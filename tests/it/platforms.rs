@@ -201,3 +201,174 @@ async fn shares_of_an_order_round_halves_up_and_split_exactly() -> anyhow::Resul
     }
     stack.reconcile()
 }
+
+/// OROS, its supporters: tips, boosts, sales inside live events. The platform
+/// keeps 10 % of each.
+#[tokio::test(flavor = "multi_thread")]
+async fn oros_supporters_tip_boost_and_buy_live() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let world = World::create(&stack, "oros").await?;
+    let fan = world.add_creator("fan").await?;
+    let terms = payment_terms(&world, &json!({ "boost_reward_bps": 250 })).await?;
+    let pay = async |order: &str, purpose: &str, amount_minor: i64, more: Value| {
+        let mut payment = payment(&world.creator, order, purpose, "stripe", amount_minor);
+        payment["payer_id"] = json!(fan);
+        payment.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        world.accepted("/v1/payments", &payment).await
+    };
+    // 10 % of 5.00; 2.9 % of 5.00 is 14.5 cents → 0.15, + 0.30: 4.05 are left.
+    let unlock = json!({ "content": "post-1", "minimum_minor": 500 });
+    let tip = pay("T-1", "tip", 500, json!({ "unlock": unlock })).await?;
+    // A cent less opens nothing: 0.50, 14.471 → 0.14, + 0.30: 4.05.
+    let small = pay("T-2", "tip", 499, json!({ "unlock": unlock, "frequency": "monthly" })).await?;
+    // 10 % of 19.95 is 1.995 → 2.00; 57.855 → 0.58, + 0.30: 17.07.
+    pay("L-1", "live_sale", 1_995, json!({ "live_event": "friday" })).await?;
+    // The same again, under whatever id, is the same.
+    pay("T-1", "tip", 500, json!({ "unlock": unlock, "id": "another" })).await?;
+    // The processor's part alone is more.
+    let tiny = pay("T-3", "tip", 31, json!({})).await?;
+    stack.settle()?;
+    assert_eq!(wallet(&world).await?, (405 + 405 + 1_707, 0));
+    for (event, unlocked, version) in [(tip, json!("post-1"), terms), (small, Value::Null, terms)] {
+        let explained = world.report(&format!("/v1/conversions/{event}/explain")).await?;
+        let basis = &explained["legs"][0]["attribution"];
+        assert_eq!((&basis["payment"]["unlocked"], &basis["terms_version"]), (&unlocked, &json!(version)));
+    }
+    let refused = world.report(&format!("/v1/conversions/{tiny}/explain")).await?;
+    assert_eq!(refused["legs"][0]["reason"], "fees_exceed_amount");
+    // A boost of 9.99: 2.5 % is 24.975 → 0.25 to the fan, 9.74 to the campaign,
+    // which pays one action of 9.74.
+    let campaign = world.campaign("sale", 974, 0).await?;
+    let boosts = format!("/v1/campaigns/{}/boosts", campaign.id);
+    let boost = json!({ "external_id": "B-1", "amount_minor": 999, "supporter_id": fan });
+    for _ in 0..2 {
+        let made = world.control(&boosts, &boost).await?;
+        assert_eq!(made["funding"]["boost"]["reward_minor"], 25);
+    }
+    let other = json!({ "external_id": "B-1", "amount_minor": 998, "supporter_id": fan });
+    assert!(world.control(&boosts, &other).await.is_err(), "another boost of that number");
+    let stranger = json!({ "external_id": "B-2", "amount_minor": 9, "supporter_id": world.workspace });
+    assert!(world.control(&boosts, &stranger).await.is_err(), "no such supporter");
+    for order in ["1", "2"] {
+        let click = world.click(&campaign.code, &format!("buyer-{order}")).await?;
+        let value = json!({ "amount_minor": 2_000, "currency": "USD" });
+        let sale = json!({ "order_id": order, "value": value, "tcid": click.token });
+        world.accepted("/v1/sales", &sale).await?;
+    }
+    stack.settle()?;
+    let answer = world.report(&format!("/v1/campaigns/{}", campaign.id)).await?;
+    assert_eq!(answer["campaign"]["total_budget_minor"], 974);
+    assert_eq!(answer["outcomes"][1]["reason"], "budget_exhausted", "{answer}");
+    // 9.74 less 97.4 cents → 8.77.
+    assert_eq!(wallet(&world).await?, (405 + 405 + 1_707 + 877, 0));
+    let reward = statement(&world, &fan).await?;
+    assert_eq!(reward, [("credit".to_owned(), 25)]);
+    // 10.00 of the live sale come back: 17.07 × 10.00 ⁄ 19.95 = 8.556 → 8.56.
+    let refund = json!({ "order_id": "L-1", "refund_id": "1",
+        "value": { "amount_minor": 1_000, "currency": "USD" } });
+    world.accepted("/v1/refunds", &refund).await?;
+    stack.settle()?;
+
+    assert_eq!(wallet(&world).await?, (405 + 405 + 1_707 + 877 - 856, 0));
+    stack.reconcile()
+}
+
+/// Producers Avenue: sellers pay processor and commission, by their tier at that
+/// moment; 7 days of hold, 50.00 at least to withdraw.
+#[tokio::test(flavor = "multi_thread")]
+async fn producers_avenue_sellers_pay_all_fees() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let world = World::create(&stack, "avenue").await?;
+    world.control("/v1/policy", &json!({ "hold_days": 7, "minimum_withdrawal_minor": 5_000 })).await?;
+    let tier = format!("/v1/creators/{}/tier", world.creator);
+    assert!(world.control(&tier, &json!({ "tier": "premium" })).await.is_err(), "no such tier yet");
+    let commission = json!({ "basic": 4_000, "standard": 3_000, "premium": 2_000, "ultimate": 1_000 });
+    let terms = json!({ "commission_bps": commission, "default_tier": "basic" });
+    payment_terms(&world, &terms).await?;
+    let buy = async |order: &str, processor: &str, amount_minor: i64| {
+        let payment = payment(&world.creator, order, "purchase", processor, amount_minor);
+        world.accepted("/v1/payments", &payment).await
+    };
+    // 49.99: 2.9 % is 1.4497 → 1.45, + 0.30; 40 % is 19.996 → 20.00; 28.24 left.
+    let basic = buy("A-1", "stripe", 4_999).await?;
+    world.control(&tier, &json!({ "tier": "premium" })).await?;
+    tokio::time::sleep(std::time::Duration::from_millis(4_500)).await;
+    // 49.99: 3.49 % is 1.7447 → 1.74, + 0.49; 20 % is 9.998 → 10.00; 37.76 left.
+    let premium = buy("A-2", "paypal", 4_999).await?;
+    // From the buyer's wallet: no processor; 0.5 cents of 20 % of 0.03 → 0.01.
+    buy("A-3", "wallet", 3).await?;
+    let cash = buy("A-4", "cash", 100).await?;
+    stack.settle()?;
+    assert_eq!(wallet(&world).await?, (2_824 + 3_776 + 2, 0));
+    for (event, tier, payout) in
+        [(basic, "basic", [4_999, 2_824, 2_000, 175]), (premium, "premium", [4_999, 3_776, 1_000, 223])]
+    {
+        let explained = world.report(&format!("/v1/conversions/{event}/explain")).await?;
+        let leg = &explained["legs"][0];
+        let fields = ["gross_minor", "creator_minor", "fee_minor", "processor_fee_minor"];
+        assert_eq!(fields.map(|field| leg["payout"][field].as_i64().unwrap()), payout);
+        assert_eq!(leg["attribution"]["payment"]["tier"], tier);
+    }
+    let refused = world.report(&format!("/v1/conversions/{cash}/explain")).await?;
+    assert_eq!(refused["legs"][0]["reason"], "unknown_processor");
+    // All of the first sale comes back, out of what is still held.
+    world.accepted("/v1/refunds", &json!({ "order_id": "A-1", "refund_id": "1" })).await?;
+    stack.settle()?;
+    assert_eq!(wallet(&world).await?, (3_776 + 2, 0));
+    buy("A-5", "wallet", 2_000).await?;
+    stack.settle()?;
+    processors::wallets::release_due(&stack.pool().await?, runtime::clock::now_ms() + FAR_MS).await?;
+    assert_eq!(wallet(&world).await?, (0, 3_776 + 2 + 1_600));
+    let withdraw = async |amount_minor: i64| {
+        let body = json!({ "creator_id": world.creator, "amount_minor": amount_minor, "method": "stripe",
+            "external_id": amount_minor.to_string() });
+        world.control("/v1/withdrawals", &body).await
+    };
+    assert!(withdraw(4_999).await.unwrap_err().to_string().contains("below_minimum"));
+    let made = withdraw(5_000).await?;
+    let withdrawal = format!("/v1/withdrawals/{}", made["withdrawal"]["id"].as_str().unwrap());
+    for step in ["approve", "complete"] {
+        world.control(&format!("{withdrawal}/{step}"), &json!({})).await?;
+    }
+    let lines = statement(&world, &world.creator).await?;
+    let line = |kind: &str, minor: i64| (kind.to_owned(), minor);
+    let expected = [
+        line("clawback", -2_824),
+        line("credit", 2),
+        line("credit", 1_600),
+        line("credit", 2_824),
+        line("credit", 3_776),
+        line("paid", -5_000),
+    ];
+    assert_eq!(lines, expected);
+    stack.reconcile()
+}
+
+fn payment(payee: &str, order: &str, purpose: &str, processor: &str, amount_minor: i64) -> Value {
+    json!({
+        "order_id": order, "purpose": purpose, "processor": processor, "payee_id": payee,
+        "value": { "amount_minor": amount_minor, "currency": "USD" },
+    })
+}
+
+/// Sets `changes` of the payment terms, and waits until they are in force; gives
+/// their version.
+async fn payment_terms(world: &World, changes: &Value) -> anyhow::Result<u64> {
+    let all = world.report("/v1/payment-terms").await?;
+    let mut rates = all["payment_terms"][0]["rates"].clone();
+    rates.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    let made = world.control("/v1/payment-terms", &rates).await?;
+    tokio::time::sleep(std::time::Duration::from_millis(4_500)).await;
+    Ok(made["version"].as_u64().unwrap())
+}
+
+/// Kinds and amounts of a statement up to now, sorted.
+async fn statement(world: &World, creator: &str) -> anyhow::Result<Vec<(String, i64)>> {
+    let body = json!({ "creator_id": creator, "before": rfc3339(runtime::clock::now_ms()) });
+    let issued = world.control("/v1/statements", &body).await?;
+    let line =
+        |line: &Value| (line["kind"].as_str().unwrap().to_owned(), line["amount_minor"].as_i64().unwrap());
+    let mut lines: Vec<_> = issued["lines"].as_array().unwrap().iter().map(line).collect();
+    lines.sort_unstable();
+    Ok(lines)
+}

@@ -52,6 +52,7 @@ fn log() -> Vec<Command> {
             campaign: campaign(number),
             money: usd(2_000),
             at_ms: 1_893_456_000_000,
+            boost: None,
         })
     };
     let sale = |number: u128| {
@@ -60,7 +61,7 @@ fn log() -> Vec<Command> {
             leg: 0,
             legs: 1,
             order: Some(Uuid::from_u128(number)),
-            kind: Objective::Sale,
+            kind: Objective::Sale.into(),
             workspace: WORKSPACE,
             at_ms: 1_893_456_000_000 + number as i64,
             visitor: VisitorKey([0; 16]),
@@ -70,7 +71,7 @@ fn log() -> Vec<Command> {
             link: None,
             click: None,
             value: Some(usd(5_000)),
-            decision: Decision::Payable { payout: usd(50 + number as i64), fee_bps: 1_500 },
+            decision: Decision::Payable { payout: usd(50 + number as i64), fee_bps: 1_500, other_minor: 0 },
             basis: Basis::none(),
         })
     };
@@ -85,7 +86,7 @@ fn log() -> Vec<Command> {
             value: Some(usd(1_234)),
             payload_hash: number.to_string(),
         };
-        Command::Clawback(Clawback { refund, campaign: Some(campaign(number)) })
+        Command::Clawback(Clawback { refund, campaign: Some(campaign(number)), payee: None })
     };
     let mut log: Vec<Command> = (0..3).map(fund).collect();
     log.extend((0..60).map(sale));

@@ -119,7 +119,7 @@ async fn a_refund_and_its_sale_settled_at_once_find_each_other() -> anyhow::Resu
             leg: 0,
             legs: 1,
             order: Some(order),
-            kind: Objective::Sale,
+            kind: Objective::Sale.into(),
             workspace,
             at_ms: 1,
             visitor: VisitorKey([0; 16]),

@@ -50,6 +50,8 @@ async fn the_application_cannot_rewrite_the_books() -> anyhow::Result<()> {
         ("withdrawal_states", "status = status"),
         ("creator_documents", "status = status"),
         ("payout_holds", "is_on_hold = false"),
+        ("payment_terms", "rates = '{}'"),
+        ("seller_tiers", "tier = 'x'"),
         ("closings", "amount_minor = 1"),
         ("statements", "closing_minor = 1"),
         ("statement_lines", "amount_minor = 1"),

@@ -7,9 +7,9 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use domain::command::{Closing, Command, Funding};
-use domain::ids::{CampaignId, WorkspaceId};
-use domain::money::{Currency, Money, check_amount};
+use domain::command::{Boost, Closing, Command, Funding};
+use domain::ids::{CampaignId, UserId, WorkspaceId};
+use domain::money::{Currency, Money, check_amount, fee_of};
 use domain::rules::CampaignStatus;
 use runtime::clock::now_ms;
 use serde::Deserialize;
@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::access::InWorkspace;
 use crate::control::campaigns::campaign;
+use crate::control::payments::rates_in_force;
 use crate::control::{Body, commit, created};
 use crate::error::ApiError;
 use crate::server::App;
@@ -42,26 +43,69 @@ pub(crate) async fn fund(
     Path(id): Path<Uuid>,
     body: Body<FundingInput>,
 ) -> Result<Response, ApiError> {
-    let Json(input) = body?;
-    if input.amount_minor <= 0 || check_amount(input.amount_minor).is_err() {
+    let Json(FundingInput { external_id, amount_minor }) = body?;
+    fund_by(&app, workspace.id, id, external_id, amount_minor, None).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BoostInput {
+    external_id: String,
+    amount_minor: i64,
+    supporter_id: Uuid,
+}
+
+/// A supporter's money for a campaign. What of it is their reward, by the
+/// payment terms in force now, goes into their wallet.
+pub(crate) async fn boost(
+    State(app): State<Arc<App>>,
+    InWorkspace(workspace): InWorkspace,
+    Path(id): Path<Uuid>,
+    body: Body<BoostInput>,
+) -> Result<Response, ApiError> {
+    let Json(BoostInput { external_id, amount_minor, supporter_id }) = body?;
+    if !store::control::is_user(&app.pool, workspace.id, supporter_id).await? {
+        return Err(ApiError::not_found("supporter"));
+    }
+    let rates = rates_in_force(&app, workspace.id).await?;
+    let reward = fee_of(amount_minor, rates.boost_reward_bps);
+    let reward_minor = reward.map_err(|error| ApiError::invalid("amount_minor", error))?;
+    let boost = Boost { supporter: UserId(supporter_id), reward_minor };
+    fund_by(&app, workspace.id, id, external_id, amount_minor, Some(boost)).await
+}
+
+async fn fund_by(
+    app: &App,
+    workspace: Uuid,
+    id: Uuid,
+    external_id: String,
+    amount_minor: i64,
+    boost: Option<Boost>,
+) -> Result<Response, ApiError> {
+    if amount_minor <= 0 || check_amount(amount_minor).is_err() {
         return Err(ApiError::invalid("amount_minor", "must be above 0 and within the limit"));
     }
-    if input.external_id.is_empty() || input.external_id.len() > 128 {
+    if external_id.is_empty() || external_id.len() > 128 {
         return Err(ApiError::invalid("external_id", "must have 1 to 128 bytes"));
     }
-    let campaign = campaign(&app, workspace.id, id).await?;
+    let campaign = campaign(app, workspace, id).await?;
     let currency = Currency::new(&campaign.currency).map_err(|error| ApiError::invalid("currency", error))?;
     let funding = Funding {
-        external_id: input.external_id,
-        workspace: WorkspaceId(workspace.id),
+        external_id,
+        workspace: WorkspaceId(workspace),
         campaign: CampaignId(id),
-        money: Money { amount_minor: input.amount_minor, currency },
+        money: Money { amount_minor, currency },
         at_ms: now_ms(),
+        boost,
     };
     let transaction = store::begin(&app.pool).await?;
-    commit(transaction, "fund", "campaign", id, &json!(funding)).await?;
-    let shown = json!({ "id": funding.id(), "external_id": funding.external_id, "money": funding.money });
-    send(&app, &Command::Fund(funding), "funding", &shown).await
+    let action = if boost.is_some() { "boost" } else { "fund" };
+    commit(transaction, action, "campaign", id, &json!(funding)).await?;
+    let mut shown = json!({ "id": funding.id(), "external_id": funding.external_id, "money": funding.money });
+    if let Some(boost) = boost {
+        shown["boost"] = json!(boost);
+    }
+    send(app, &Command::Fund(funding), "funding", &shown).await
 }
 
 /// Ends a campaign: from a few seconds later nothing is attributed to it any

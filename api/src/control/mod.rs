@@ -8,6 +8,7 @@
 //! | [`campaigns`] | campaigns, their terms and who takes part |
 //! | [`coupons`] | codes that credit a creator without a click |
 //! | [`fundings`] | money for campaigns |
+//! | [`payments`] | what is kept of payments, and sellers' tiers |
 //! | [`links`] | tracking links |
 //! | [`statements`] | what creators are told, once and for all |
 //! | [`withdrawals`] | creators' money on its way out |
@@ -16,6 +17,7 @@ pub(crate) mod campaigns;
 pub(crate) mod coupons;
 pub(crate) mod fundings;
 pub(crate) mod links;
+pub(crate) mod payments;
 pub(crate) mod people;
 pub(crate) mod statements;
 pub(crate) mod withdrawals;

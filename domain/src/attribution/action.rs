@@ -84,7 +84,7 @@ impl<M: Memory> Work<'_, M> {
             }
             Look::Found(touch, campaign, terms) => (touch, terms_decision(campaign, action), Some(terms)),
         };
-        let (Decision::Payable { payout, fee_bps }, Some(terms)) = (decision, terms) else {
+        let (Decision::Payable { payout, fee_bps, other_minor }, Some(terms)) = (decision, terms) else {
             let basis = basis(terms, &[], touch.click);
             self.emit(credited(touch, credit_of(action, decision, basis)));
             return true;
@@ -95,7 +95,7 @@ impl<M: Memory> Work<'_, M> {
         for ((touch, payout, value), leg) in shares.into_iter().zip(0_u16..) {
             let decision = match payout.amount_minor {
                 0 => Decision::Nonpayable { reason: Reason::ShareTooSmall },
-                _ => Decision::Payable { payout, fee_bps },
+                _ => Decision::Payable { payout, fee_bps, other_minor },
             };
             let basis = basis(Some(terms), &weights, touch.click);
             let credit = Credit { leg, legs, value, ..credit_of(action, decision, basis) };
@@ -271,7 +271,7 @@ pub(super) fn terms_decision(campaign: &Campaign, action: &Action) -> Decision {
     } else {
         match terms.pay.of(action.value, &action.items, campaign.currency) {
             Ok(payout) if payout.amount_minor == 0 => Decision::Nonpayable { reason: Reason::ShareTooSmall },
-            Ok(payout) => Decision::Payable { payout, fee_bps: terms.fee_bps },
+            Ok(payout) => Decision::Payable { payout, fee_bps: terms.fee_bps, other_minor: 0 },
             Err(reason) => Decision::Nonpayable { reason },
         }
     }

@@ -16,6 +16,7 @@
 //! | [`memory`] | what is remembered, within which bounds |
 //! | `click` | a click: duplicate, flood, or a touch |
 //! | `action` | a conversion or sale: which click, or where else to look |
+//! | `payment` | a payment, which needs no click |
 //! | [`model`] | how a payout is shared among clicks |
 //!
 //! Nothing here reads a clock or draws an id: the same log gives the same
@@ -25,6 +26,7 @@ mod action;
 mod click;
 pub mod memory;
 pub mod model;
+mod payment;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -333,7 +335,7 @@ fn rank(body: &Body) -> Option<u8> {
         Body::Page { .. } | Body::Track { .. } | Body::Tick {} => None,
         Body::Click { .. } => Some(0),
         Body::Identify { .. } | Body::Stitch { .. } => Some(1),
-        Body::Conversion { .. } | Body::Sale { .. } | Body::Handed { .. } => Some(2),
+        Body::Conversion { .. } | Body::Sale { .. } | Body::Payment(_) | Body::Handed { .. } => Some(2),
         Body::Refund { .. } => Some(3),
         Body::Erase {} => Some(4),
     }
@@ -349,6 +351,10 @@ impl<M: Memory> Work<'_, M> {
             Body::Conversion { .. } | Body::Sale { .. } => {
                 let Some(action) = event.action() else { return Ok(()) };
                 self.first_seen(action)
+            }
+            Body::Payment(payment) => {
+                self.payment(event, payment);
+                Ok(())
             }
             Body::Handed { action } => self.seek(event.visitor, (**action).clone()),
             Body::Erase {} => self.erase(event.visitor),
@@ -421,6 +427,12 @@ impl<M: Memory> Work<'_, M> {
             // It is about money that may have been paid: no bound of time holds
             // for it, and settlement knows its id for ever.
             self.emitted.push(Emitted::Refund(refund));
+        } else if let Body::Payment(payment) = &event.body {
+            // So is this.
+            match decision {
+                Decision::Quarantined => self.clashing_payment(event, payment),
+                _ => self.payment(event, payment),
+            }
         } else if let Some(action) = event.action() {
             self.emit(credit_of(&action, decision, Basis::none()));
         } else if let Some(touch) = click::touch_of(event) {
@@ -449,7 +461,7 @@ fn credit_of(action: &Action, decision: Decision, basis: Basis) -> Credit {
         leg: 0,
         legs: 1,
         order: action.order,
-        kind: action.kind,
+        kind: action.kind.into(),
         workspace: action.workspace,
         at_ms: action.at_ms,
         visitor: action.visitor,

@@ -37,6 +37,8 @@ pub enum AccountKind {
     /// What is owed back for refunds; stands at or below zero. Owner: the
     /// creator.
     CreatorDebt,
+    /// What payments' processors keep. Owner: the workspace.
+    ProcessorFee,
     /// The platform's own earnings. Owner: the workspace. Sorted last, and so
     /// locked last: every payout of a workspace meets here.
     PlatformFee,
@@ -44,7 +46,7 @@ pub enum AccountKind {
 
 impl AccountKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Cash,
         Self::CampaignEscrow,
         Self::CreatorPending,
@@ -52,6 +54,7 @@ impl AccountKind {
         Self::CreatorInTransit,
         Self::CreatorPaid,
         Self::CreatorDebt,
+        Self::ProcessorFee,
         Self::PlatformFee,
     ];
 
@@ -66,6 +69,7 @@ impl AccountKind {
             Self::CreatorInTransit => "creator_in_transit",
             Self::CreatorPaid => "creator_paid",
             Self::CreatorDebt => "creator_debt",
+            Self::ProcessorFee => "processor_fee",
             Self::PlatformFee => "platform_fee",
         }
     }
@@ -104,8 +108,10 @@ impl AccountKey {
 pub enum TransactionKind {
     /// A creator earned a campaign's payout.
     Campaign,
-    /// A business funded a campaign.
+    /// A business funded a campaign, or a supporter did.
     Escrow,
+    /// Somebody paid a creator.
+    Payment,
     /// A refund took a payout back.
     Refund,
     /// A closed campaign gave money back to its business.
@@ -124,9 +130,10 @@ pub enum TransactionKind {
 
 impl TransactionKind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Campaign,
         Self::Escrow,
+        Self::Payment,
         Self::Refund,
         Self::Return,
         Self::Repayment,
@@ -143,6 +150,7 @@ impl TransactionKind {
         match self {
             Self::Campaign => "campaign",
             Self::Escrow => "escrow",
+            Self::Payment => "payment",
             Self::Refund => "refund",
             Self::Return => "return",
             Self::Repayment => "repayment",
@@ -157,7 +165,7 @@ impl TransactionKind {
     /// depend on when holds ended and what creators withdrew.
     #[must_use]
     pub fn follows_from_the_log(self) -> bool {
-        matches!(self, Self::Campaign | Self::Escrow | Self::Refund | Self::Return)
+        matches!(self, Self::Campaign | Self::Escrow | Self::Payment | Self::Refund | Self::Return)
     }
 }
 

@@ -4,8 +4,10 @@
 //! | what | from | to |
 //! |---|---|---|
 //! | a campaign is funded | cash | escrow |
+//! | a supporter boosts it | cash | escrow, supporter's pending |
 //! | a payout is earned | escrow | creator's pending, platform fee |
-//! | a refund takes it back | creator's debt, platform fee | escrow |
+//! | somebody pays a creator | cash | creator's pending, platform fee, processor fee |
+//! | a refund takes it back | creator's debt, platform fee, processor fee | escrow, cash |
 //! | a closed campaign gives back what is left | escrow | cash |
 //! | the debt is repaid | creator's pending, available | creator's debt |
 //! | a hold ends | creator's pending | creator's debt, available |
@@ -24,15 +26,24 @@ use crate::refund::Refund;
 /// How a payout is divided.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Split {
-    /// Out of the escrow.
+    /// Out of the escrow; of a payment, out of what came in.
     pub gross_minor: i64,
     /// To the creator.
     pub creator_minor: i64,
     /// To the platform.
     pub fee_minor: i64,
+    /// Of a payment, to its processor.
+    pub other_minor: i64,
 }
 
 impl Split {
+    /// What these parts are of.
+    #[must_use]
+    pub fn of_parts(creator_minor: i64, fee_minor: i64, other_minor: i64) -> Self {
+        let gross_minor = creator_minor.saturating_add(fee_minor).saturating_add(other_minor);
+        Self { gross_minor, creator_minor, fee_minor, other_minor }
+    }
+
     /// Both together.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
@@ -40,6 +51,7 @@ impl Split {
             gross_minor: self.gross_minor.saturating_add(other.gross_minor),
             creator_minor: self.creator_minor.saturating_add(other.creator_minor),
             fee_minor: self.fee_minor.saturating_add(other.fee_minor),
+            other_minor: self.other_minor.saturating_add(other.other_minor),
         }
     }
 
@@ -50,18 +62,25 @@ impl Split {
             gross_minor: self.gross_minor.saturating_neg(),
             creator_minor: self.creator_minor.saturating_neg(),
             fee_minor: self.fee_minor.saturating_neg(),
+            other_minor: self.other_minor.saturating_neg(),
         }
     }
 }
 
-/// Divides a payout; the parts sum to the whole.
+/// Divides a payout, of which `other_minor` is somebody else's; the parts sum to
+/// the whole, and none is below 0.
 ///
 /// # Errors
 /// When the amount or the share is out of range.
-pub fn split(gross_minor: i64, fee_bps: u16) -> Result<Split, MoneyError> {
+pub fn split(gross_minor: i64, fee_bps: u16, other_minor: i64) -> Result<Split, MoneyError> {
     let fee_minor = fee_of(gross_minor, fee_bps)?;
-    let creator_minor = gross_minor.checked_sub(fee_minor).ok_or(MoneyError::TooLarge)?;
-    Ok(Split { gross_minor, creator_minor, fee_minor })
+    let rest_minor = gross_minor.checked_sub(fee_minor).and_then(|rest| rest.checked_sub(other_minor));
+    match rest_minor {
+        Some(creator_minor) if creator_minor >= 0 && other_minor >= 0 => {
+            Ok(Split { gross_minor, creator_minor, fee_minor, other_minor })
+        }
+        _ => Err(MoneyError::TooLarge),
+    }
 }
 
 /// The posting of a payout: escrow to creator and platform.
@@ -88,7 +107,25 @@ pub fn campaign_payout(
     Transaction::new(TransactionKind::Campaign, workspace, source, credit.leg, credit.at_ms, lines)
 }
 
-/// The posting of a funding: cash to escrow.
+/// The posting of a payment: cash to payee, platform and processor.
+///
+/// # Errors
+/// When an amount is out of range.
+pub fn payment(credit: &Credit, payee: WalletKey, split: Split) -> Result<Transaction, PostingError> {
+    let WalletKey { workspace, currency, .. } = payee;
+    let account = |kind| AccountKey { kind, workspace, owner: workspace.0, currency };
+    let debit = split.gross_minor.checked_neg().ok_or(MoneyError::TooLarge)?;
+    let lines = nonzero([
+        (account(AccountKind::Cash), debit),
+        (payee.account(AccountKind::CreatorPending), split.creator_minor),
+        (account(AccountKind::ProcessorFee), split.other_minor),
+        (account(AccountKind::PlatformFee), split.fee_minor),
+    ]);
+    let EventId(source) = credit.event;
+    Transaction::new(TransactionKind::Payment, workspace, source, credit.leg, credit.at_ms, lines)
+}
+
+/// The posting of a funding: cash to escrow, less what a supporter gets back.
 ///
 /// # Errors
 /// When the amount is out of range or not above zero.
@@ -97,9 +134,12 @@ pub fn campaign_funding(funding: &Funding) -> Result<Transaction, PostingError> 
     let (amount, currency) = (funding.money.amount_minor, funding.money.currency);
     let account = |kind, owner| AccountKey { kind, workspace, owner, currency };
     let debit = amount.checked_neg().ok_or(MoneyError::TooLarge)?;
+    let (supporter, reward_minor) =
+        funding.boost.map_or((workspace.0, 0), |boost| (boost.supporter.0, boost.reward_minor));
     let lines = nonzero([
         (account(AccountKind::Cash, workspace.0), debit),
-        (account(AccountKind::CampaignEscrow, funding.campaign.0), amount),
+        (account(AccountKind::CampaignEscrow, funding.campaign.0), funding.escrow_minor()),
+        (account(AccountKind::CreatorPending, supporter), reward_minor),
     ]);
     Transaction::new(TransactionKind::Escrow, workspace, funding.id(), 0, funding.at_ms, lines)
 }
@@ -140,23 +180,29 @@ impl WalletKey {
 }
 
 /// The posting of what a refund takes back of one leg: creator and platform to
-/// escrow. What the creator gives is owed at first; a repayment follows.
+/// escrow, or, of a payment, also its processor, to cash. What the creator gives
+/// is owed at first; a repayment follows.
 ///
 /// # Errors
 /// When an amount is out of range.
 pub fn clawback(
     refund: &Refund,
     leg: u16,
-    campaign: CampaignId,
+    campaign: Option<CampaignId>,
     wallet: WalletKey,
     split: Split,
 ) -> Result<Transaction, PostingError> {
     let WalletKey { workspace, currency, .. } = wallet;
     let account = |kind, owner| AccountKey { kind, workspace, owner, currency };
     let back = split.negated();
+    let to = match campaign {
+        Some(campaign) => account(AccountKind::CampaignEscrow, campaign.0),
+        None => account(AccountKind::Cash, workspace.0),
+    };
     let lines = nonzero([
-        (account(AccountKind::CampaignEscrow, campaign.0), split.gross_minor),
+        (to, split.gross_minor),
         (wallet.account(AccountKind::CreatorDebt), back.creator_minor),
+        (account(AccountKind::ProcessorFee, workspace.0), back.other_minor),
         (account(AccountKind::PlatformFee, workspace.0), back.fee_minor),
     ]);
     Transaction::new(TransactionKind::Refund, workspace, refund.event.0, leg, refund.at_ms, lines)
@@ -211,6 +257,7 @@ pub fn within_wallet<const N: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::Boost;
 
     const WORKSPACE: WorkspaceId = WorkspaceId(Uuid::from_u128(1));
 
@@ -220,11 +267,21 @@ mod tests {
 
     #[test]
     fn splits_sum_to_the_whole() {
-        for (gross, bps, creator, fee) in
-            [(250, 1_000, 225, 25), (1, 5_000, 0, 1), (99, 1_500, 84, 15), (100, 10_000, 0, 100)]
-        {
-            let expected = Split { gross_minor: gross, creator_minor: creator, fee_minor: fee };
-            assert_eq!(split(gross, bps), Ok(expected));
+        for (gross, bps, other, creator, fee) in [
+            (250, 1_000, 0, 225, 25),
+            (1, 5_000, 0, 0, 1),
+            (99, 1_500, 0, 84, 15),
+            (100, 10_000, 0, 0, 100),
+            (100, 1_000, 33, 57, 10),
+            (100, 1_000, 90, 0, 10),
+        ] {
+            let expected =
+                Split { gross_minor: gross, creator_minor: creator, fee_minor: fee, other_minor: other };
+            assert_eq!(split(gross, bps, other), Ok(expected));
+            assert_eq!(Split::of_parts(creator, fee, other), expected);
+        }
+        for (bps, other) in [(1_000, 91), (0, 101), (0, -1)] {
+            assert_eq!(split(100, bps, other), Err(MoneyError::TooLarge));
         }
     }
 
@@ -236,11 +293,17 @@ mod tests {
             campaign: CampaignId(Uuid::from_u128(5)),
             money: Money { amount_minor: 10_000, currency: usd() },
             at_ms: 7,
+            boost: None,
         };
         let transaction = campaign_funding(&funding).unwrap();
         let amounts: Vec<_> =
             transaction.lines().iter().map(|l| (l.account.kind.code(), l.amount_minor)).collect();
         assert_eq!(amounts, [("cash", -10_000), ("campaign_escrow", 10_000)]);
         assert_eq!(transaction.id(), campaign_funding(&funding).unwrap().id());
+        let boost = Boost { supporter: UserId(Uuid::from_u128(9)), reward_minor: 500 };
+        let boosted = campaign_funding(&Funding { boost: Some(boost), ..funding }).unwrap();
+        let amounts: Vec<_> =
+            boosted.lines().iter().map(|l| (l.account.kind.code(), l.amount_minor)).collect();
+        assert_eq!(amounts, [("cash", -10_000), ("campaign_escrow", 9_500), ("creator_pending", 500)]);
     }
 }

@@ -19,10 +19,13 @@ use uuid::Uuid;
 pub use self::books::{Books, Known, Orders, campaigns_of, ids_of, new_budgets, orders_of};
 pub use self::outcome::{Outcome, OutcomeKind, Payout, Quarantined, Status};
 pub use self::plan::{Clawed, Plan};
-use crate::command::{Closing, Command, Credit, Decision, Funding, Reason};
+use crate::command::{Closing, Command, Credit, CreditKind, Decision, Funding, Reason};
 use crate::dedupe::{Arrival, arrival};
-use crate::ledger::postings::{Source, campaign_funding, campaign_payout, campaign_return, split};
-use crate::money::Money;
+use crate::ids::CampaignId;
+use crate::ledger::postings::{
+    Source, WalletKey, campaign_funding, campaign_payout, campaign_return, payment, split,
+};
+use crate::money::{Currency, Money};
 use crate::refund::{Clawback, Order, Paid, Refund};
 
 /// The reason of a message whose id came with another payload before.
@@ -105,8 +108,7 @@ impl Work {
     fn route(&mut self, refund: &Refund) {
         match self.orders.get(&refund.order) {
             Some(order) if order.is_settled() => {
-                let campaign = order.campaign();
-                self.plan.resolved.push(Clawback { refund: refund.clone(), campaign });
+                self.plan.resolved.push(order.clawback(refund.clone()));
             }
             _ => {
                 self.waiting.entry(refund.order).or_default().push(refund.clone());
@@ -122,16 +124,15 @@ impl Work {
         let Some(order) = self.orders.get_mut(&key) else { return Ok(()) };
         order.sold.push(sold);
         if order.is_settled() {
-            let campaign = order.campaign();
             let refunds = self.waiting.remove(&key).unwrap_or_default();
-            self.plan.resolved.extend(refunds.into_iter().map(|refund| Clawback { refund, campaign }));
+            self.plan.resolved.extend(refunds.into_iter().map(|refund| order.clawback(refund)));
         }
         Ok(())
     }
 
     /// Takes back what was paid for a refunded order.
     fn claw_back(&mut self, clawback: &Clawback) -> Result<(), &'static str> {
-        let Clawback { refund, campaign } = clawback;
+        let Clawback { refund, campaign, .. } = clawback;
         let order = self.orders.entry(refund.order).or_default();
         let taken = match order.take_back(refund, *campaign) {
             Ok(taken) => taken,
@@ -171,7 +172,10 @@ const OUT_OF_RANGE: &str = "amount out of range";
 
 fn settle_credit(plan: &mut Plan, credit: &Credit) -> Result<(), &'static str> {
     let (status, reason, payout) = match credit.decision {
-        Decision::Payable { payout, fee_bps } => pay(plan, credit, payout, fee_bps)?,
+        Decision::Payable { payout, fee_bps, other_minor } => {
+            let split = split(payout.amount_minor, fee_bps, other_minor).map_err(|_error| OUT_OF_RANGE)?;
+            pay(plan, credit, Paid { split, currency: payout.currency, fee_bps })?
+        }
         Decision::Nonpayable { reason } => (Status::Nonpayable, Some(reason), None),
         Decision::Rejected { reason } => (Status::RejectedRule, Some(reason), None),
         Decision::Quarantined => return Err(CLASH),
@@ -184,7 +188,7 @@ fn settle_credit(plan: &mut Plan, credit: &Credit) -> Result<(), &'static str> {
         refund_id: None,
         original: None,
         workspace: credit.workspace,
-        kind: OutcomeKind::Action(credit.kind),
+        kind: OutcomeKind::Credit(credit.kind),
         status,
         reason,
         campaign: credit.campaign,
@@ -201,40 +205,61 @@ fn settle_credit(plan: &mut Plan, credit: &Credit) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Takes the payout out of the budget and posts it, or says why not.
+/// Posts a payout, out of the budget or of what somebody paid, or says why not.
 fn pay(
     plan: &mut Plan,
     credit: &Credit,
-    gross: Money,
-    fee_bps: u16,
+    paid: Paid,
 ) -> Result<(Status, Option<Reason>, Option<Payout>), &'static str> {
     let rejected = |status, reason| Ok((status, Some(reason), None));
-    let Some((campaign, creator)) = credit.campaign.zip(credit.creator) else {
-        return rejected(Status::RejectedRule, Reason::UnknownCampaign);
+    let Paid { split, currency, .. } = paid;
+    let posting = match (credit.kind, credit.campaign, credit.creator) {
+        (CreditKind::Payment(_), _, Some(creator)) => {
+            payment(credit, WalletKey { workspace: credit.workspace, creator, currency }, split)
+        }
+        (CreditKind::Action(_), Some(campaign), Some(creator)) => {
+            campaign_payout(credit, campaign, creator, currency, split)
+        }
+        _ => return rejected(Status::RejectedRule, Reason::UnknownCampaign),
     };
-    let split = split(gross.amount_minor, fee_bps).map_err(|_error| OUT_OF_RANGE)?;
-    let posting =
-        campaign_payout(credit, campaign, creator, gross.currency, split).map_err(|_error| OUT_OF_RANGE)?;
-    // A campaign that was never funded has no budget to take from.
-    let Some(budget) = plan.budgets.get_mut(&campaign) else {
-        return rejected(Status::RejectedBudget, Reason::BudgetExhausted);
-    };
-    if budget.currency != gross.currency {
-        return rejected(Status::RejectedRule, Reason::CurrencyMismatch);
+    let posting = posting.map_err(|_error| OUT_OF_RANGE)?;
+    if let (CreditKind::Action(_), Some(campaign)) = (credit.kind, credit.campaign)
+        && let Some((status, reason)) =
+            refused_by_budget(plan, campaign, split.gross_minor, currency, credit.at_ms)
+    {
+        return rejected(status, reason);
     }
-    if !budget.admit(gross.amount_minor, credit.at_ms) {
-        return rejected(Status::RejectedBudget, Reason::BudgetExhausted);
-    }
-    let paid = Paid { split, currency: gross.currency, fee_bps };
     let payout = Payout { paid, transaction: posting.id() };
     plan.transactions.push(posting);
     Ok((Status::Posted, None, Some(payout)))
+}
+
+/// Takes a payout out of a campaign's budget; why not, if it cannot.
+fn refused_by_budget(
+    plan: &mut Plan,
+    campaign: CampaignId,
+    gross_minor: i64,
+    currency: Currency,
+    at_ms: i64,
+) -> Option<(Status, Reason)> {
+    // A campaign that was never funded has no budget to take from.
+    let Some(budget) = plan.budgets.get_mut(&campaign) else {
+        return Some((Status::RejectedBudget, Reason::BudgetExhausted));
+    };
+    if budget.currency != currency {
+        return Some((Status::RejectedRule, Reason::CurrencyMismatch));
+    }
+    let is_admitted = budget.admit(gross_minor, at_ms);
+    (!is_admitted).then_some((Status::RejectedBudget, Reason::BudgetExhausted))
 }
 
 fn settle_funding(plan: &mut Plan, funding: &Funding) -> Result<(), &'static str> {
     let Money { amount_minor, currency } = funding.money;
     if amount_minor <= 0 {
         return Err("amount not above zero");
+    }
+    if funding.boost.is_some_and(|boost| boost.reward_minor < 0 || boost.reward_minor >= amount_minor) {
+        return Err("the reward is not less than what was given");
     }
     let posting = campaign_funding(funding).map_err(|_out_of_range| OUT_OF_RANGE)?;
     let Some(budget) = plan.budgets.get_mut(&funding.campaign) else { return Err("no budget") };
@@ -247,7 +272,7 @@ fn settle_funding(plan: &mut Plan, funding: &Funding) -> Result<(), &'static str
     if budget.closed_at_ms.is_some() {
         return Err("the campaign is closed");
     }
-    budget.fund(amount_minor).map_err(|_too_large| "budget beyond the limit")?;
+    budget.fund(funding.escrow_minor()).map_err(|_too_large| "budget beyond the limit")?;
     plan.transactions.push(posting);
     plan.fundings.push(funding.clone());
     Ok(())

@@ -2,12 +2,11 @@
 
 use uuid::Uuid;
 
-use crate::command::{Basis, Command, Reason};
+use crate::command::{Basis, Command, CreditKind, Reason};
 use crate::ids::{CampaignId, EventId, LinkId, TransactionId, UserId, VisitorKey, WorkspaceId};
 use crate::ledger::Split;
 use crate::money::Money;
 use crate::refund::{Paid, Refund, Sold};
-use crate::rules::Objective;
 
 /// What became of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,8 +37,8 @@ impl Status {
 /// What an outcome is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OutcomeKind {
-    /// An action that a campaign may pay for.
-    Action(Objective),
+    /// An action or a payment.
+    Credit(CreditKind),
     /// A refund; its amounts are below 0.
     Refund,
 }
@@ -49,7 +48,7 @@ impl OutcomeKind {
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
-            Self::Action(objective) => objective.code(),
+            Self::Credit(kind) => kind.code(),
             Self::Refund => "refund",
         }
     }
@@ -132,7 +131,8 @@ impl Outcome {
     pub fn sold(&self) -> Option<Sold> {
         // Another report of the order is no sale: the first has its own outcome.
         let is_again = self.reason == Some(Reason::DuplicateTransaction);
-        (self.kind == OutcomeKind::Action(Objective::Sale) && !is_again).then(|| Sold {
+        let is_sale = matches!(self.kind, OutcomeKind::Credit(kind) if kind.is_sale());
+        (is_sale && !is_again).then(|| Sold {
             event: self.event,
             leg: self.leg,
             legs: self.legs,

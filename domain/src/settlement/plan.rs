@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::budget::Budget;
-use crate::command::{Closing, Funding};
+use crate::command::{Boost, Closing, Funding};
 use crate::ids::CampaignId;
 use crate::ledger::postings::{Source, WalletKey, campaign_return, clawback};
 use crate::ledger::{AccountKey, PostingError, Transaction, changes_of};
@@ -61,19 +61,27 @@ impl Plan {
     #[must_use]
     pub fn earned(&self) -> BTreeMap<(WalletKey, i64), i64> {
         let mut earned: BTreeMap<(WalletKey, i64), i64> = BTreeMap::new();
+        let mut earn = |workspace, creator, currency, at_ms: i64, minor: i64| {
+            if minor > 0 {
+                let wallet = WalletKey { workspace, creator, currency };
+                let sum = earned.entry((wallet, quarter_of(at_ms))).or_default();
+                *sum = sum.saturating_add(minor);
+            }
+        };
         for outcome in self.outcomes.iter().filter(|outcome| outcome.kind != OutcomeKind::Refund) {
             let Some((payout, creator)) = outcome.payout.zip(outcome.creator) else { continue };
-            let wallet = WalletKey { workspace: outcome.workspace, creator, currency: payout.paid.currency };
-            if payout.paid.split.creator_minor > 0 {
-                let sum = earned.entry((wallet, quarter_of(outcome.at_ms))).or_default();
-                *sum = sum.saturating_add(payout.paid.split.creator_minor);
-            }
+            let Paid { split, currency, .. } = payout.paid;
+            earn(outcome.workspace, creator, currency, outcome.at_ms, split.creator_minor);
+        }
+        for funding in &self.fundings {
+            let Some(Boost { supporter, reward_minor }) = funding.boost else { continue };
+            earn(funding.workspace, supporter, funding.money.currency, funding.at_ms, reward_minor);
         }
         earned
     }
 
-    /// Puts what a refund takes of one leg back into the campaign's budget;
-    /// `None` if that is nothing.
+    /// Puts what a refund takes of one leg back into the campaign's budget, or,
+    /// of a payment, gives it back to the payer; `None` if that is nothing.
     pub(super) fn take_back(
         &mut self,
         refund: &Refund,
@@ -81,13 +89,14 @@ impl Plan {
         taken: &Taken,
     ) -> Result<Option<Payout>, PostingError> {
         let Taken { of, paid: Paid { split, currency, .. }, .. } = taken;
-        let Some((campaign, creator)) = of.campaign.zip(of.creator) else { return Ok(None) };
-        let (Some(budget), 1..) = (self.budgets.get_mut(&campaign), split.gross_minor) else {
-            return Ok(None);
+        let (Some(creator), 1..) = (of.creator, split.gross_minor) else { return Ok(None) };
+        let returned_minor = match of.campaign.map(|campaign| self.budgets.get_mut(&campaign)) {
+            Some(Some(budget)) => budget.restore(split.gross_minor),
+            Some(None) => return Ok(None),
+            None => 0,
         };
         let wallet = WalletKey { workspace: refund.workspace, creator, currency: *currency };
-        let posting = clawback(refund, leg, campaign, wallet, *split)?;
-        let returned_minor = budget.restore(split.gross_minor);
+        let posting = clawback(refund, leg, of.campaign, wallet, *split)?;
         if split.creator_minor > 0 {
             let source = Source { id: refund.event.0, leg, at_ms: refund.at_ms };
             let (amount_minor, earned_at_ms) = (split.creator_minor, quarter_of(of.at_ms));
@@ -96,7 +105,7 @@ impl Plan {
         let back = Paid { split: split.negated(), ..taken.paid };
         let payout = Payout { paid: back, transaction: posting.id() };
         self.transactions.push(posting);
-        if returned_minor > 0 {
+        if let (Some(campaign), 1..) = (of.campaign, returned_minor) {
             let money = Money { amount_minor: returned_minor, currency: *currency };
             let source = Source { id: refund.event.0, leg, at_ms: refund.at_ms };
             self.transactions.push(campaign_return(refund.workspace, campaign, money, source)?);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::command::Basis;
+use crate::command::{Basis, Boost};
 use crate::ids::{CampaignId, EventId, UserId, VisitorKey, WorkspaceId};
 use crate::ledger::{Split, Transaction};
 use crate::money::Currency;
@@ -25,6 +25,7 @@ fn fund(number: u32, campaign: u128, money: Money) -> Command {
         campaign: CampaignId(Uuid::from_u128(campaign)),
         money,
         at_ms: 1,
+        boost: None,
     })
 }
 
@@ -34,7 +35,7 @@ fn payable(event: u128, campaign: u128, payout: Money) -> Command {
         leg: 0,
         legs: 1,
         order: None,
-        kind: Objective::Click,
+        kind: Objective::Click.into(),
         workspace: WORKSPACE,
         at_ms: 10,
         visitor: VisitorKey([0; 16]),
@@ -44,7 +45,7 @@ fn payable(event: u128, campaign: u128, payout: Money) -> Command {
         link: None,
         click: None,
         value: None,
-        decision: Decision::Payable { payout, fee_bps: 1_000 },
+        decision: Decision::Payable { payout, fee_bps: 1_000, other_minor: 0 },
         basis: Basis::none(),
     })
 }
@@ -131,7 +132,7 @@ fn a_payout_is_three_lines() {
 /// A sale of `order`, as one of `legs`.
 fn sale(event: u128, leg: u16, legs: u16, order: u128, payout: Money) -> Command {
     changed(&payable(event, 5, payout), |credit| {
-        credit.kind = Objective::Sale;
+        credit.kind = Objective::Sale.into();
         (credit.leg, credit.legs) = (leg, legs);
         credit.order = Some(Uuid::from_u128(order));
         credit.value = Some(usd(1_000));
@@ -154,7 +155,7 @@ fn refund(event: u128, order: u128, value: Option<Money>) -> Refund {
 
 fn clawback(event: u128, order: u128, value: Option<Money>) -> Command {
     let campaign = Some(CampaignId(Uuid::from_u128(5)));
-    Command::Clawback(Clawback { refund: refund(event, order, value), campaign })
+    Command::Clawback(Clawback { refund: refund(event, order, value), campaign, payee: None })
 }
 
 /// The books between batches, as the database keeps them.
@@ -219,7 +220,7 @@ fn a_refund_waits_until_all_of_its_sale_is_settled() {
         sale(2, 0, 2, 1, usd(100)),
         sale(2, 1, 2, 1, usd(50)),
     ];
-    let expected = [Clawback { refund: first, campaign: Some(CampaignId(Uuid::from_u128(5))) }];
+    let expected = [Clawback { refund: first, campaign: Some(CampaignId(Uuid::from_u128(5))), payee: None }];
     for batch in 1..=log.len() {
         let mut database = Database::default();
         for (place, commands) in log.chunks(batch).enumerate() {
@@ -233,6 +234,76 @@ fn a_refund_waits_until_all_of_its_sale_is_settled() {
         database.settle(&[Command::Refund(refund(10, 1, Some(usd(1))))]);
         assert_eq!(database.resolved.len(), 2);
     }
+}
+
+/// A payment to creator 7: 10 % to the platform, 59 to the processor.
+fn tip(event: u128, order: u128, amount: Money) -> Command {
+    changed(&payable(event, 5, amount), |credit| {
+        credit.kind = CreditKind::Payment(crate::payment::Purpose::Tip);
+        credit.campaign = None;
+        credit.creator = Some(UserId(Uuid::from_u128(7)));
+        credit.order = Some(Uuid::from_u128(order));
+        credit.value = Some(amount);
+        credit.decision = Decision::Payable { payout: amount, fee_bps: 1_000, other_minor: 59 };
+    })
+}
+
+#[test]
+fn a_payment_goes_to_its_payee_and_back() {
+    let payee = UserId(Uuid::from_u128(7));
+    let sum = |database: &Database| {
+        let changes = crate::ledger::changes_of(&database.transactions);
+        changes.into_iter().map(|(key, change)| (key.kind.code(), change)).collect::<Vec<_>>()
+    };
+    let mut database = Database::default();
+    let paid = tip(2, 1, usd(1_000));
+    assert_eq!(paid.key(), payee.0);
+    database.settle(&[paid, Command::Refund(refund(9, 1, Some(usd(500))))]);
+    let parts = [("cash", -1_000), ("creator_pending", 841), ("processor_fee", 59), ("platform_fee", 100)];
+    assert_eq!(sum(&database), parts);
+    let clawback = database.resolved.pop().unwrap();
+    assert_eq!((clawback.campaign, clawback.payee), (None, Some(payee)));
+    let clawback = Command::Clawback(clawback);
+    assert_eq!(clawback.key(), payee.0);
+    database.settle(&[clawback]);
+    // Half of each part: 420.5, 29.5, 50.
+    let half = [
+        ("cash", -499),
+        ("creator_pending", 841),
+        ("creator_debt", -421),
+        ("processor_fee", 29),
+        ("platform_fee", 50),
+    ];
+    assert_eq!(sum(&database), half);
+    let rest = Clawback { refund: refund(10, 1, None), campaign: None, payee: Some(payee) };
+    database.settle(&[Command::Clawback(rest)]);
+    let nothing = [
+        ("cash", 0),
+        ("creator_pending", 841),
+        ("creator_debt", -841),
+        ("processor_fee", 0),
+        ("platform_fee", 0),
+    ];
+    assert_eq!(sum(&database), nothing);
+}
+
+#[test]
+fn a_boost_funds_a_campaign_and_rewards_its_supporter() {
+    let boost = |reward_minor| {
+        let Command::Fund(funding) = fund(1, 5, usd(1_000)) else { panic!("a funding") };
+        let supporter = UserId(Uuid::from_u128(7));
+        Command::Fund(Funding { boost: Some(Boost { supporter, reward_minor }), ..funding })
+    };
+    let plan = settle(&[boost(50)], Books::default());
+    let earned: Vec<i64> = plan.earned().into_values().collect();
+    let budget = &plan.budgets[&CampaignId(Uuid::from_u128(5))];
+    assert_eq!((budget.funded_minor, budget.available_minor, earned), (950, 950, vec![50]));
+    for reward_minor in [-1, 1_000] {
+        assert_eq!(settle(&[boost(reward_minor)], Books::default()).quarantined.len(), 1);
+    }
+    // The rate may have changed before the same boost is sent again.
+    let plan = settle(&[boost(50), boost(70)], Books::default());
+    assert_eq!((plan.fundings.len(), plan.repeats), (1, 1));
 }
 
 #[test]

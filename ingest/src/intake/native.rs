@@ -1,5 +1,5 @@
-//! `/v1/events`, `/v1/conversions`, `/v1/sales`, `/v1/refunds`: one event, an
-//! array or lines of them; one result per event.
+//! `/v1/events`, `/v1/conversions`, `/v1/sales`, `/v1/payments`, `/v1/refunds`:
+//! one event, an array or lines of them; one result per event.
 
 use std::sync::Arc;
 
@@ -63,6 +63,15 @@ pub(crate) async fn sales(
     body: Body,
 ) -> Result<Response, ApiError> {
     take(&app, caller, &headers, key_of(&headers).as_deref(), body, Some("sale")).await
+}
+
+pub(crate) async fn payments(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<CallerAddress>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    take(&app, caller, &headers, key_of(&headers).as_deref(), body, Some("payment")).await
 }
 
 pub(crate) async fn refunds(

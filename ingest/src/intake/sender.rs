@@ -106,9 +106,8 @@ impl<'a> Sender<'a> {
     }
 
     fn read(&self, mut native: NativeEvent) -> Result<Taken, Refusal> {
-        if self.channel == Channel::Browser && matches!(native.kind.as_str(), "sale" | "refund") {
-            let message =
-                "a public key sends no sales and refunds; send them from a server, with a secret key";
+        if self.channel == Channel::Browser && matches!(native.kind.as_str(), "sale" | "payment" | "refund") {
+            let message = "a public key sends no sales, payments and refunds; send them from a server, with a secret key";
             return Err(Refusal::Invalid { field: "type", message: message.to_owned() });
         }
         // A server speaks for a client, whom it may describe; a browser's

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use domain::attribution::{Emitted, Policy};
 use domain::command::Command;
-use domain::event::{Body, Event};
+use domain::event::Event;
 use domain::rules::Rules;
 use runtime::clock::now_ms;
 use runtime::consumer::{Batch, BatchLimits, Consumer, PartitionOwner};
@@ -245,13 +245,9 @@ impl<'a> Work<'a> {
     /// Waits until the rules are known for all `events`; `false` when told to
     /// stop before.
     fn cover(&mut self, events: &[(i64, Event)]) -> bool {
-        let named = |event: &Event| match event.body {
-            Body::Click { campaign, .. } => Some(campaign),
-            _ => None,
-        };
         let mut backoff = Backoff::default();
         for attempt in 0_u32.. {
-            if events.iter().all(|(_, event)| self.rules.cover(event.at_ms, named(event))) {
+            if events.iter().all(|(_, event)| self.rules.cover(event.at_ms, event.names())) {
                 return true;
             }
             if attempt > 0 {

@@ -1,11 +1,12 @@
 -- Posted if, and only if, there is exactly one transaction, which the outcome
--- names and which moves what the outcome says out of escrow, or back.
+-- names and which moves what the outcome says out of escrow, or of a payment
+-- into cash, or back.
 WITH posting AS (
     SELECT t.id, t.source_id, t.leg, -sum(e.amount_minor) AS gross_minor
     FROM ledger_transactions t
     JOIN ledger_entries e ON e.transaction_id = t.id
-    JOIN ledger_accounts a ON a.id = e.account_id AND a.kind = 'campaign_escrow'
-    WHERE t.kind IN ('campaign', 'refund')
+    JOIN ledger_accounts a ON a.id = e.account_id AND a.kind IN ('campaign_escrow', 'cash')
+    WHERE t.kind IN ('campaign', 'payment', 'refund')
     GROUP BY t.id
 )
 SELECT coalesce(o.event_id, p.source_id)::text AS id,

@@ -18,11 +18,12 @@ FULL JOIN (
 GROUP BY f.id, f.kind, f.amount_minor, t.source_id
 HAVING f.id IS NULL OR count(t.id) <> 1
 UNION ALL
-SELECT b.campaign_id::text, format('funded %s, fundings sum to %s', b.funded_minor, sum(f.amount_minor))
+SELECT b.campaign_id::text, format('funded %s, fundings sum to %s', b.funded_minor,
+    sum(f.amount_minor - f.reward_minor))
 FROM campaign_budgets b
 LEFT JOIN fundings f ON f.campaign_id = b.campaign_id
 GROUP BY b.campaign_id
-HAVING b.funded_minor <> coalesce(sum(f.amount_minor), 0)
+HAVING b.funded_minor <> coalesce(sum(f.amount_minor - f.reward_minor), 0)
 UNION ALL
 SELECT b.campaign_id::text, format('returned %s, posted out of escrow %s', b.returned_minor, -sum(e.amount_minor))
 FROM campaign_budgets b

@@ -1,7 +1,8 @@
 -- No more is taken back of a leg than was paid for it; no refund is lost: one
 -- whose sale is settled is on its way, and one that was sent has an outcome.
 WITH taken AS (
-    SELECT original_event_id, original_leg, -sum(creator_minor) AS creator_minor, -sum(fee_minor) AS fee_minor
+    SELECT original_event_id, original_leg, -sum(creator_minor) AS creator_minor, -sum(fee_minor) AS fee_minor,
+        -sum(coalesce(other_minor, 0)) AS other_minor
     FROM outcomes
     WHERE kind = 'refund' AND status = 'posted'
     GROUP BY original_event_id, original_leg
@@ -12,17 +13,18 @@ SELECT o.event_id::text AS id,
 FROM taken t
 JOIN outcomes o ON o.event_id = t.original_event_id AND o.leg = t.original_leg
 WHERE o.status <> 'posted' OR t.creator_minor > o.creator_minor OR t.fee_minor > o.fee_minor
+    OR t.other_minor > coalesce(o.other_minor, 0)
 UNION ALL
 SELECT r.event_id::text, 'its sale is settled, and it is not on its way'
 FROM refunds r
 WHERE r.resolved_at IS NULL
     AND EXISTS (
         SELECT FROM outcomes o
-        WHERE o.order_key = r.order_key AND o.kind = 'sale'
+        WHERE o.order_key = r.order_key AND o.kind <> 'refund'
             AND o.reason IS DISTINCT FROM 'duplicate_transaction')
     AND NOT EXISTS (
         SELECT FROM outcomes o
-        WHERE o.order_key = r.order_key AND o.kind = 'sale'
+        WHERE o.order_key = r.order_key AND o.kind <> 'refund'
             AND o.reason IS DISTINCT FROM 'duplicate_transaction'
             AND (SELECT count(*) FROM outcomes l WHERE l.event_id = o.event_id) < o.legs)
 UNION ALL

@@ -1,8 +1,10 @@
--- What was paid in and not paid out covers campaigns and creators; what creators
--- owe back counts against what they are owed.
+-- What was paid in, less what processors kept and what was paid out, covers
+-- campaigns and creators; what creators owe back counts against what they are
+-- owed.
 WITH sums AS (
     SELECT workspace_id, currency,
-        -coalesce(sum(balance_minor) FILTER (WHERE kind IN ('cash', 'creator_paid')), 0) AS cash_minor,
+        -coalesce(sum(balance_minor) FILTER (WHERE kind IN ('cash', 'creator_paid',
+            'processor_fee')), 0) AS cash_minor,
         coalesce(sum(balance_minor) FILTER (WHERE kind IN ('campaign_escrow', 'creator_pending',
             'creator_available', 'creator_in_transit', 'creator_debt')), 0) AS owed_minor
     FROM ledger_accounts

@@ -100,7 +100,7 @@ fn rank(body: &Body) -> Option<u8> {
     Some(match body {
         Body::Click { .. } => 0,
         Body::Identify { .. } | Body::Stitch { .. } => 1,
-        Body::Conversion { .. } | Body::Sale { .. } | Body::Handed { .. } => 2,
+        Body::Conversion { .. } | Body::Sale { .. } | Body::Payment(_) | Body::Handed { .. } => 2,
         Body::Refund { .. } => 3,
         Body::Erase {} => 4,
         Body::Page { .. } | Body::Track { .. } | Body::Tick {} => return None,
@@ -446,7 +446,7 @@ impl<'a> Naive<'a> {
         });
         let campaign = self.campaign(best.campaign);
         let decision = unfit.or_else(|| Some(by_terms(campaign?, action))).expect("a campaign");
-        let (Decision::Payable { payout, fee_bps }, Some(terms)) = (decision, terms) else {
+        let (Decision::Payable { payout, fee_bps, other_minor }, Some(terms)) = (decision, terms) else {
             self.say(action, 0, decision, Some(best.credited()), action.value, matched_by, waited_ms);
             return true;
         };
@@ -469,7 +469,7 @@ impl<'a> Naive<'a> {
             let payout = Money { amount_minor: payouts[place], ..payout };
             let decision = match payout.amount_minor {
                 0 => Decision::Nonpayable { reason: Reason::ShareTooSmall },
-                _ => Decision::Payable { payout, fee_bps },
+                _ => Decision::Payable { payout, fee_bps, other_minor },
             };
             let value = action.value.zip(values.as_ref());
             let value = value.map(|(value, values)| Money { amount_minor: values[place], ..value });
@@ -522,7 +522,7 @@ fn by_terms(campaign: &Campaign, action: &Action) -> Decision {
                 return Decision::Nonpayable { reason: Reason::ShareTooSmall };
             }
             let payout = Money { amount_minor, currency: campaign.currency };
-            return Decision::Payable { payout, fee_bps: terms.fee_bps };
+            return Decision::Payable { payout, fee_bps: terms.fee_bps, other_minor: 0 };
         }
     };
     Decision::Rejected { reason }

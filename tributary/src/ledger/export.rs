@@ -115,6 +115,7 @@ fn path_of(row: &AccountRow) -> anyhow::Result<Vec<String>> {
     let owner = row.owner_id.to_string();
     let (top, below) = match kind {
         AccountKind::Cash => ("assets", vec!["cash", "in"]),
+        AccountKind::ProcessorFee => ("assets", vec!["cash", "processors"]),
         AccountKind::CreatorPaid => ("assets", vec!["cash", "out", &owner]),
         AccountKind::CreatorDebt => ("assets", vec!["owed", &owner]),
         AccountKind::CampaignEscrow => ("liabilities", vec!["escrow", &owner]),

@@ -12,6 +12,7 @@ use crate::event::{BotReason, Client};
 use crate::ids::{CampaignId, LinkId, UserId, WorkspaceId};
 use crate::money::{Currency, Money};
 use crate::pay::Pay;
+use crate::payment::{Frequency, Payment, PaymentRates, PaymentTerms, ProcessorRate, Purpose};
 use crate::rules::{Campaign, CampaignStatus, Coupon, DEFAULT_WINDOW_MS, Objective, Terms};
 
 pub(super) const WORKSPACE: WorkspaceId = WorkspaceId(Uuid::from_u128(1));
@@ -95,7 +96,37 @@ pub(super) fn rules() -> Rules {
         creator: UserId(Uuid::from_u128(77)),
         valid_from_ms: 0,
     };
-    Rules::new(plain.into_iter().chain([ended, paused, linear, slow]), i64::MAX).with_coupons([coupon])
+    Rules::new(plain.into_iter().chain([ended, paused, linear, slow]), i64::MAX)
+        .with_coupons([coupon])
+        .with_payment_terms([payment_terms()])
+}
+
+fn payment_terms() -> PaymentTerms {
+    let usd = Currency::new("USD").unwrap();
+    let stripe = ProcessorRate { bps: 290, fixed_minor: BTreeMap::from([(usd, 30)]) };
+    let rates = PaymentRates {
+        tip_fee_bps: 1_000,
+        live_sale_fee_bps: 0,
+        commission_bps: BTreeMap::from([("basic".to_owned(), 0)]),
+        default_tier: "basic".to_owned(),
+        processors: BTreeMap::from([("stripe".to_owned(), stripe)]),
+        boost_reward_bps: 0,
+    };
+    PaymentTerms { workspace: WORKSPACE, version: 1, valid_from_ms: 0, rates }
+}
+
+pub(super) fn tip(amount_minor: i64) -> Payment {
+    Payment {
+        order_id: "tip".to_owned(),
+        purpose: Purpose::Tip,
+        payee: UserId(Uuid::from_u128(7)),
+        payer: None,
+        value: Money { amount_minor, currency: Currency::new("USD").unwrap() },
+        processor: "stripe".to_owned(),
+        frequency: Frequency::OneTime,
+        live_event: None,
+        unlock: None,
+    }
 }
 
 pub(super) fn event(number: u128, at_ms: i64, visitor: VisitorKey, body: Body) -> Event {
@@ -251,7 +282,8 @@ pub(super) fn verdict(credit: &Credit) -> String {
     match credit.decision {
         Decision::Payable { payout, .. } => {
             let click = credit.click.map(|click| click.0.as_u128().to_string());
-            let by = click.unwrap_or_else(|| "coupon".to_owned());
+            let otherwise = if credit.campaign.is_some() { "coupon" } else { "itself" };
+            let by = click.unwrap_or_else(|| otherwise.to_owned());
             format!("{} by {by}", payout.amount_minor)
         }
         Decision::Nonpayable { reason } | Decision::Rejected { reason } => reason.code().to_owned(),

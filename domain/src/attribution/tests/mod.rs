@@ -208,6 +208,30 @@ fn refunds_are_handed_on_once_and_never_too_late() {
 }
 
 #[test]
+fn payments_are_decided_by_themselves_once_and_never_too_late() {
+    let payment = |number: u128, amount_minor: i64, received_at_ms: i64| {
+        let event = event(number, T0, ANNA, Body::Payment(tip(amount_minor)));
+        received(received_at_ms, Event { payload_hash: format!("{amount_minor}"), ..event })
+    };
+    let mut run = Run::new();
+    run.take(payment(1, 1_000, T0));
+    run.take(payment(1, 1_000, T0));
+    run.take(payment(1, 2_000, T0));
+    run.until(T0 + HOLD);
+    run.take(payment(1, 1_000, T0 + HOLD));
+    run.take(payment(2, 31, T0 + HOLD));
+    run.until(T0 + 2 * HOLD);
+    // A month late; and again, which settlement recognises.
+    run.take(payment(3, 500, T0 + 30 * 24 * HOUR_MS));
+    let verdicts: Vec<String> = run.credits.iter().map(verdict).collect();
+    assert_eq!(verdicts, ["quarantined", "1000 by itself", "fees_exceed_amount", "500 by itself"]);
+    let paid = &run.credits[1];
+    assert_eq!((paid.campaign, paid.creator), (None, Some(tip(0).payee)));
+    assert_eq!(paid.order, Some(crate::event::order_key(WORKSPACE, "tip")));
+    assert_eq!(paid.basis.model, "direct");
+}
+
+#[test]
 fn an_erased_visitor_is_forgotten() {
     let erase = event(5, T0 + 5, ANNA, Body::Erase {});
     assert_eq!(last_verdict(&[click(1, T0, 12), erase, sale(9, T0 + 9, None)]), "parked");
