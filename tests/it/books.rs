@@ -1,12 +1,17 @@
 //! Settlement: zombies, repeats, replays.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use domain::ids::WorkspaceId;
+use domain::ledger::{AccountKey, AccountKind};
+use domain::money::Currency;
 use processors::settlement::{Range, Settled, settle_batch};
 use runtime::consumer::BatchLimits;
 use runtime::producer::{ProducerSettings, Publisher};
 use serde_json::json;
 use tests::{Settler, Stack, World, reader};
+use uuid::Uuid;
 
 const LIMITS: BatchLimits = BatchLimits { max_messages: 500, max_wait: Duration::from_millis(100) };
 
@@ -201,5 +206,30 @@ async fn reconcile_names_what_is_wrong() -> anyhow::Result<()> {
         checking
     );
     assert!(seen, "{}", runtime::telemetry::render_metrics());
+    Ok(())
+}
+
+/// Settlers of several partitions may be the first to post to an account.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_come_into_being_once() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let pool = stack.pool().await?;
+    for _ in 0..100 {
+        let workspace = WorkspaceId(Uuid::now_v7());
+        let currency = Currency::new("USD")?;
+        let account = |_| AccountKey { kind: AccountKind::Cash, workspace, owner: Uuid::now_v7(), currency };
+        let accounts: BTreeSet<AccountKey> = (0..200).map(account).collect();
+        let settlers = (0..8).map(|_| {
+            let (pool, accounts) = (pool.clone(), accounts.clone());
+            tokio::spawn(async move {
+                let mut transaction = store::begin(&pool).await?;
+                store::ledger::lock_accounts(&mut transaction, &accounts).await?;
+                store::commit(transaction).await
+            })
+        });
+        for settler in futures_util::future::join_all(settlers).await {
+            settler??;
+        }
+    }
     Ok(())
 }
