@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::attribution::model::Model;
 use crate::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId, hash_uuid};
+use crate::limits::CreditLimits;
 use crate::money::{Currency, Money};
 use crate::payment::{Frequency, Purpose};
 use crate::refund::{Clawback, Refund};
@@ -116,6 +117,9 @@ pub struct Credit {
     pub value: Option<Money>,
     /// Whether it is to be paid.
     pub decision: Decision,
+    /// The limits that it is under, if it is to be paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<CreditLimits>,
     /// How the decision came about.
     pub basis: Basis,
 }
@@ -216,6 +220,9 @@ pub enum Decision {
 /// | `no_value` | the campaign pays a share of the value, and it came without one |
 /// | `no_payment_terms` | the workspace takes no payments |
 /// | `unknown_processor` | the payment's processor is none of the workspace's |
+/// | `campaign_cap_reached` | the campaign has spent what it may, on that day or in all |
+/// | `creator_cap_reached` | the creator has earned what they may in the campaign, on that day or in all |
+/// | `already_rewarded` | the campaign pays once for a customer, and has |
 /// | `fees_exceed_amount` | processor and platform would keep more than was paid |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -244,11 +251,14 @@ pub enum Reason {
     NoPaymentTerms,
     UnknownProcessor,
     FeesExceedAmount,
+    CampaignCapReached,
+    CreatorCapReached,
+    AlreadyRewarded,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::Bot,
         Self::DuplicateClick,
         Self::NoTouch,
@@ -272,6 +282,9 @@ impl Reason {
         Self::NoPaymentTerms,
         Self::UnknownProcessor,
         Self::FeesExceedAmount,
+        Self::CampaignCapReached,
+        Self::CreatorCapReached,
+        Self::AlreadyRewarded,
     ];
 
     /// The code, as in JSON and SQL.
@@ -301,6 +314,9 @@ impl Reason {
             Self::NoPaymentTerms => "no_payment_terms",
             Self::UnknownProcessor => "unknown_processor",
             Self::FeesExceedAmount => "fees_exceed_amount",
+            Self::CampaignCapReached => "campaign_cap_reached",
+            Self::CreatorCapReached => "creator_cap_reached",
+            Self::AlreadyRewarded => "already_rewarded",
         }
     }
 
@@ -334,6 +350,11 @@ impl Reason {
             Self::NoValue => "The campaign pays a share of the value, and it came without one.",
             Self::NoPaymentTerms => "The workspace takes no payments.",
             Self::UnknownProcessor => "The payment's processor is none of the workspace's.",
+            Self::CampaignCapReached => "The campaign has spent what it may, on that day or in all.",
+            Self::CreatorCapReached => {
+                "The creator has earned what they may in the campaign, on that day or in all."
+            }
+            Self::AlreadyRewarded => "The campaign pays once for a customer, and has.",
             Self::FeesExceedAmount => "Processor and platform would keep more than was paid.",
         }
     }

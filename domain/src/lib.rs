@@ -21,6 +21,7 @@
 //! | [`attribution`] | which click earned a conversion, and why |
 //! | [`command`] | what attribution and the control API ask of settlement |
 //! | [`budget`] | what a campaign can still pay |
+//! | [`limits`] | caps per day and in all, one reward a customer |
 //! | [`refund`] | what a refund takes back |
 //! | [`wallet`] | holds, debts and withdrawals of a creator's money |
 //! | [`ledger`] | balanced postings |
@@ -37,6 +38,7 @@ pub mod dedupe;
 pub mod event;
 pub mod ids;
 pub mod ledger;
+pub mod limits;
 pub mod link;
 pub mod money;
 pub mod native;

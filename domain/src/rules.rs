@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attribution::model::Model;
 use crate::ids::{CampaignId, UserId, WorkspaceId};
+use crate::limits::Limits;
 use crate::money::Currency;
 use crate::pay::Pay;
 use crate::payment::{PaymentTerms, SellerTier};
@@ -102,6 +103,8 @@ pub struct Terms {
     pub min_delay_ms: i64,
     /// How a payout is shared among clicks.
     pub model: Model,
+    /// What it may spend.
+    pub limits: Limits,
     /// No action before this counts.
     pub starts_at_ms: Option<i64>,
     /// No action at or after this counts.
@@ -276,6 +279,7 @@ mod tests {
             window_ms: DEFAULT_WINDOW_MS,
             min_delay_ms: 0,
             model: Model::LastTouch,
+            limits: Limits::default(),
             starts_at_ms: None,
             ends_at_ms: None,
         }

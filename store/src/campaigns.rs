@@ -2,6 +2,7 @@
 
 use domain::attribution::model::Model;
 use domain::ids::{CampaignId, UserId, WorkspaceId};
+use domain::limits::Limits;
 use domain::pay::Pay;
 use domain::rules::{Campaign, CampaignStatus, Coupon, Objective, Rules, TERMS_LEAD_MS, Terms};
 use serde::Serialize;
@@ -44,6 +45,8 @@ pub struct NewTerms {
     pub min_delay_ms: i64,
     /// How a payout is shared among clicks.
     pub model: Model,
+    /// What it may spend.
+    pub limits: Limits,
     /// No action before this counts.
     pub starts_at_ms: Option<i64>,
     /// No action at or after this counts.
@@ -90,6 +93,7 @@ pub async fn insert_terms(
         .bind(TERMS_LEAD_MS)
         .bind(terms.min_delay_ms)
         .bind(Json(terms.model))
+        .bind(Json(terms.limits))
         .fetch_one(connection)
         .await?;
     Ok(version)
@@ -129,6 +133,8 @@ struct RulesRow {
     min_delay_ms: i64,
     #[sqlx(json)]
     model: Model,
+    #[sqlx(json)]
+    limits: Limits,
     starts_at_ms: Option<i64>,
     ends_at_ms: Option<i64>,
 }
@@ -158,6 +164,7 @@ pub async fn load_rules(pool: &Pool) -> Result<Rules, StoreError> {
             window_ms: row.window_ms,
             min_delay_ms: row.min_delay_ms,
             model: row.model,
+            limits: row.limits,
             starts_at_ms: row.starts_at_ms,
             ends_at_ms: row.ends_at_ms,
         };
@@ -208,6 +215,9 @@ pub struct CampaignRow {
     /// How a payout is shared among clicks.
     #[sqlx(json)]
     pub model: Model,
+    /// What it may spend.
+    #[sqlx(json)]
+    pub limits: Limits,
     /// All that was put in.
     pub total_budget_minor: i64,
     /// What is left.

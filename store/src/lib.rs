@@ -11,6 +11,7 @@ pub mod control;
 pub mod export;
 pub mod journal;
 pub mod ledger;
+pub mod limits;
 pub mod links;
 pub mod migrate;
 pub mod offsets;

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, SqlStr};
 use crate::{Pool, StoreError};
 
 /// Version, description and SQL of each migration.
-const MIGRATIONS: [(i64, &str, &str); 10] = [
+const MIGRATIONS: [(i64, &str, &str); 11] = [
     (1, "control", include_str!("../../migrations/0001_control.sql")),
     (2, "books", include_str!("../../migrations/0002_books.sql")),
     (3, "sink positions", include_str!("../../migrations/0003_sink_positions.sql")),
@@ -19,6 +19,7 @@ const MIGRATIONS: [(i64, &str, &str); 10] = [
     (8, "earning rules", include_str!("../../migrations/0008_earning_rules.sql")),
     (9, "statements", include_str!("../../migrations/0009_statements.sql")),
     (10, "payments", include_str!("../../migrations/0010_payments.sql")),
+    (11, "limits", include_str!("../../migrations/0011_limits.sql")),
 ];
 
 /// The role the application works as; made by the first migration.

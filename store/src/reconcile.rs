@@ -23,7 +23,7 @@ pub struct Offence {
 }
 
 /// All checks, in the order of their numbers.
-pub const CHECKS: [Check; 19] = [
+pub const CHECKS: [Check; 20] = [
     Check {
         number: 1,
         title: "every transaction balances, per currency",
@@ -73,6 +73,11 @@ pub const CHECKS: [Check; 19] = [
         number: 16,
         title: "nothing is posted outside of its campaign's terms",
         sql: sql!("reconcile/16_postings_within_terms"),
+    },
+    Check {
+        number: 16,
+        title: "no limited campaign spends beyond its caps",
+        sql: sql!("reconcile/16b_spending_within_caps"),
     },
     Check {
         number: 17,

@@ -93,6 +93,7 @@ fn commands() -> Vec<Command> {
             click: Some(event),
             value: None,
             decision: Decision::Payable { payout: usd(25), fee_bps: 1_000, other_minor: 0 },
+            limits: None,
             basis: Basis {
                 model: "last_touch".to_owned(),
                 terms_version: Some(1),

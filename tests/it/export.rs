@@ -59,6 +59,7 @@ fn sale(number: u128) -> Command {
             fee_bps: 1_234,
             other_minor: 0,
         },
+        limits: None,
         basis: Basis::none(),
     })
 }

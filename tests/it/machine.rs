@@ -7,6 +7,7 @@ use std::sync::Arc;
 use domain::command::{Basis, Boost, Closing, Command, Credit, CreditKind, Decision, Funding};
 use domain::event::order_key;
 use domain::ids::{CampaignId, EventId, UserId, VisitorKey, WorkspaceId};
+use domain::limits::{CreditLimits, Limits};
 use domain::money::{Currency, Money};
 use domain::payment::Purpose;
 use domain::refund::Refund;
@@ -201,6 +202,16 @@ impl Books {
             Message::Sale { campaign, creator, amount_minor, legs } => {
                 worker.orders += 1;
                 let order = order_key(workspace, &format!("{}-{}", worker.number, worker.orders));
+                // One campaign has limits, from some moment on.
+                let limits = (*campaign == Some(1) && worker.orders > 2).then(|| CreditLimits {
+                    limits: Limits {
+                        campaign_day_minor: Some(3_000),
+                        creator_total_minor: Some(1_000),
+                        once_per_customer: true,
+                        ..Limits::default()
+                    },
+                    customer: Uuid::from_u128(worker.orders as u128 / 2),
+                });
                 let leg = |leg: u16| {
                     Command::Credit(Credit {
                         event,
@@ -225,6 +236,7 @@ impl Books {
                             fee_bps: 1_000,
                             other_minor: if campaign.is_none() { amount_minor / 10 } else { 0 },
                         },
+                        limits,
                         basis: Basis::none(),
                     })
                 };
@@ -331,6 +343,12 @@ fn money_stays_whole_whatever_four_workers_do() -> anyhow::Result<()> {
     let kinds = "SELECT DISTINCT kind FROM ledger_transactions ORDER BY kind";
     let seen = runtime
         .block_on(async { anyhow::Ok(store::migrate::strings(&stack.pool().await?, kinds).await?) })?;
+    let reasons = "SELECT DISTINCT reason FROM outcomes WHERE reason IS NOT NULL";
+    let refused = runtime
+        .block_on(async { anyhow::Ok(store::migrate::strings(&stack.pool().await?, reasons).await?) })?;
+    for reason in ["already_rewarded", "creator_cap_reached"] {
+        assert!(refused.iter().any(|code| code == reason), "no {reason} in {refused:?}");
+    }
     for kind in ["campaign", "escrow", "payment", "refund", "release", "repayment"] {
         assert!(seen.iter().any(|code| code == kind), "nothing of {kind} in {seen:?}");
     }

@@ -344,6 +344,106 @@ async fn producers_avenue_sellers_pay_all_fees() -> anyhow::Result<()> {
     stack.reconcile()
 }
 
+/// ZhenGrowth: a reward for whoever brings a customer, once a customer; coupons
+/// credit a sale without a click.
+#[tokio::test(flavor = "multi_thread")]
+async fn zhengrowth_rewards_a_referral_once() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let world = World::create(&stack, "growth").await?;
+    let terms = json!({ "payout_minor": 1_000, "fee_bps": 0, "limits": { "once_per_customer": true } });
+    let referral = world.campaign_with("conversion", 10_000, &terms).await?;
+    let percent = json!({ "pay": { "kind": "percent_of_order", "bps": 1_500 }, "fee_bps": 0 });
+    let shop = world.campaign_with("sale", 10_000, &percent).await?;
+    let coupon = json!({ "code": "ANNA10", "campaign_id": shop.id, "creator_id": world.creator });
+    world.control("/v1/coupons", &coupon).await?;
+    let convert = async |user: &str, device: &str, order: &str| {
+        let click = world.click(&referral.code, device).await?;
+        let conversion = json!({ "goal": "signup", "order_id": order, "user_id": user, "tcid": click.token });
+        world.accepted("/v1/conversions", &conversion).await
+    };
+    let mut events = Vec::new();
+    // The same customer on two devices, and once more; another customer.
+    for (user, device, order, reason) in [
+        ("bo", "phone-00001", "1", Value::Null),
+        ("bo", "laptop-0001", "2", json!("already_rewarded")),
+        ("bo", "phone-00001", "3", json!("already_rewarded")),
+        ("cy", "phone-00002", "4", Value::Null),
+    ] {
+        events.push((convert(user, device, order).await?, reason));
+        stack.settle()?;
+    }
+    for (event, reason) in events {
+        let explained = world.report(&format!("/v1/conversions/{event}/explain")).await?;
+        assert_eq!(explained["legs"][0]["reason"], reason, "{explained}");
+    }
+    assert_eq!(wallet(&world).await?, (2_000, 0));
+    // 15 % of 33.33 is 4.9995 → 5.00; a third of it back is 1.67.
+    tokio::time::sleep(std::time::Duration::from_millis(4_500)).await;
+    let value = json!({ "amount_minor": 3_333, "currency": "USD" });
+    let sale = json!({ "order_id": "S-1", "value": value, "coupon": "anna10" });
+    world.accepted("/v1/sales", &sale).await?;
+    stack.settle()?;
+    assert_eq!(wallet(&world).await?, (2_500, 0));
+    let refund = json!({ "order_id": "S-1", "refund_id": "1",
+        "value": { "amount_minor": 1_111, "currency": "USD" } });
+    world.accepted("/v1/refunds", &refund).await?;
+    stack.settle()?;
+    assert_eq!(wallet(&world).await?, (2_333, 0));
+    let line = |kind: &str, minor: i64| (kind.to_owned(), minor);
+    let lines = [line("clawback", -167), line("credit", 500), line("credit", 1_000), line("credit", 1_000)];
+    assert_eq!(statement(&world, &world.creator).await?, lines);
+    stack.reconcile()
+}
+
+/// Live Media Kit: brands pay for clicks on the links of a kit, up to so much a
+/// day for each creator and in all.
+#[tokio::test(flavor = "multi_thread")]
+async fn live_media_kit_brands_cap_what_clicks_cost() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let world = World::create(&stack, "kit").await?;
+    let terms = |limits: Value| json!({ "payout_minor": 7, "fee_bps": 1_500, "limits": limits });
+    // Two clicks a creator and day, five in all.
+    let limits = json!({ "creator_day_minor": 20, "campaign_total_minor": 35 });
+    let campaign = world.campaign_with("click", 10_000, &terms(limits)).await?;
+    let bad = terms(json!({ "creator_day_minor": -1 }));
+    let refused = world.campaign_with("click", 0, &bad).await.err().map(|error| error.to_string());
+    assert!(refused.is_some_and(|message| message.contains("limits")));
+    let mut codes = vec![campaign.code.clone()];
+    let mut creators = vec![world.creator.clone()];
+    for name in ["bea", "cleo"] {
+        let creator = world.add_creator(name).await?;
+        let member = json!({ "creator_id": creator, "status": "accepted" });
+        world.control(&format!("/v1/campaigns/{}/creators", campaign.id), &member).await?;
+        let link = json!({ "campaign_id": campaign.id, "creator_id": creator, "code": name,
+            "destination_url": "https://brand.example/" });
+        world.control("/v1/links", &link).await?;
+        codes.push(name.to_owned());
+        creators.push(creator);
+    }
+    for code in &codes {
+        for visitor in 0..3 {
+            world.click(code, &format!("fan-of-{code}-{visitor}")).await?;
+        }
+        stack.settle()?;
+    }
+    // 15 % of 0.07 is 1.05 cents → 0.01. Two each, and the fifth is the last.
+    for (creator, minor) in creators.iter().zip([12, 12, 6]) {
+        let wallet = world.report(&format!("/v1/wallets/{creator}")).await?;
+        assert_eq!(wallet["pending_minor"], minor);
+    }
+    let answer = world.report(&format!("/v1/campaigns/{}", campaign.id)).await?;
+    let mut outcomes: Vec<String> = answer["outcomes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|count| format!("{} {}", count["reason"].as_str().unwrap_or("paid"), count["count"]))
+        .collect();
+    outcomes.sort_unstable();
+    assert_eq!(outcomes, ["campaign_cap_reached 2", "creator_cap_reached 2", "paid 5"]);
+    assert_eq!(statement(&world, &creators[2]).await?, [("credit".to_owned(), 6)]);
+    stack.reconcile()
+}
+
 fn payment(payee: &str, order: &str, purpose: &str, processor: &str, amount_minor: i64) -> Value {
     json!({
         "order_id": order, "purpose": purpose, "processor": processor, "payee_id": payee,

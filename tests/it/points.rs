@@ -72,6 +72,7 @@ fn log() -> Vec<Command> {
             click: None,
             value: Some(usd(5_000)),
             decision: Decision::Payable { payout: usd(50 + number as i64), fee_bps: 1_500, other_minor: 0 },
+            limits: None,
             basis: Basis::none(),
         })
     };

@@ -130,6 +130,7 @@ async fn a_refund_and_its_sale_settled_at_once_find_each_other() -> anyhow::Resu
             click: None,
             value: None,
             decision: Decision::Nonpayable { reason: domain::command::Reason::NoTouch },
+            limits: None,
             basis: Basis::none(),
         });
         let refund = Command::Refund(Refund {

@@ -51,6 +51,7 @@ async fn the_application_cannot_rewrite_the_books() -> anyhow::Result<()> {
         ("creator_documents", "status = status"),
         ("payout_holds", "is_on_hold = false"),
         ("payment_terms", "rates = '{}'"),
+        ("rewarded_customers", "customer = campaign_id"),
         ("seller_tiers", "tier = 'x'"),
         ("closings", "amount_minor = 1"),
         ("statements", "closing_minor = 1"),

@@ -102,6 +102,7 @@ fn campaigns(random: &mut Random) -> Vec<Campaign> {
             pay: pay(random),
             fee_bps: 1_000,
             window_ms: WINDOW_MS,
+            limits: Default::default(),
             min_delay_ms: MIN_DELAY_MS * random.below(2) as i64,
             model: random.pick(&models),
             starts_at_ms: random.one_in(4).then_some(T0 + 20 * HOUR_MS),

@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use domain::attribution::model::Model;
 use domain::ids::{CampaignId, WorkspaceId};
+use domain::limits::Limits;
 use domain::money::FULL_BPS;
 use domain::pay::Pay;
 use domain::rules::{CampaignStatus, DEFAULT_WINDOW_MS, Objective};
@@ -36,6 +37,8 @@ pub(crate) struct TermsInput {
     min_delay_ms: i64,
     #[serde(default)]
     model: Model,
+    #[serde(default)]
+    limits: Limits,
     starts_at_ms: Option<i64>,
     ends_at_ms: Option<i64>,
 }
@@ -70,6 +73,12 @@ impl TermsInput {
         if let Some(fault) = self.model.fault() {
             return Err(ApiError::invalid("model", fault));
         }
+        if let Some(field) = self.limits.fault() {
+            return Err(ApiError::invalid(
+                "limits",
+                format!("{field} must not be below 0, and within the limit"),
+            ));
+        }
         if self.starts_at_ms.zip(self.ends_at_ms).is_some_and(|(start, end)| end <= start) {
             return Err(ApiError::invalid("ends_at_ms", "is not after starts_at_ms"));
         }
@@ -80,6 +89,7 @@ impl TermsInput {
             window_ms,
             min_delay_ms: self.min_delay_ms,
             model: self.model,
+            limits: self.limits,
             starts_at_ms: self.starts_at_ms,
             ends_at_ms: self.ends_at_ms,
         })

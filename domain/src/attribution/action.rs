@@ -3,7 +3,7 @@
 
 use super::memory::{MAX_PARKED, Memory, Parked, Touch, VisitorState};
 use super::model::Step;
-use super::{Emitted, MAX_WINDOW_MS, Work, credit_of, credited};
+use super::{Emitted, MAX_WINDOW_MS, Work, credit_of, credited, limited};
 use crate::command::{Basis, BasisTouch, Credit, Decision, MatchedBy, Reason};
 use crate::dedupe::{CLICK_WINDOW_MS, is_duplicate_click};
 use crate::event::{Action, Body, Event, Sought};
@@ -99,7 +99,7 @@ impl<M: Memory> Work<'_, M> {
             };
             let basis = basis(Some(terms), &weights, touch.click);
             let credit = Credit { leg, legs, value, ..credit_of(action, decision, basis) };
-            self.emit(credited(touch, credit));
+            self.emit(credited(touch, limited(Some(terms), action, credit)));
         }
         true
     }
@@ -120,7 +120,9 @@ impl<M: Memory> Work<'_, M> {
             let (decision, basis) = by_coupon(&action, coupon, self.rules);
             let basis = Basis { waited_ms: action.waited_ms, ..basis };
             let (campaign, creator) = (Some(coupon.campaign), Some(coupon.creator));
-            self.emit(Credit { campaign, creator, ..credit_of(&action, decision, basis) });
+            let terms = self.rules.campaign(coupon.campaign).and_then(|c| c.terms_at(action.at_ms));
+            let credit = limited(terms, &action, credit_of(&action, decision, basis));
+            self.emit(Credit { campaign, creator, ..credit });
             return Ok(());
         }
         let mut state = self.view.take_visitor(key)?;

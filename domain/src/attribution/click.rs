@@ -1,7 +1,7 @@
 //! A click: a robot's, one of a flood, a duplicate, or a touch that may earn.
 
 use super::memory::{Memory, Rate, Touch, VisitorState};
-use super::{Work, credit_of, credited};
+use super::{Work, credit_of, credited, limited};
 use crate::command::{Basis, Decision, Reason};
 use crate::dedupe::{CLICK_WINDOW_MS, COOKIELESS_CLICK_WINDOW_MS, is_duplicate_click};
 use crate::event::{Action, Body, Event};
@@ -53,13 +53,14 @@ impl<M: Memory> Work<'_, M> {
     /// Decides on a click whose campaign pays for clicks.
     fn pay_click(&mut self, event: &Event, touch: &Touch, blocked: Option<Reason>) {
         if let Some(campaign) = self.rules.campaign(touch.campaign).filter(|campaign| pays_clicks(campaign)) {
+            let action = Action::of_click(event);
             let decision = match blocked {
                 Some(reason) => Decision::Nonpayable { reason },
-                None => super::action::terms_decision(campaign, &Action::of_click(event)),
+                None => super::action::terms_decision(campaign, &action),
             };
-            let terms_version = campaign.terms_at(event.at_ms).map(|terms| terms.version);
-            let basis = Basis { terms_version, ..Basis::none() };
-            self.emit(credited(touch, credit_of(&Action::of_click(event), decision, basis)));
+            let terms = campaign.terms_at(event.at_ms);
+            let basis = Basis { terms_version: terms.map(|terms| terms.version), ..Basis::none() };
+            self.emit(credited(touch, limited(terms, &action, credit_of(&action, decision, basis))));
         }
     }
 

@@ -32,14 +32,16 @@ use std::collections::{BTreeMap, VecDeque};
 
 use foldhash::HashMap;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use self::memory::{Changes, Memory, Note, Parked, Touch, View, VisitorState, note_of};
 use crate::command::{Basis, Credit, Decision, Reason};
 use crate::dedupe::{Arrival, arrival};
 use crate::event::{Action, Body, Event, Sought};
 use crate::ids::{EventId, VisitorKey, hash_uuid};
+use crate::limits::CreditLimits;
 use crate::refund::Refund;
-use crate::rules::Rules;
+use crate::rules::{Rules, Terms};
 
 /// No attribution window may be longer; older clicks are forgotten: 90 days.
 pub const MAX_WINDOW_MS: i64 = 90 * 24 * 60 * 60 * 1_000;
@@ -472,7 +474,20 @@ fn credit_of(action: &Action, decision: Decision, basis: Basis) -> Credit {
         click: None,
         value: action.value,
         decision,
+        limits: None,
         basis,
+    }
+}
+
+/// The same, under the limits of the campaign that is to pay it.
+fn limited(terms: Option<&Terms>, action: &Action, credit: Credit) -> Credit {
+    let limits = terms.map(|terms| terms.limits).filter(|limits| !limits.is_empty());
+    match (credit.decision, limits) {
+        (Decision::Payable { .. }, Some(limits)) => {
+            let customer = Uuid::from_bytes(action.user.unwrap_or(action.visitor).0);
+            Credit { limits: Some(CreditLimits { limits, customer }), ..credit }
+        }
+        _ => credit,
     }
 }
 

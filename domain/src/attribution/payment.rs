@@ -37,6 +37,7 @@ fn credit(event: &Event, payment: &Payment, decision: Decision, basis: Basis) ->
         click: None,
         value: Some(payment.value),
         decision,
+        limits: None,
         basis,
     }
 }

@@ -1,13 +1,14 @@
 //! What the database must be asked before a batch can be settled, and what it
 //! answers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use uuid::Uuid;
 
 use crate::budget::Budget;
 use crate::command::{Command, Credit, Decision};
-use crate::ids::CampaignId;
+use crate::ids::{CampaignId, UserId, WorkspaceId};
+use crate::limits::Spending;
 use crate::refund::{Order, Refund};
 
 /// What the database already holds of a batch's ids: (event or funding, leg)
@@ -26,6 +27,8 @@ pub struct Books {
     pub orders: HashMap<Uuid, Order>,
     /// Refunds that wait for the sales of the batch's orders.
     pub waiting: HashMap<Uuid, Vec<Refund>>,
+    /// What limited campaigns of the batch have spent.
+    pub spending: Spending,
 }
 
 /// The ids that a batch will ask about: (event or funding, leg).
@@ -76,6 +79,55 @@ pub fn campaigns_of(commands: &[Command]) -> Vec<CampaignId> {
     campaigns.sort_unstable();
     campaigns.dedup();
     campaigns
+}
+
+/// The campaigns that a batch says have limits.
+#[must_use]
+pub fn limited_campaigns_of(commands: &[Command]) -> Vec<CampaignId> {
+    let mut campaigns: Vec<CampaignId> = commands
+        .iter()
+        .filter_map(|command| match command {
+            Command::Credit(credit) => credit.limits.and(credit.campaign),
+            _ => None,
+        })
+        .collect();
+    campaigns.sort_unstable();
+    campaigns.dedup();
+    campaigns
+}
+
+/// A payout of a limited campaign that a batch may make, or take back: whose,
+/// when, of which campaign and creator.
+pub type Moment = (WorkspaceId, i64, CampaignId, UserId);
+
+/// The payouts of `limited` campaigns that a batch may make, or, of `orders`,
+/// take back.
+#[must_use]
+pub fn moments_of(
+    commands: &[Command],
+    orders: &HashMap<Uuid, Order>,
+    limited: &HashSet<CampaignId>,
+) -> Vec<Moment> {
+    let mut moments = Vec::new();
+    for command in commands {
+        match command {
+            Command::Credit(credit) if matches!(credit.decision, Decision::Payable { .. }) => {
+                let paid = credit.campaign.zip(credit.creator);
+                moments.extend(
+                    paid.map(|(campaign, creator)| (credit.workspace, credit.at_ms, campaign, creator)),
+                );
+            }
+            Command::Clawback(clawback) => {
+                let sold = orders.get(&clawback.refund.order).into_iter().flat_map(|order| &order.sold);
+                moments.extend(sold.filter_map(|sold| {
+                    Some((clawback.refund.workspace, sold.at_ms, sold.campaign?, sold.creator?))
+                }));
+            }
+            _ => {}
+        }
+    }
+    moments.retain(|(_, _, campaign, _)| limited.contains(campaign));
+    moments
 }
 
 /// The budgets, empty, that a batch may be the first to put money in, or to

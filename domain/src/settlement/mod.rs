@@ -16,15 +16,18 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-pub use self::books::{Books, Known, Orders, campaigns_of, ids_of, new_budgets, orders_of};
+pub use self::books::{
+    Books, Known, Moment, Orders, campaigns_of, ids_of, limited_campaigns_of, moments_of, new_budgets,
+    orders_of,
+};
 pub use self::outcome::{Outcome, OutcomeKind, Payout, Quarantined, Status};
 pub use self::plan::{Clawed, Plan};
 use crate::command::{Closing, Command, Credit, CreditKind, Decision, Funding, Reason};
 use crate::dedupe::{Arrival, arrival};
-use crate::ids::CampaignId;
 use crate::ledger::postings::{
     Source, WalletKey, campaign_funding, campaign_payout, campaign_return, payment, split,
 };
+use crate::limits::Spend;
 use crate::money::{Currency, Money};
 use crate::refund::{Clawback, Order, Paid, Refund};
 
@@ -37,11 +40,11 @@ const CLASH: &str = "same id, other payload";
 /// attribution must never write, is quarantined.
 #[must_use]
 pub fn settle(commands: &[Command], books: Books) -> Plan {
-    let Books { mut known, mut budgets, orders, waiting } = books;
+    let Books { mut known, mut budgets, orders, waiting, spending } = books;
     for budget in new_budgets(commands) {
         budgets.entry(budget.campaign).or_insert(budget);
     }
-    let plan = Plan { budgets, ..Plan::default() };
+    let plan = Plan { budgets, spending, ..Plan::default() };
     let mut work = Work { plan, orders, waiting };
     for command in commands {
         if let Command::Refund(refund) = command {
@@ -144,6 +147,12 @@ impl Work {
         let legs = u16::try_from(taken.len()).unwrap_or(u16::MAX);
         for (taken, leg) in taken.into_iter().zip(0_u16..) {
             let payout = self.plan.take_back(refund, leg, &taken).map_err(|_error| OUT_OF_RANGE)?;
+            if let (Some(back), Some(campaign), Some(creator)) = (payout, taken.of.campaign, taken.of.creator)
+            {
+                let day = self.plan.spending.day(refund.workspace, taken.of.at_ms);
+                let gross_minor = back.paid.split.gross_minor;
+                self.plan.spending.count(Spend { campaign, creator, day, gross_minor });
+            }
             let value = taken
                 .of
                 .value
@@ -223,34 +232,49 @@ fn pay(
         _ => return rejected(Status::RejectedRule, Reason::UnknownCampaign),
     };
     let posting = posting.map_err(|_error| OUT_OF_RANGE)?;
-    if let (CreditKind::Action(_), Some(campaign)) = (credit.kind, credit.campaign)
-        && let Some((status, reason)) =
-            refused_by_budget(plan, campaign, split.gross_minor, currency, credit.at_ms)
+    if let (CreditKind::Action(_), Some(campaign), Some(creator)) =
+        (credit.kind, credit.campaign, credit.creator)
     {
-        return rejected(status, reason);
+        let day = plan.spending.day(credit.workspace, credit.at_ms);
+        let spend = Spend { campaign, creator, day, gross_minor: split.gross_minor };
+        if let Err((status, reason)) = spend_of_budget(plan, credit, spend, currency) {
+            return rejected(status, reason);
+        }
     }
     let payout = Payout { paid, transaction: posting.id() };
     plan.transactions.push(posting);
     Ok((Status::Posted, None, Some(payout)))
 }
 
-/// Takes a payout out of a campaign's budget; why not, if it cannot.
-fn refused_by_budget(
+/// Takes a payout out of a campaign's budget, within its limits; else gives why
+/// not.
+fn spend_of_budget(
     plan: &mut Plan,
-    campaign: CampaignId,
-    gross_minor: i64,
+    credit: &Credit,
+    spend: Spend,
     currency: Currency,
-    at_ms: i64,
-) -> Option<(Status, Reason)> {
+) -> Result<(), (Status, Reason)> {
     // A campaign that was never funded has no budget to take from.
-    let Some(budget) = plan.budgets.get_mut(&campaign) else {
-        return Some((Status::RejectedBudget, Reason::BudgetExhausted));
+    let Some(budget) = plan.budgets.get_mut(&spend.campaign) else {
+        return Err((Status::RejectedBudget, Reason::BudgetExhausted));
     };
     if budget.currency != currency {
-        return Some((Status::RejectedRule, Reason::CurrencyMismatch));
+        return Err((Status::RejectedRule, Reason::CurrencyMismatch));
     }
-    let is_admitted = budget.admit(gross_minor, at_ms);
-    (!is_admitted).then_some((Status::RejectedBudget, Reason::BudgetExhausted))
+    if let Some(under) = credit.limits {
+        plan.spending.admit(under, spend, credit.event).map_err(|reason| match reason {
+            Reason::AlreadyRewarded => (Status::RejectedRule, reason),
+            _ => (Status::RejectedBudget, reason),
+        })?;
+    }
+    if !budget.admit(spend.gross_minor, credit.at_ms) {
+        return Err((Status::RejectedBudget, Reason::BudgetExhausted));
+    }
+    plan.spending.count(spend);
+    if let Some(under) = credit.limits {
+        plan.spending.reward(under, spend.campaign, credit.event);
+    }
+    Ok(())
 }
 
 fn settle_funding(plan: &mut Plan, funding: &Funding) -> Result<(), &'static str> {

@@ -7,6 +7,7 @@ use crate::command::{Boost, Closing, Funding};
 use crate::ids::CampaignId;
 use crate::ledger::postings::{Source, WalletKey, campaign_return, clawback};
 use crate::ledger::{AccountKey, PostingError, Transaction, changes_of};
+use crate::limits::Spending;
 use crate::money::Money;
 use crate::refund::{Clawback, Paid, Refund, Taken};
 use crate::settlement::outcome::{Outcome, OutcomeKind, Payout, Quarantined};
@@ -44,6 +45,8 @@ pub struct Plan {
     pub parked: Vec<Refund>,
     /// What refunds took of creators, in log order.
     pub clawed: Vec<Clawed>,
+    /// What limited campaigns have spent.
+    pub spending: Spending,
     /// Clashing messages.
     pub quarantined: Vec<Quarantined>,
     /// Messages that had been settled before.

@@ -46,6 +46,7 @@ fn payable(event: u128, campaign: u128, payout: Money) -> Command {
         click: None,
         value: None,
         decision: Decision::Payable { payout, fee_bps: 1_000, other_minor: 0 },
+        limits: None,
         basis: Basis::none(),
     })
 }
@@ -182,6 +183,7 @@ impl Database {
             self.books.known.insert((funding.id(), 0), funding.payload_hash());
         }
         self.books.budgets = plan.budgets;
+        self.books.spending = plan.spending;
         for clawback in &plan.resolved {
             self.books.waiting.remove(&clawback.refund.order);
         }
@@ -304,6 +306,58 @@ fn a_boost_funds_a_campaign_and_rewards_its_supporter() {
     // The rate may have changed before the same boost is sent again.
     let plan = settle(&[boost(50), boost(70)], Books::default());
     assert_eq!((plan.fundings.len(), plan.repeats), (1, 1));
+}
+
+#[test]
+fn limits_bind_payouts_of_their_campaign() {
+    use crate::limits::{CreditLimits, Limits};
+    let limits = Limits { campaign_day_minor: Some(250), once_per_customer: true, ..Limits::default() };
+    let limited = |event: u128, customer: u128, at_ms: i64| {
+        changed(&payable(event, 5, usd(100)), |credit| {
+            credit.at_ms = at_ms;
+            credit.limits = Some(CreditLimits { limits, customer: Uuid::from_u128(customer) });
+        })
+    };
+    let campaign = CampaignId(Uuid::from_u128(5));
+    let day_ms = 86_400_000;
+    let mut books = Books::default();
+    books.spending.campaigns.insert(campaign);
+    books.spending.days.extend([((WORKSPACE, 0), 0), ((WORKSPACE, day_ms), 1)]);
+    let log = [
+        fund(1, 5, usd(450)),
+        limited(2, 1, 10),
+        limited(3, 1, 10),
+        limited(4, 2, 10),
+        limited(5, 3, 10),
+        limited(6, 3, day_ms),
+        limited(7, 4, day_ms),
+        limited(8, 5, day_ms),
+    ];
+    let plan = settle(&log, books.clone());
+    let reasons: Vec<_> =
+        plan.outcomes.iter().map(|o| o.reason.map_or(o.status.code(), Reason::code)).collect();
+    let cap = "campaign_cap_reached";
+    assert_eq!(reasons, ["posted", "already_rewarded", "posted", cap, "posted", "posted", cap]);
+    let total = crate::limits::SpendKey { campaign, creator: None, day: None };
+    assert_eq!(plan.spending.spent_minor[&total], 400);
+    // Moments that the books must know the days of.
+    assert_eq!(limited_campaigns_of(&log), [campaign]);
+    let of =
+        |limited: &[CampaignId]| moments_of(&log, &HashMap::new(), &limited.iter().copied().collect()).len();
+    assert_eq!((of(&[campaign]), of(&[])), (7, 0));
+}
+
+#[test]
+fn a_refund_lowers_what_its_day_has_spent() {
+    let campaign = CampaignId(Uuid::from_u128(5));
+    let mut database = Database::default();
+    database.books.spending.campaigns.insert(campaign);
+    database.books.spending.days.insert((WORKSPACE, 0), 3);
+    database.settle(&[fund(1, 5, usd(1_000)), sale(2, 0, 1, 1, usd(100)), clawback(9, 1, Some(usd(500)))]);
+    let sums: Vec<_> =
+        database.books.spending.spent_minor.iter().map(|(key, minor)| (key.day, *minor)).collect();
+    assert_eq!(sums.len(), 4);
+    assert!(sums.iter().all(|(day, minor)| matches!(day, None | Some(3)) && *minor == 50));
 }
 
 #[test]

@@ -10,7 +10,9 @@ use std::collections::{BTreeSet, HashSet};
 use domain::chain::Records;
 use domain::command::Command;
 use domain::ledger::postings::WalletKey;
-use domain::settlement::{Books, Plan, campaigns_of, ids_of, new_budgets, orders_of, settle};
+use domain::settlement::{
+    Books, Plan, campaigns_of, ids_of, limited_campaigns_of, moments_of, new_budgets, orders_of, settle,
+};
 use store::batches::NewBatch;
 use store::{Connection, Pool, StoreError};
 use uuid::Uuid;
@@ -71,6 +73,7 @@ pub async fn settle_batch(
     store::ledger::insert_fundings(&mut transaction, batch, &plan.fundings).await?;
     store::ledger::insert_closings(&mut transaction, batch, &plan.closings).await?;
     store::ledger::save_budgets(&mut transaction, plan.budgets.values()).await?;
+    store::limits::save(&mut transaction, batch, &plan.spending).await?;
     store::ledger::post(&mut transaction, batch, &plan.transactions, &plan.account_changes()).await?;
     match freed {
         Some(freed) => store::wallets::free(&mut transaction, &freed).await?,
@@ -88,13 +91,20 @@ async fn read_books(connection: &mut Connection, commands: &[Command]) -> Result
     store::ledger::ensure_budgets(connection, &new_budgets(commands)).await?;
     // Budgets before ids: whatever another partition's settler does to the
     // same campaign is then over, and seen by the next statement.
-    let budgets = store::ledger::lock_budgets(connection, &campaigns_of(commands)).await?;
+    let campaigns = campaigns_of(commands);
+    let budgets = store::ledger::lock_budgets(connection, &campaigns).await?;
+    // A campaign without a budget pays nothing, and is locked by nobody.
+    let mut newly_limited = limited_campaigns_of(commands);
+    newly_limited.retain(|campaign| budgets.contains_key(campaign));
+    let limited = store::limits::limited(connection, &campaigns, &newly_limited).await?;
     let known = store::outcomes::known(connection, &ids_of(commands)).await?;
     let waiting = store::refunds::waiting(connection, &orders.sold).await?;
     let keys = orders.sought.iter().chain(&orders.found).chain(waiting.keys());
     let keys: HashSet<Uuid> = keys.copied().collect();
     let orders = store::refunds::orders(connection, keys.into_iter().collect()).await?;
-    Ok(Books { known, budgets, orders, waiting })
+    let moments = moments_of(commands, &orders, &limited);
+    let spending = store::limits::read(connection, limited, &moments, commands).await?;
+    Ok(Books { known, budgets, orders, waiting, spending })
 }
 
 /// Covers what refunds took out of the creators' wallets; gives what is no

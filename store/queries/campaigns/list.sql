@@ -18,6 +18,7 @@ SELECT
     t.window_ms,
     t.min_delay_ms,
     t.model,
+    t.limits,
     coalesce(b.funded_minor, 0) AS total_budget_minor,
     coalesce(b.available_minor, 0) AS remaining_budget_minor,
     coalesce(b.spent_minor, 0) AS spent_minor,

@@ -11,6 +11,7 @@ SELECT
     t.window_ms,
     t.min_delay_ms,
     t.model,
+    t.limits,
     (extract(epoch FROM t.starts_at) * 1000)::bigint AS starts_at_ms,
     (extract(epoch FROM t.ends_at) * 1000)::bigint AS ends_at_ms
 FROM campaigns c

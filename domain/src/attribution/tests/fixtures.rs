@@ -10,6 +10,7 @@ use super::super::model::Model;
 use super::super::*;
 use crate::event::{BotReason, Client};
 use crate::ids::{CampaignId, LinkId, UserId, WorkspaceId};
+use crate::limits::Limits;
 use crate::money::{Currency, Money};
 use crate::pay::Pay;
 use crate::payment::{Frequency, Payment, PaymentRates, PaymentTerms, ProcessorRate, Purpose};
@@ -63,6 +64,7 @@ pub(super) fn campaign(number: u128, objective: Objective) -> Campaign {
             window_ms: DEFAULT_WINDOW_MS,
             min_delay_ms: 0,
             model: Model::LastTouch,
+            limits: Limits::default(),
             starts_at_ms: None,
             ends_at_ms: None,
         }],
