@@ -5,12 +5,14 @@
 //! | [`server`] | routes, start and stop |
 //! | `access` | who may ask, and about which workspace |
 //! | `control` | workspaces, creators, campaigns, funding, links |
+//! | `me` | what users ask for themselves |
 //! | `reports` | leaderboards, wallets, explanations |
 //! | `error` | what a caller is told when something is wrong |
 
 mod access;
 mod control;
 mod error;
+mod me;
 mod reports;
 pub mod server;
 

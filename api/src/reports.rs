@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use store::outcomes::OutcomeRow;
 use uuid::Uuid;
 
-use crate::access::InWorkspace;
+use crate::access::InFinance;
 use crate::error::ApiError;
 use crate::server::App;
 
@@ -59,7 +59,7 @@ struct LeaderboardRow {
 
 pub(crate) async fn leaderboard(
     State(app): State<Arc<App>>,
-    InWorkspace(workspace): InWorkspace,
+    InFinance(workspace): InFinance,
     query: Result<Query<LeaderboardQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(query) = query?;
@@ -102,7 +102,7 @@ pub(crate) async fn leaderboard(
 
 pub(crate) async fn wallet(
     State(app): State<Arc<App>>,
-    InWorkspace(workspace): InWorkspace,
+    InFinance(workspace): InFinance,
     Path(user): Path<Uuid>,
 ) -> Result<Response, ApiError> {
     let creators = store::control::list_creators(&app.pool, workspace.id).await?;
@@ -131,7 +131,7 @@ pub(crate) async fn wallet(
 /// that the collector answered with, or the client's own.
 pub(crate) async fn explain(
     State(app): State<Arc<App>>,
-    InWorkspace(workspace): InWorkspace,
+    InFinance(workspace): InFinance,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let mut ids = vec![EventId::from_client(WorkspaceId(workspace.id), &id).0];

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::map_response;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use clickhouse::Client;
 use runtime::producer::Publisher;
 use runtime::shutdown::CancellationToken;
@@ -17,7 +17,7 @@ use crate::control::{
     campaigns, coupons, fundings, links, payments, people, statements, withdrawals, workspaces,
 };
 use crate::error::ApiError;
-use crate::reports;
+use crate::{me, reports};
 
 /// How the API behaves.
 #[derive(Clone, Debug)]
@@ -61,6 +61,16 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/keys", post(workspaces::create_key))
         .route("/v1/creators", post(people::create_creator).get(people::list_creators))
         .route("/v1/businesses", post(people::create_business).get(people::list_businesses))
+        .route("/v1/staff", post(people::create_staff))
+        .route("/v1/users/{id}/keys", post(people::create_key))
+        .route("/v1/user-keys/{id}", delete(people::revoke_key))
+        .route("/v1/me", get(me::who))
+        .route("/v1/me/wallet", get(me::wallet))
+        .route("/v1/me/campaigns", get(me::campaigns))
+        .route("/v1/me/outcomes", get(me::outcomes))
+        .route("/v1/me/withdrawals", get(me::withdrawals).post(me::request_withdrawal))
+        .route("/v1/me/statements", get(me::statements))
+        .route("/v1/me/statements/{id}", get(me::statement))
         .route("/v1/campaigns", post(campaigns::create_campaign).get(campaigns::list_campaigns))
         .route("/v1/campaigns/{id}", get(campaigns::get_campaign))
         .route("/v1/campaigns/{id}/terms", post(campaigns::add_terms))

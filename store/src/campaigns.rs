@@ -6,6 +6,7 @@ use domain::limits::Limits;
 use domain::pay::Pay;
 use domain::rules::{Campaign, CampaignStatus, Coupon, Objective, Rules, TERMS_LEAD_MS, Terms};
 use serde::Serialize;
+use sqlx::PgExecutor;
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -237,12 +238,12 @@ pub struct CampaignRow {
 /// # Errors
 /// When the database fails.
 pub async fn list(
-    pool: &Pool,
+    from: impl PgExecutor<'_>,
     workspace: Uuid,
     campaign: Option<Uuid>,
 ) -> Result<Vec<CampaignRow>, StoreError> {
     let campaigns =
-        sqlx::query_as(sql!("campaigns/list")).bind(workspace).bind(campaign).fetch_all(pool).await?;
+        sqlx::query_as(sql!("campaigns/list")).bind(workspace).bind(campaign).fetch_all(from).await?;
     Ok(campaigns)
 }
 

@@ -146,6 +146,16 @@ pub async fn insert_creator(
     Ok(())
 }
 
+/// Creates somebody who works for the workspace, in `role`.
+///
+/// # Errors
+/// When the database fails, or the e-mail or user name is taken.
+pub async fn insert_staff(connection: &mut Connection, user: &NewUser, role: &str) -> Result<(), StoreError> {
+    insert_user(connection, user).await?;
+    sqlx::query(sql!("users/insert_staff")).bind(user.id).bind(role).execute(connection).await?;
+    Ok(())
+}
+
 /// Creates a business.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ use domain::command::{Closing, Command, Funding};
 use domain::ids::{CampaignId, WorkspaceId};
 use domain::ledger::{AccountKey, Transaction};
 use serde::Serialize;
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use crate::{Connection, Pool, StoreError, currency, sql};
@@ -315,9 +316,13 @@ pub struct Balance {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn balances(pool: &Pool, workspace: Uuid, owner: Uuid) -> Result<Vec<Balance>, StoreError> {
+pub async fn balances(
+    from: impl PgExecutor<'_>,
+    workspace: Uuid,
+    owner: Uuid,
+) -> Result<Vec<Balance>, StoreError> {
     let balances =
-        sqlx::query_as(sql!("ledger_accounts/of_owner")).bind(workspace).bind(owner).fetch_all(pool).await?;
+        sqlx::query_as(sql!("ledger_accounts/of_owner")).bind(workspace).bind(owner).fetch_all(from).await?;
     Ok(balances)
 }
 

@@ -5,6 +5,7 @@
 //! caller begins and commits. Lock order, for everybody: offsets, orders,
 //! budgets, accounts, fee accounts, buckets.
 
+pub mod access;
 pub mod batches;
 pub mod campaigns;
 pub mod control;

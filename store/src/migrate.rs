@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{AssertSqlSafe, SqlStr};
+use sqlx::{AssertSqlSafe, PgExecutor, SqlStr};
 
 use crate::{Pool, StoreError};
 
 /// Version, description and SQL of each migration.
-const MIGRATIONS: [(i64, &str, &str); 11] = [
+const MIGRATIONS: [(i64, &str, &str); 12] = [
     (1, "control", include_str!("../../migrations/0001_control.sql")),
     (2, "books", include_str!("../../migrations/0002_books.sql")),
     (3, "sink positions", include_str!("../../migrations/0003_sink_positions.sql")),
@@ -20,6 +20,7 @@ const MIGRATIONS: [(i64, &str, &str); 11] = [
     (9, "statements", include_str!("../../migrations/0009_statements.sql")),
     (10, "payments", include_str!("../../migrations/0010_payments.sql")),
     (11, "limits", include_str!("../../migrations/0011_limits.sql")),
+    (12, "access", include_str!("../../migrations/0012_access.sql")),
 ];
 
 /// The role the application works as; made by the first migration.
@@ -65,8 +66,8 @@ pub async fn create_database(pool: &Pool, name: &str) -> Result<(), StoreError> 
 ///
 /// # Errors
 /// When one fails.
-pub async fn execute(pool: &Pool, statements: &str) -> Result<(), StoreError> {
-    sqlx::raw_sql(AssertSqlSafe(statements)).execute(pool).await?;
+pub async fn execute(on: impl PgExecutor<'_>, statements: &str) -> Result<(), StoreError> {
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(on).await?;
     Ok(())
 }
 
@@ -74,8 +75,8 @@ pub async fn execute(pool: &Pool, statements: &str) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// When it fails.
-pub async fn strings(pool: &Pool, query: &str) -> Result<Vec<String>, StoreError> {
-    Ok(sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(pool).await?)
+pub async fn strings(from: impl PgExecutor<'_>, query: &str) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(from).await?)
 }
 
 #[cfg(test)]

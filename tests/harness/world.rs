@@ -24,7 +24,7 @@ pub struct World {
     collector: String,
     api: String,
     admin: String,
-    business: String,
+    pub business: String,
 }
 
 /// A campaign with one link.
@@ -81,6 +81,18 @@ impl World {
     #[must_use]
     pub fn at(&self, collector: &str) -> Self {
         Self { collector: collector.to_owned(), ..self.clone() }
+    }
+
+    /// The same, asking the API with another key.
+    #[must_use]
+    pub fn with_key(&self, key: &str) -> Self {
+        Self { admin: format!("Bearer {key}"), ..self.clone() }
+    }
+
+    /// The same, asking about another workspace.
+    #[must_use]
+    pub fn at_workspace(&self, slug: &str) -> Self {
+        Self { slug: slug.to_owned(), ..self.clone() }
     }
 
     pub async fn add_creator(&self, username: &str) -> anyhow::Result<String> {

@@ -2,6 +2,7 @@
 //! binary; each test has a stack of its own.
 #![allow(clippy::print_stderr, reason = "tests say what they do")]
 
+mod access;
 mod anything;
 mod architecture;
 mod attribute;

@@ -2,7 +2,7 @@
 //! by hand.
 
 use serde_json::{Value, json};
-use tests::{Stack, World};
+use tests::{Stack, World, rfc3339};
 
 const FAR_MS: i64 = 400 * 24 * 60 * 60 * 1_000;
 
@@ -150,13 +150,6 @@ async fn statements(world: &World, later: &str, stack: &Stack) -> anyhow::Result
     let next = world.control("/v1/statements", &now(0)).await?;
     assert_eq!(closing(&next["statement"]), (Some(13), Some(13)));
     Ok(())
-}
-
-/// A moment as clients write it.
-fn rfc3339(at_ms: i64) -> String {
-    let day = domain::timestamp::day(at_ms);
-    let (seconds, ms) = (at_ms.rem_euclid(86_400_000) / 1_000, at_ms.rem_euclid(1_000));
-    format!("{day}T{:02}:{:02}:{:02}.{ms:03}Z", seconds / 3_600, seconds / 60 % 60, seconds % 60)
 }
 
 /// A share of what a conversion is worth; bad rules are refused.

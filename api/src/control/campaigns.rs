@@ -130,7 +130,7 @@ pub(crate) async fn create_campaign(
     }
     store::campaigns::insert_terms(&mut transaction, campaign.id, &terms).await?;
     let shown = json!({ "id": campaign.id, "title": campaign.title, "objective": campaign.objective });
-    commit(transaction, "create", "campaign", campaign.id.0, &shown).await?;
+    commit(&workspace.actor, transaction, "create", "campaign", campaign.id.0, &shown).await?;
     let campaigns = store::campaigns::list(&app.pool, workspace.id, Some(campaign.id.0)).await?;
     Ok(created(campaigns.first()))
 }
@@ -178,7 +178,7 @@ pub(crate) async fn add_terms(
     let shown = json!({
         "version": version, "status": terms.status, "pay": terms.pay, "model": terms.model,
     });
-    commit(transaction, "change_terms", "campaign", id, &shown).await?;
+    commit(&workspace.actor, transaction, "change_terms", "campaign", id, &shown).await?;
     Ok(created(shown))
 }
 
@@ -203,7 +203,7 @@ pub(crate) async fn set_status(
     let mut transaction = store::begin(&app.pool).await?;
     let version = store::campaigns::set_status(&mut transaction, CampaignId(id), input.status).await?;
     let shown = json!({ "version": version, "status": input.status });
-    commit(transaction, "set_status", "campaign", id, &shown).await?;
+    commit(&workspace.actor, transaction, "set_status", "campaign", id, &shown).await?;
     Ok(Json(shown).into_response())
 }
 
@@ -248,6 +248,6 @@ pub(crate) async fn set_member(
         return Err(ApiError::not_found("creator"));
     }
     let shown = json!({ "creator_id": input.creator_id, "status": status });
-    commit(transaction, "set_creator", "campaign", id, &shown).await?;
+    commit(&workspace.actor, transaction, "set_creator", "campaign", id, &shown).await?;
     Ok(Json(shown).into_response())
 }

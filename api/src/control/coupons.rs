@@ -45,7 +45,7 @@ pub(crate) async fn create_coupon(
     let shown = json!({
         "code": code, "campaign_id": campaign_id, "creator_id": creator_id, "valid_from_ms": valid_from_ms,
     });
-    commit(transaction, "create", "coupon", campaign_id, &shown).await?;
+    commit(&workspace.actor, transaction, "create", "coupon", campaign_id, &shown).await?;
     Ok(created(shown))
 }
 

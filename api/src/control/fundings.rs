@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use store::ledger::CommandState;
 use uuid::Uuid;
 
-use crate::access::InWorkspace;
+use crate::access::{InWorkspace, Tenant};
 use crate::control::campaigns::campaign;
 use crate::control::payments::rates_in_force;
 use crate::control::{Body, commit, created};
@@ -44,7 +44,7 @@ pub(crate) async fn fund(
     body: Body<FundingInput>,
 ) -> Result<Response, ApiError> {
     let Json(FundingInput { external_id, amount_minor }) = body?;
-    fund_by(&app, workspace.id, id, external_id, amount_minor, None).await
+    fund_by(&app, &workspace, id, external_id, amount_minor, None).await
 }
 
 #[derive(Deserialize)]
@@ -71,12 +71,12 @@ pub(crate) async fn boost(
     let reward = fee_of(amount_minor, rates.boost_reward_bps);
     let reward_minor = reward.map_err(|error| ApiError::invalid("amount_minor", error))?;
     let boost = Boost { supporter: UserId(supporter_id), reward_minor };
-    fund_by(&app, workspace.id, id, external_id, amount_minor, Some(boost)).await
+    fund_by(&app, &workspace, id, external_id, amount_minor, Some(boost)).await
 }
 
 async fn fund_by(
     app: &App,
-    workspace: Uuid,
+    workspace: &Tenant,
     id: Uuid,
     external_id: String,
     amount_minor: i64,
@@ -88,11 +88,11 @@ async fn fund_by(
     if external_id.is_empty() || external_id.len() > 128 {
         return Err(ApiError::invalid("external_id", "must have 1 to 128 bytes"));
     }
-    let campaign = campaign(app, workspace, id).await?;
+    let campaign = campaign(app, workspace.id, id).await?;
     let currency = Currency::new(&campaign.currency).map_err(|error| ApiError::invalid("currency", error))?;
     let funding = Funding {
         external_id,
-        workspace: WorkspaceId(workspace),
+        workspace: WorkspaceId(workspace.id),
         campaign: CampaignId(id),
         money: Money { amount_minor, currency },
         at_ms: now_ms(),
@@ -100,7 +100,7 @@ async fn fund_by(
     };
     let transaction = store::begin(&app.pool).await?;
     let action = if boost.is_some() { "boost" } else { "fund" };
-    commit(transaction, action, "campaign", id, &json!(funding)).await?;
+    commit(&workspace.actor, transaction, action, "campaign", id, &json!(funding)).await?;
     let mut shown = json!({ "id": funding.id(), "external_id": funding.external_id, "money": funding.money });
     if let Some(boost) = boost {
         shown["boost"] = json!(boost);
@@ -122,7 +122,7 @@ pub(crate) async fn close(
     let mut transaction = store::begin(&app.pool).await?;
     let completed = CampaignStatus::Completed;
     store::campaigns::set_status(&mut transaction, CampaignId(id), completed).await?;
-    commit(transaction, "close", "campaign", id, &json!(closing)).await?;
+    commit(&workspace.actor, transaction, "close", "campaign", id, &json!(closing)).await?;
     let shown = json!({ "id": closing.id(), "campaign_id": id });
     send(&app, &Command::Close(closing), "closing", &shown).await
 }

@@ -105,7 +105,7 @@ pub(crate) async fn create_link(
     let mut shown = shown(link.id.0, &link.code, &link.settings);
     shown["campaign_id"] = json!(link.campaign);
     shown["creator_id"] = json!(link.creator);
-    commit(transaction, "create", "link", link.id.0, &shown).await?;
+    commit(&workspace.actor, transaction, "create", "link", link.id.0, &shown).await?;
     Ok(created(shown))
 }
 
@@ -122,7 +122,7 @@ pub(crate) async fn change_link(
     let code = store::links::update(&mut transaction, workspace.id, id, &settings).await?;
     let code = code.ok_or_else(|| ApiError::not_found("link"))?;
     let shown = shown(id, &code, &settings);
-    commit(transaction, "change", "link", id, &shown).await?;
+    commit(&workspace.actor, transaction, "change", "link", id, &shown).await?;
     Ok(Json(shown).into_response())
 }
 

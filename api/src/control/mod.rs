@@ -33,10 +33,8 @@ use serde_json::Value;
 use store::Transaction;
 use uuid::Uuid;
 
+use crate::access::Actor;
 use crate::error::ApiError;
-
-/// The actor in the audit log of whoever has the admin key.
-const ADMIN: &str = "admin";
 
 type Body<T> = Result<Json<T>, JsonRejection>;
 
@@ -53,12 +51,13 @@ fn check_bps(field: &str, bps: u16) -> Result<(), ApiError> {
 
 /// Commits a change, with its entry in the audit log.
 async fn commit(
+    actor: &Actor,
     mut transaction: Transaction,
     action: &str,
     kind: &str,
     id: Uuid,
     after: &Value,
 ) -> Result<(), ApiError> {
-    store::control::audit(&mut transaction, ADMIN, action, kind, id, after).await?;
+    store::control::audit(&mut transaction, &actor.name(), action, kind, id, after).await?;
     Ok(store::commit(transaction).await?)
 }

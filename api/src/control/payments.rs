@@ -30,7 +30,7 @@ pub(crate) async fn set_terms(
     let (version, valid_from_ms) =
         store::payments::insert_terms(&mut transaction, workspace.id, &rates).await?;
     let shown = json!({ "version": version, "valid_from_ms": valid_from_ms, "rates": rates });
-    commit(transaction, "set_payment_terms", "workspace", workspace.id, &shown).await?;
+    commit(&workspace.actor, transaction, "set_payment_terms", "workspace", workspace.id, &shown).await?;
     Ok(created(shown))
 }
 
@@ -78,7 +78,7 @@ pub(crate) async fn set_tier(
         return Err(ApiError::not_found("user"));
     };
     let shown = json!({ "seller_id": seller, "tier": tier, "valid_from_ms": valid_from_ms });
-    commit(transaction, "set_tier", "creator", seller, &shown).await?;
+    commit(&workspace.actor, transaction, "set_tier", "creator", seller, &shown).await?;
     Ok(created(shown))
 }
 

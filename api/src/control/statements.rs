@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 use store::statements::{Filter, StatementLineRow, StatementRow};
 use uuid::Uuid;
 
-use crate::access::InWorkspace;
+use crate::access::InFinance;
 use crate::control::withdrawals::{lock_wallet, wallet_key};
-use crate::control::{ADMIN, Body, commit, created};
+use crate::control::{Body, commit, created};
 use crate::error::ApiError;
 use crate::server::App;
 
@@ -33,7 +33,7 @@ pub(crate) struct StatementInput {
 /// Issues a creator's statement. The same period is issued once.
 pub(crate) async fn issue(
     State(app): State<Arc<App>>,
-    InWorkspace(workspace): InWorkspace,
+    InFinance(workspace): InFinance,
     body: Body<StatementInput>,
 ) -> Result<Response, ApiError> {
     let Json(input) = body?;
@@ -61,12 +61,12 @@ pub(crate) async fn issue(
         return Err(ApiError::conflict("a later period has been issued already"));
     }
     let id = Uuid::now_v7();
-    store::statements::issue(&mut transaction, id, wallet, end_ms, ADMIN).await?;
+    store::statements::issue(&mut transaction, id, wallet, end_ms, &workspace.actor.name()).await?;
     let this = Filter { id: Some(id), ..Filter::default() };
     let made = store::statements::list(&mut transaction, workspace.id, this, 1).await?;
     let made = made.into_iter().next().ok_or_else(|| ApiError::not_found("statement"))?;
     let lines = store::statements::lines(&mut transaction, id).await?;
-    commit(transaction, "issue", "statement", id, &json!(made)).await?;
+    commit(&workspace.actor, transaction, "issue", "statement", id, &json!(made)).await?;
     Ok(created(shown(&made, &lines)))
 }
 
@@ -81,7 +81,7 @@ pub(crate) struct ListQuery {
 
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
-    InWorkspace(workspace): InWorkspace,
+    InFinance(workspace): InFinance,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(query) = query?;
@@ -108,7 +108,7 @@ pub(crate) struct FormatQuery {
 
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
-    InWorkspace(workspace): InWorkspace,
+    InFinance(workspace): InFinance,
     Path(id): Path<Uuid>,
     query: Result<Query<FormatQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {

@@ -20,8 +20,8 @@ use store::wallets::PolicyRow;
 use store::withdrawals::{Filter, NewWithdrawal, Step, WithdrawalRow};
 use uuid::Uuid;
 
-use crate::access::InWorkspace;
-use crate::control::{ADMIN, Body, commit, created};
+use crate::access::{Actor, InFinance};
+use crate::control::{Body, commit, created};
 use crate::error::ApiError;
 use crate::server::App;
 
@@ -56,7 +56,7 @@ impl Document {
 /// Sets how long earnings are held and what a withdrawal needs.
 pub(crate) async fn set_policy(
     State(app): State<Arc<App>>,
-    InWorkspace(workspace): InWorkspace,
+    InFinance(workspace): InFinance,
     body: Body<PolicyInput>,
 ) -> Result<Response, ApiError> {
     let Json(input) = body?;
@@ -80,7 +80,7 @@ pub(crate) async fn set_policy(
         store::wallets::set_policy(&mut transaction, workspace.id, &policy).await?;
     let policy = PolicyRow { version, ..policy };
     let shown = json!({ "policy": policy, "valid_from_ms": valid_from_ms });
-    commit(transaction, "set_policy", "workspace", workspace.id, &shown).await?;
+    commit(&workspace.actor, transaction, "set_policy", "workspace", workspace.id, &shown).await?;
     Ok(created(shown))
 }
 
@@ -111,7 +111,7 @@ impl DocumentStatus {
 
 pub(crate) async fn set_document(
     State(app): State<Arc<App>>,
-    InWorkspace(workspace): InWorkspace,
+    InFinance(workspace): InFinance,
     Path(creator): Path<Uuid>,
     body: Body<DocumentInput>,
 ) -> Result<Response, ApiError> {
@@ -122,7 +122,7 @@ pub(crate) async fn set_document(
         return Err(ApiError::not_found("creator"));
     }
     let shown = json!({ "kind": kind, "status": status });
-    commit(transaction, "set_document", "creator", creator, &shown).await?;
+    commit(&workspace.actor, transaction, "set_document", "creator", creator, &shown).await?;
     Ok(created(shown))
 }
 
@@ -135,7 +135,7 @@ pub(crate) struct HoldInput {
 
 pub(crate) async fn set_hold(
     State(app): State<Arc<App>>,
-    InWorkspace(workspace): InWorkspace,
+    InFinance(workspace): InFinance,
     Path(creator): Path<Uuid>,
     body: Body<HoldInput>,
 ) -> Result<Response, ApiError> {
@@ -148,27 +148,37 @@ pub(crate) async fn set_hold(
         return Err(ApiError::not_found("creator"));
     }
     let shown = json!({ "on_hold": on_hold, "reason": reason });
-    commit(transaction, "set_payout_hold", "creator", creator, &shown).await?;
+    commit(&workspace.actor, transaction, "set_payout_hold", "creator", creator, &shown).await?;
     Ok(created(shown))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WithdrawalInput {
-    creator_id: Uuid,
-    amount_minor: i64,
-    method: Method,
-    external_id: String,
+    pub(crate) creator_id: Uuid,
+    pub(crate) amount_minor: i64,
+    pub(crate) method: Method,
+    pub(crate) external_id: String,
 }
 
 /// Sets a creator's money aside to be sent. The same `external_id` withdraws
 /// once.
 pub(crate) async fn request(
     State(app): State<Arc<App>>,
-    InWorkspace(workspace): InWorkspace,
+    InFinance(workspace): InFinance,
     body: Body<WithdrawalInput>,
 ) -> Result<Response, ApiError> {
     let Json(input) = body?;
+    request_by(&app, &workspace, &workspace.actor, &input).await
+}
+
+/// The same, whoever asks.
+pub(crate) async fn request_by(
+    app: &App,
+    workspace: &WorkspaceRow,
+    actor: &Actor,
+    input: &WithdrawalInput,
+) -> Result<Response, ApiError> {
     if input.external_id.is_empty() || input.external_id.len() > 128 {
         return Err(ApiError::invalid("external_id", "must have 1 to 128 bytes"));
     }
@@ -185,7 +195,7 @@ pub(crate) async fn request(
         let clash = || ApiError::conflict("another withdrawal has this external_id");
         return is_same.then(|| Json(json!({ "withdrawal": found })).into_response()).ok_or_else(clash);
     }
-    let wallet = wallet_key(&workspace, input.creator_id)?;
+    let wallet = wallet_key(workspace, input.creator_id)?;
     let standing = lock_wallet(&mut transaction, wallet).await?;
     check(&mut transaction, workspace.id, input.creator_id, input.amount_minor, &standing).await?;
     let (id, at_ms) = (Uuid::now_v7(), now_ms());
@@ -203,10 +213,10 @@ pub(crate) async fn request(
         return Err(ApiError::not_found("creator"));
     }
     let status = WithdrawalStatus::Requested;
-    let step = Step { withdrawal: id, sequence: 0, status, actor: ADMIN, reason: None, at_ms };
+    let step = Step { withdrawal: id, sequence: 0, status, actor: &actor.name(), reason: None, at_ms };
     let shown =
-        take_step(&mut transaction, turn, &workspace, wallet, &standing, input.amount_minor, &step).await?;
-    commit(transaction, "request", "withdrawal", id, &json!(shown)).await?;
+        take_step(&mut transaction, turn, workspace, wallet, &standing, input.amount_minor, &step).await?;
+    commit(actor, transaction, "request", "withdrawal", id, &json!(shown)).await?;
     Ok(created(json!({ "withdrawal": shown })))
 }
 
@@ -250,7 +260,7 @@ fn status_after(step: &str) -> Option<WithdrawalStatus> {
 /// Moves a withdrawal forward. One that stands there already is left alone.
 pub(crate) async fn step(
     State(app): State<Arc<App>>,
-    InWorkspace(workspace): InWorkspace,
+    InFinance(workspace): InFinance,
     Path((id, name)): Path<(Uuid, String)>,
     body: Body<StepInput>,
 ) -> Result<Response, ApiError> {
@@ -283,13 +293,13 @@ pub(crate) async fn step(
         withdrawal: id,
         sequence: found.sequence.saturating_add(1),
         status,
-        actor: ADMIN,
+        actor: &workspace.actor.name(),
         reason: input.reason.as_deref(),
         at_ms: now_ms(),
     };
     let shown =
         take_step(&mut transaction, turn, &workspace, wallet, &standing, found.amount_minor, &step).await?;
-    commit(transaction, &name, "withdrawal", id, &json!(shown)).await?;
+    commit(&workspace.actor, transaction, &name, "withdrawal", id, &json!(shown)).await?;
     Ok(Json(json!({ "withdrawal": shown })).into_response())
 }
 
@@ -344,7 +354,7 @@ fn default_limit() -> u16 {
 
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
-    InWorkspace(workspace): InWorkspace,
+    InFinance(workspace): InFinance,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(query) = query?;

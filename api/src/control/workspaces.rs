@@ -13,7 +13,7 @@ use serde_json::json;
 use store::control::NewWorkspace;
 use uuid::Uuid;
 
-use crate::access::{Admin, InWorkspace, hash_key};
+use crate::access::{Actor, Admin, InWorkspace, hash_key};
 use crate::control::{Body, check_bps, commit, created};
 use crate::error::ApiError;
 use crate::server::App;
@@ -59,7 +59,7 @@ pub(crate) async fn create_workspace(
     store::control::insert_workspace(&mut transaction, &workspace).await?;
     let (id, hash) = (Uuid::now_v7(), hash_key(&key));
     store::control::insert_key(&mut transaction, workspace.id, id, "first", &hash, false).await?;
-    commit(transaction, "create", "workspace", workspace.id.0, &shown).await?;
+    commit(&Actor::Admin, transaction, "create", "workspace", workspace.id.0, &shown).await?;
     // The key is shown here and never again.
     Ok(created(json!({ "workspace": shown, "api_key": key })))
 }
@@ -86,11 +86,18 @@ pub(crate) async fn create_key(
     let Json(input) = body?;
     let (id, key) = (Uuid::now_v7(), fresh_key(input.public));
     let mut transaction = store::begin(&app.pool).await?;
-    let workspace = WorkspaceId(workspace.id);
-    store::control::insert_key(&mut transaction, workspace, id, &input.name, &hash_key(&key), input.public)
+    let owner = WorkspaceId(workspace.id);
+    store::control::insert_key(&mut transaction, owner, id, &input.name, &hash_key(&key), input.public)
         .await?;
-    commit(transaction, "create", "api_key", id, &json!({ "name": input.name, "public": input.public }))
-        .await?;
+    commit(
+        &workspace.actor,
+        transaction,
+        "create",
+        "api_key",
+        id,
+        &json!({ "name": input.name, "public": input.public }),
+    )
+    .await?;
     Ok(created(json!({ "id": id, "name": input.name, "public": input.public, "api_key": key })))
 }
 
@@ -122,7 +129,7 @@ pub(crate) async fn set_privacy(
         "address_policy": address.code(), "honour_opt_out": privacy.honour_opt_out,
         "cookie_days": privacy.cookie_days,
     });
-    commit(transaction, "set_privacy", "workspace", workspace.id, &shown).await?;
+    commit(&workspace.actor, transaction, "set_privacy", "workspace", workspace.id, &shown).await?;
     Ok(Json(shown).into_response())
 }
 
@@ -148,7 +155,7 @@ pub(crate) async fn rotate_signing_key(
     let shown = json!({ "number": number, "others_accepted_for_days": accept_days });
     // The audit log is of things with ids; a key's number stands in one.
     let id = Uuid::from_u128(u128::try_from(number).unwrap_or_default());
-    commit(transaction, "rotate", "signing_key", id, &shown).await?;
+    commit(&Actor::Admin, transaction, "rotate", "signing_key", id, &shown).await?;
     Ok(created(shown))
 }
 
@@ -176,6 +183,6 @@ pub(crate) async fn set_webhook(
     let (provider, secret) = (&input.provider, &input.secret);
     store::control::set_webhook_secret(&mut transaction, workspace.id, provider, secret).await?;
     let shown = json!({ "provider": provider, "address": format!("/webhooks/{provider}/{}", workspace.id) });
-    commit(transaction, "set_webhook", "workspace", workspace.id, &shown).await?;
+    commit(&workspace.actor, transaction, "set_webhook", "workspace", workspace.id, &shown).await?;
     Ok(Json(shown).into_response())
 }
