@@ -25,12 +25,33 @@ impl ApiError {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_field", format!("{field}: {message}"))
     }
 
+    /// The same, said of `what`.
+    pub(crate) fn about(self, what: &str) -> Self {
+        Self { message: format!("{what}: {}", self.message), ..self }
+    }
+
+    /// The code for machines.
+    pub(crate) fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    /// Whether the caller can do something about it.
+    pub(crate) fn is_about_the_request(&self) -> bool {
+        self.status.is_client_error()
+    }
+
     pub(crate) fn not_found(what: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {what} in this workspace"))
     }
 
     pub(crate) fn conflict(message: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "conflict", message)
+    }
+}
+
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
     }
 }
 
@@ -73,6 +94,8 @@ fn explain_constraint(constraint: &str) -> Option<&'static str> {
         "workspaces_slug_key" => "another workspace has this slug",
         "users_workspace_id_email_key" => "another user of the workspace has this e-mail address",
         "users_workspace_id_username_key" => "another user of the workspace has this user name",
+        "payouts_workspace_id_reference_key" => "another payout has this reference",
+        "payout_items_once" => "one of the withdrawals is in another payout",
         "tracking_links_code_key" => "another link has this code",
         _ => return None,
     })

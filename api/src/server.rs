@@ -14,7 +14,7 @@ use runtime::shutdown::CancellationToken;
 use store::Pool;
 
 use crate::control::{
-    campaigns, coupons, fundings, links, payments, people, statements, withdrawals, workspaces,
+    campaigns, coupons, fundings, links, payments, payouts, people, statements, withdrawals, workspaces,
 };
 use crate::error::ApiError;
 use crate::{me, reports};
@@ -86,6 +86,13 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/policy", post(withdrawals::set_policy))
         .route("/v1/statements", post(statements::issue).get(statements::list))
         .route("/v1/statements/{id}", get(statements::get))
+        .route("/v1/creators/{id}/payout-account", post(payouts::set_account))
+        .route("/v1/payout-origin", post(payouts::set_origin))
+        .route("/v1/payouts", post(payouts::propose).get(payouts::list))
+        .route("/v1/payouts/{id}", get(payouts::get))
+        .route("/v1/payouts/{id}/file", get(payouts::file))
+        .route("/v1/payouts/{id}/settle", post(payouts::settle))
+        .route("/v1/payouts/{id}/{step}", post(payouts::step))
         .route("/v1/withdrawals", post(withdrawals::request).get(withdrawals::list))
         .route("/v1/withdrawals/{id}/{step}", post(withdrawals::step))
         .route("/v1/coupons", post(coupons::create_coupon).get(coupons::list_coupons))

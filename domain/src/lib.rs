@@ -24,6 +24,7 @@
 //! | [`limits`] | caps per day and in all, one reward a customer |
 //! | [`refund`] | what a refund takes back |
 //! | [`wallet`] | holds, debts and withdrawals of a creator's money |
+//! | [`payout`] | withdrawals that are sent together, and the files that banks take |
 //! | [`ledger`] | balanced postings |
 //! | [`settlement`] | commands to outcomes and postings |
 //! | [`chain`] | the hash chain over batches, the digest of the books |
@@ -44,6 +45,7 @@ pub mod money;
 pub mod native;
 pub mod pay;
 pub mod payment;
+pub mod payout;
 pub mod privacy;
 pub mod refund;
 pub mod refusal;

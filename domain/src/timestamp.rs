@@ -43,6 +43,14 @@ pub fn read(value: &Value) -> Result<i64, Refusal> {
     }
 }
 
+/// A moment in RFC 3339 (UTC); without milliseconds, if there are none.
+#[must_use]
+pub fn rfc3339(at_ms: i64) -> String {
+    let (seconds, ms) = (at_ms.rem_euclid(86_400_000) / 1_000, at_ms.rem_euclid(1_000));
+    let fraction = if ms == 0 { String::new() } else { format!(".{ms:03}") };
+    format!("{}T{:02}:{:02}:{:02}{fraction}Z", day(at_ms), seconds / 3_600, seconds / 60 % 60, seconds % 60)
+}
+
 /// The day (UTC) that a moment is in, as `2026-01-31`.
 #[must_use]
 pub fn day(at_ms: i64) -> String {

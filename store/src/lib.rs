@@ -18,6 +18,7 @@ pub mod migrate;
 pub mod offsets;
 pub mod outcomes;
 pub mod payments;
+pub mod payouts;
 pub mod reconcile;
 pub mod refunds;
 pub mod sinks;

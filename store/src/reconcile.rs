@@ -23,7 +23,7 @@ pub struct Offence {
 }
 
 /// All checks, in the order of their numbers.
-pub const CHECKS: [Check; 20] = [
+pub const CHECKS: [Check; 21] = [
     Check {
         number: 1,
         title: "every transaction balances, per currency",
@@ -113,6 +113,11 @@ pub const CHECKS: [Check; 20] = [
         number: 24,
         title: "withdrawals move forward, each step posted once",
         sql: sql!("reconcile/24_withdrawals_move_forward"),
+    },
+    Check {
+        number: 25,
+        title: "payouts, their withdrawals and their files add up",
+        sql: sql!("reconcile/25_payouts_add_up"),
     },
     Check {
         number: 26,

@@ -49,14 +49,6 @@ pub fn hmac_sha256(key: &[u8], text: &[u8]) -> String {
 /// Ports that the system gives to no outgoing connection of its own accord.
 const PORTS: std::ops::Range<u32> = 12_000..32_000;
 
-/// A moment as clients write it.
-#[must_use]
-pub fn rfc3339(at_ms: i64) -> String {
-    let day = domain::timestamp::day(at_ms);
-    let (seconds, ms) = (at_ms.rem_euclid(86_400_000) / 1_000, at_ms.rem_euclid(1_000));
-    format!("{day}T{:02}:{:02}:{:02}.{ms:03}Z", seconds / 3_600, seconds / 60 % 60, seconds % 60)
-}
-
 /// A port that is free now, and that no other test of this process was given.
 pub fn free_port() -> u16 {
     static GIVEN: AtomicU32 = AtomicU32::new(0);

@@ -53,6 +53,11 @@ impl World {
     }
 
     pub async fn create(stack: &Stack, slug: &str) -> anyhow::Result<Self> {
+        Self::create_in(stack, slug, "USD").await
+    }
+
+    /// As [`World::create`], in another currency.
+    pub async fn create_in(stack: &Stack, slug: &str, currency: &str) -> anyhow::Result<Self> {
         let admin = format!("Bearer {}", stack.admin_key()?);
         let mut world = Self {
             http: Http::default(),
@@ -65,7 +70,8 @@ impl World {
             admin,
             business: String::new(),
         };
-        let workspace = json!({ "slug": slug, "name": slug, "currency": "USD", "platform_fee_bps": 1_000 });
+        let workspace =
+            json!({ "slug": slug, "name": slug, "currency": currency, "platform_fee_bps": 1_000 });
         let made = world.control("/v1/workspaces", &workspace).await?;
         world.workspace = made["workspace"]["id"].as_str().context("an id")?.parse()?;
         world.key = made["api_key"].as_str().context("a key")?.to_owned();

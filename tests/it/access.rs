@@ -1,9 +1,10 @@
 //! Who sees what: users' keys, and the row-level policies behind them.
 
 use axum::http::Method;
+use domain::timestamp::rfc3339;
 use serde_json::{Value, json};
 use store::access::{KeyUser, begin_as};
-use tests::{Stack, World, rfc3339};
+use tests::{Stack, World};
 use uuid::Uuid;
 
 const FAR_MS: i64 = 400 * 24 * 60 * 60 * 1_000;

@@ -21,6 +21,7 @@ mod killed;
 mod links;
 mod machine;
 mod outage;
+mod payouts;
 mod platforms;
 mod points;
 mod refunds;

@@ -1,8 +1,9 @@
 //! The five platforms' policies, from event to wallet, with amounts worked out
 //! by hand.
 
+use domain::timestamp::rfc3339;
 use serde_json::{Value, json};
-use tests::{Stack, World, rfc3339};
+use tests::{Stack, World};
 
 const FAR_MS: i64 = 400 * 24 * 60 * 60 * 1_000;
 

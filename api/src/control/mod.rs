@@ -10,6 +10,7 @@
 //! | [`fundings`] | money for campaigns |
 //! | [`payments`] | what is kept of payments, and sellers' tiers |
 //! | [`links`] | tracking links |
+//! | [`payouts`] | withdrawals that are sent together |
 //! | [`statements`] | what creators are told, once and for all |
 //! | [`withdrawals`] | creators' money on its way out |
 
@@ -18,6 +19,7 @@ pub(crate) mod coupons;
 pub(crate) mod fundings;
 pub(crate) mod links;
 pub(crate) mod payments;
+pub(crate) mod payouts;
 pub(crate) mod people;
 pub(crate) mod statements;
 pub(crate) mod withdrawals;

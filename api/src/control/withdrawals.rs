@@ -221,7 +221,7 @@ pub(crate) async fn request_by(
 }
 
 /// Whether a creator may have `amount_minor` of a wallet that stands so.
-async fn check(
+pub(super) async fn check(
     transaction: &mut store::Transaction,
     workspace: Uuid,
     creator: Uuid,
@@ -281,6 +281,10 @@ pub(crate) async fn step(
     if !before.is_some_and(|before| before.may_become(status)) {
         let message = format!("a withdrawal that is {} cannot become {}", found.status, status.code());
         return Err(ApiError::conflict(message));
+    }
+    let is_decision = matches!(status, WithdrawalStatus::Processing | WithdrawalStatus::Cancelled);
+    if is_decision && let Some(payout) = store::payouts::proposed_with(&mut transaction, id).await? {
+        return Err(ApiError::conflict(format!("it is in payout {payout}: approve or cancel that")));
     }
     let wallet = wallet_key(&workspace, found.creator_id)?;
     let standing = lock_wallet(&mut transaction, wallet).await?;
