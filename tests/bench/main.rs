@@ -21,8 +21,10 @@ use table::Table;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What each part is called on the command line.
-const PARTS: [&str; 8] = ["clicks", "disk", "batches", "attribution", "settlement", "sink", SOAK, VISITORS];
+const PARTS: [&str; 9] =
+    ["clicks", "disk", "batches", "attribution", "settlement", "sink", RECONCILE, SOAK, VISITORS];
 /// These take minutes, and are only run when they are asked for.
+const RECONCILE: &str = "reconcile";
 const SOAK: &str = "soak";
 const VISITORS: &str = "visitors";
 
@@ -39,7 +41,7 @@ fn main() -> anyhow::Result<()> {
         anyhow::ensure!(PARTS.contains(&argument.as_str()), "there is no part {argument:?}; {PARTS:?}");
     }
     let wanted = |part: &str| {
-        arguments.iter().any(|a| a == part) || arguments.is_empty() && ![SOAK, VISITORS].contains(&part)
+        arguments.iter().any(|a| a == part) || arguments.is_empty() && ![RECONCILE, SOAK, VISITORS].contains(&part)
     };
     let mut table = Table::default();
     if wanted("clicks") {
@@ -59,6 +61,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("sink") {
         runtime.block_on(sink::measure(&mut table))?;
+    }
+    if wanted(RECONCILE) {
+        runtime.block_on(settlement::reconcile(&mut table))?;
     }
     if wanted(SOAK) {
         runtime.block_on(clicks::soak(&mut table))?;

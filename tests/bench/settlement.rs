@@ -9,6 +9,7 @@ use domain::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId};
 use domain::money::{Currency, Money};
 use domain::rules::Objective;
 use domain::settlement::{Books, campaigns_of, ids_of, settle};
+use processors::settlement::{Range, Settled, settle_batch};
 use runtime::consumer::BatchLimits;
 use runtime::producer::{ProducerSettings, Publisher};
 use runtime::topics::{TopicSettings, Topics};
@@ -22,18 +23,73 @@ use crate::table::Table;
 const CAMPAIGNS: u128 = 8;
 const CREDITS: u128 = 100_000;
 const BATCH: usize = 5_000;
+/// Events that are settled one at a time.
+const SINGLE: usize = 3_000;
+/// The books that are reconciled are so many times larger still.
+const COPIES: u128 = 33;
 const AT_MS: i64 = 1_790_000_000_000;
 
 pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
     println!("settlement: {CREDITS} payable actions of {CAMPAIGNS} campaigns …");
     let stack = Stack::start_with(&["--engines-only", "--kafka-in-memory"])?;
     let topics = Topics::new("bench-");
-    let commands = commands();
+    let commands = commands(CAMPAIGNS);
     publish(&stack, &topics, &commands).await?;
     let direct = direct(&database(&stack, "direct").await?, &commands).await?;
     table.limit("settlement's SQL alone, batches of 5,000", direct, "one connection, rows worked out before");
     let piped = through_kafka(&stack, &database(&stack, "piped").await?, topics, commands.len()).await?;
     table.figure("settlement: events from Kafka into the books", piped, direct, "3 ledger entries an event");
+    let singly = singly(&database(&stack, "singly").await?, &commands[..SINGLE]).await?;
+    let times = format!("a transaction an event; batches are {:.0} times as fast", piped / singly);
+    table.figure("settlement: one event at a time", singly, direct, &times);
+    let (topics, commands) = (Topics::new("hot-"), self::commands(1));
+    publish(&stack, &topics, &commands).await?;
+    let hot = through_kafka(&stack, &database(&stack, "hot").await?, topics, commands.len()).await?;
+    let ratio = format!("{:.2} of {CAMPAIGNS} campaigns'", hot / piped);
+    table.figure("settlement: all events of one campaign", hot, direct, &ratio);
+    Ok(())
+}
+
+/// Events a second where each has a transaction of its own.
+async fn singly(pool: &Pool, commands: &[Command]) -> anyhow::Result<f64> {
+    let topic = "singly";
+    store::offsets::next_offset(pool, topic, 0).await?;
+    let started = Instant::now();
+    for (command, offset) in commands.iter().zip(0_i64..) {
+        let range = Range { topic, partition: 0, first_offset: offset, last_offset: offset };
+        let settled = settle_batch(pool, range, std::slice::from_ref(command)).await?;
+        ensure!(settled != Settled::Fenced, "nobody else settles");
+    }
+    Ok(commands.len() as f64 / started.elapsed().as_secs_f64())
+}
+
+/// How long it takes to check books of ten million entries.
+pub(crate) async fn reconcile(table: &mut Table) -> anyhow::Result<()> {
+    println!("reconcile: making books of {} entries …", 3 * CREDITS * (1 + COPIES));
+    let stack = Stack::start_with(&["--engines-only", "--kafka-in-memory"])?;
+    let pool = database(&stack, "large").await?;
+    let commands = commands(CAMPAIGNS);
+    let topic = "large";
+    let mut first_offset = store::offsets::next_offset(&pool, topic, 0).await?;
+    for commands in commands.chunks(BATCH) {
+        let last_offset = first_offset + i64::try_from(commands.len())? - 1;
+        settle_batch(&pool, Range { topic, partition: 0, first_offset, last_offset }, commands).await?;
+        first_offset = last_offset + 1;
+    }
+    let owner = store::connect(&stack.database_url("tributary", "large"), 1).await?;
+    let multiply = include_str!("multiply.sql").replace(":copies", &COPIES.to_string());
+    store::migrate::execute(&owner, &multiply).await?;
+    println!("reconcile: checking …");
+    let started = Instant::now();
+    for check in store::reconcile::CHECKS {
+        let began = Instant::now();
+        let offences = check.run(&pool).await?;
+        ensure!(offences.is_empty(), "{}: {offences:?}", check.title);
+        println!("  {:5.1} s  {:2}  {}", began.elapsed().as_secs_f64(), check.number, check.title);
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    let entries = (3 * CREDITS * (1 + COPIES)) as f64;
+    table.limit("reconcile: entries of books of ten million", entries / seconds, &format!("{seconds:.1} s in all"));
     Ok(())
 }
 
@@ -50,10 +106,11 @@ fn usd(amount_minor: i64) -> Money {
     Money { amount_minor, currency: Currency::new("USD").expect("ISO 4217") }
 }
 
-/// Fundings that suffice, then clicks that are all to be paid.
-fn commands() -> Vec<Command> {
+/// Fundings that suffice, then clicks of so many campaigns that are all to be
+/// paid.
+fn commands(campaigns: u128) -> Vec<Command> {
     let workspace = WorkspaceId(Uuid::from_u128(1));
-    let campaign = |number: u128| CampaignId(Uuid::from_u128(100 + number % CAMPAIGNS));
+    let campaign = |number: u128| CampaignId(Uuid::from_u128(100 + number % campaigns));
     let fundings = (0..CAMPAIGNS).map(|number| {
         Command::Fund(Funding {
             external_id: format!("funding-{number}"),
