@@ -24,19 +24,29 @@ struct LoadedOutcome {
 }
 
 /// Invariant 27: below the watermark, outcomes in ClickHouse and in Postgres
-/// are the same. The watermark is what the sink has loaded.
+/// are the same: all, or those of `batches`. The watermark is what the sink has
+/// loaded.
 ///
 /// # Errors
 /// When either database fails.
-pub async fn outcomes_match(client: &Client, pool: &Pool) -> Result<Vec<Offence>, SinkError> {
+pub async fn outcomes_match(
+    client: &Client,
+    pool: &Pool,
+    batches: Option<&[i64]>,
+) -> Result<Vec<Offence>, SinkError> {
     // ClickHouse first: what is loaded in between is then in Postgres already.
-    let loaded: Vec<LoadedOutcome> =
-        client.query(include_str!("../queries/loaded_outcomes.sql")).fetch_all().await?;
-    let mut settled: BTreeMap<(Uuid, i16), (String, i64, bool)> = store::outcomes::settled(pool, "outcomes")
-        .await?
-        .into_iter()
-        .map(|row| ((row.event_id, row.leg), (row.status, row.gross_minor, row.is_loaded)))
-        .collect();
+    let loaded: Vec<LoadedOutcome> = client
+        .query(include_str!("../queries/loaded_outcomes.sql"))
+        .param("is_full", batches.is_none())
+        .param("batches", batches.unwrap_or_default())
+        .fetch_all()
+        .await?;
+    let mut settled: BTreeMap<(Uuid, i16), (String, i64, bool)> =
+        store::outcomes::settled(pool, "outcomes", batches)
+            .await?
+            .into_iter()
+            .map(|row| ((row.event_id, row.leg), (row.status, row.gross_minor, row.is_loaded)))
+            .collect();
     let mut offences = Vec::new();
     let mut seen = Vec::with_capacity(loaded.len());
     for row in &loaded {

@@ -52,6 +52,8 @@ pub struct Batch {
     pub previous_hash: Hash,
     /// Its own hash.
     pub hash: Hash,
+    /// The hash that the batch before it has; [`GENESIS`] of the first.
+    pub hash_before: Hash,
 }
 
 fn hash(bytes: &[u8]) -> Result<Hash, StoreError> {
@@ -147,14 +149,15 @@ struct BatchRow {
     line_count: i32,
     previous_hash: Vec<u8>,
     hash: Vec<u8>,
+    hash_before: Option<Vec<u8>>,
 }
 
-/// All batches, by partition, in the order of the log.
+/// All batches, or `only` these, by partition, in the order of the log.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn list(pool: &Pool) -> Result<Vec<Batch>, StoreError> {
-    let rows: Vec<BatchRow> = sqlx::query_as(sql!("batches/list")).fetch_all(pool).await?;
+pub async fn list(pool: &Pool, only: Option<&[i64]>) -> Result<Vec<Batch>, StoreError> {
+    let rows: Vec<BatchRow> = sqlx::query_as(sql!("batches/list")).bind(only).fetch_all(pool).await?;
     rows.into_iter()
         .map(|row| {
             Ok(Batch {
@@ -168,6 +171,7 @@ pub async fn list(pool: &Pool) -> Result<Vec<Batch>, StoreError> {
                 line_count: row.line_count,
                 previous_hash: hash(&row.previous_hash)?,
                 hash: hash(&row.hash)?,
+                hash_before: row.hash_before.map_or(Ok(GENESIS), |bytes| hash(&bytes))?,
             })
         })
         .collect()

@@ -158,6 +158,14 @@ pub async fn begin_snapshot(pool: &Pool) -> Result<Transaction, StoreError> {
     Ok(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
 }
 
+/// Begins a transaction that sees all of it as of one moment, and may write.
+///
+/// # Errors
+/// When the server does not answer.
+pub async fn begin_repeatable(pool: &Pool) -> Result<Transaction, StoreError> {
+    Ok(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?)
+}
+
 /// Commits a transaction.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, PgExecutor, SqlStr};
 use crate::{Pool, StoreError};
 
 /// Version, description and SQL of each migration.
-const MIGRATIONS: [(i64, &str, &str); 13] = [
+const MIGRATIONS: [(i64, &str, &str); 14] = [
     (1, "control", include_str!("../../migrations/0001_control.sql")),
     (2, "books", include_str!("../../migrations/0002_books.sql")),
     (3, "sink positions", include_str!("../../migrations/0003_sink_positions.sql")),
@@ -22,6 +22,7 @@ const MIGRATIONS: [(i64, &str, &str); 13] = [
     (11, "limits", include_str!("../../migrations/0011_limits.sql")),
     (12, "access", include_str!("../../migrations/0012_access.sql")),
     (13, "payouts", include_str!("../../migrations/0013_payouts.sql")),
+    (14, "reconciled", include_str!("../../migrations/0014_reconciled.sql")),
 ];
 
 /// The role the application works as; made by the first migration.

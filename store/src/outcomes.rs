@@ -216,12 +216,17 @@ pub struct SettledOutcome {
     pub is_loaded: bool,
 }
 
-/// Every outcome, and whether `sink` says that it has loaded it.
+/// Every outcome, or those of `batches`, and whether `sink` says that it has
+/// loaded it.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn settled(pool: &Pool, sink: &str) -> Result<Vec<SettledOutcome>, StoreError> {
-    Ok(sqlx::query_as(sql!("outcomes/settled")).bind(sink).fetch_all(pool).await?)
+pub async fn settled(
+    pool: &Pool,
+    sink: &str,
+    batches: Option<&[i64]>,
+) -> Result<Vec<SettledOutcome>, StoreError> {
+    Ok(sqlx::query_as(sql!("outcomes/settled")).bind(sink).bind(batches).fetch_all(pool).await?)
 }
 
 /// A posted sale of the workspace with this slug, the one with the most

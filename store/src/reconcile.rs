@@ -1,7 +1,24 @@
 //! The invariants that a query on Postgres can check. The numbers are those of
 //! `docs/INVARIANTS.md`.
 
-use crate::{Pool, StoreError, sql};
+use sqlx::{AssertSqlSafe, PgExecutor};
+
+use crate::{Connection, StoreError, sql};
+
+/// How much of the books a check needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Each batch by itself: of books that were checked before, the new ones.
+    /// Its query has `:batch(column)` or `:transaction(column)` where it says
+    /// which rows it looks at.
+    Batches,
+    /// What stands now, however it came about: cheap.
+    Now,
+    /// The sums of all that ever happened.
+    Ever,
+    /// The new batches, on top of what was found when the last were checked.
+    Since,
+}
 
 /// An invariant and the query that lists what breaks it.
 #[derive(Clone, Copy, Debug)]
@@ -10,6 +27,8 @@ pub struct Check {
     pub number: u8,
     /// What must hold.
     pub title: &'static str,
+    /// How much it needs.
+    pub scope: Scope,
     sql: &'static str,
 }
 
@@ -23,120 +42,271 @@ pub struct Offence {
 }
 
 /// All checks, in the order of their numbers.
-pub const CHECKS: [Check; 21] = [
+pub const CHECKS: [Check; 22] = [
     Check {
         number: 1,
         title: "every transaction balances, per currency",
+        scope: Scope::Batches,
         sql: sql!("reconcile/01_transactions_balance"),
     },
     Check {
         number: 3,
         title: "every balance is the sum of its entries",
+        scope: Scope::Ever,
         sql: sql!("reconcile/03_balances_are_sums"),
+    },
+    Check {
+        number: 3,
+        title: "every balance has moved by its new entries",
+        scope: Scope::Since,
+        sql: sql!("reconcile/03_balances_moved"),
     },
     Check {
         number: 4,
         title: "statements follow on from each other, and from the ledger",
+        scope: Scope::Ever,
         sql: sql!("reconcile/04_statements_follow_on"),
     },
     Check {
         number: 5,
         title: "no balance is on the wrong side of zero",
+        scope: Scope::Now,
         sql: sql!("reconcile/05_no_negative_balance"),
     },
     Check {
         number: 9,
         title: "posted outcomes and campaign postings match one to one",
+        scope: Scope::Batches,
         sql: sql!("reconcile/09_one_outcome_one_posting"),
     },
     Check {
         number: 11,
         title: "batch ranges are contiguous and end where settlement stands",
+        scope: Scope::Now,
         sql: sql!("reconcile/11_batches_are_contiguous"),
     },
     Check {
         number: 13,
         title: "budgets add up and equal their escrow accounts",
+        scope: Scope::Now,
         sql: sql!("reconcile/13_budgets_add_up"),
     },
     Check {
         number: 14,
         title: "budget spent is what was posted out of escrow",
+        scope: Scope::Ever,
         sql: sql!("reconcile/14_spent_is_posted"),
     },
     Check {
         number: 15,
         title: "every funding and closing is posted once",
+        scope: Scope::Ever,
         sql: sql!("reconcile/15_fundings_are_posted_once"),
     },
     Check {
         number: 16,
         title: "nothing is posted outside of its campaign's terms",
+        scope: Scope::Batches,
         sql: sql!("reconcile/16_postings_within_terms"),
     },
     Check {
         number: 16,
         title: "no limited campaign spends beyond its caps",
+        scope: Scope::Ever,
         sql: sql!("reconcile/16b_spending_within_caps"),
     },
     Check {
         number: 17,
         title: "creator's part and fee sum to the gross",
+        scope: Scope::Batches,
         sql: sql!("reconcile/17_splits_are_exact"),
     },
     Check {
         number: 18,
         title: "every fee is its snapshot rate's share",
+        scope: Scope::Batches,
         sql: sql!("reconcile/18_fees_follow_the_rate"),
     },
     Check {
         number: 20,
         title: "what is pending is held, and released once, in time",
+        scope: Scope::Ever,
         sql: sql!("reconcile/20_pending_is_held"),
     },
     Check {
         number: 21,
         title: "refunds take no more than was paid, and none is lost",
+        scope: Scope::Ever,
         sql: sql!("reconcile/21_clawbacks_within_originals"),
     },
     Check {
         number: 22,
         title: "whoever owes has nothing available",
+        scope: Scope::Now,
         sql: sql!("reconcile/22_debts_come_first"),
     },
     Check {
         number: 23,
         title: "creators hold, owe or were paid what they were credited",
+        scope: Scope::Ever,
         sql: sql!("reconcile/23_creators_got_their_credits"),
     },
     Check {
         number: 24,
         title: "withdrawals move forward, each step posted once",
+        scope: Scope::Ever,
         sql: sql!("reconcile/24_withdrawals_move_forward"),
     },
     Check {
         number: 25,
         title: "payouts, their withdrawals and their files add up",
+        scope: Scope::Ever,
         sql: sql!("reconcile/25_payouts_add_up"),
     },
     Check {
         number: 26,
         title: "what is in transit is on its way, and not for ever",
+        scope: Scope::Now,
         sql: sql!("reconcile/26_in_transit_is_withdrawn"),
     },
     Check {
         number: 29,
         title: "cash covers what is owed",
+        scope: Scope::Now,
         sql: sql!("reconcile/29_cash_covers_what_is_owed"),
     },
 ];
 
 impl Check {
+    /// Whether it is run over all of the books, or over new batches only.
+    #[must_use]
+    pub fn is_run(&self, over: Extent<'_>) -> bool {
+        match self.scope {
+            Scope::Batches | Scope::Now => true,
+            Scope::Ever => over == Extent::Full,
+            Scope::Since => over != Extent::Full,
+        }
+    }
+
     /// Lists what breaks it, at most 20.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn run(&self, pool: &Pool) -> Result<Vec<Offence>, StoreError> {
-        Ok(sqlx::query_as(self.sql).fetch_all(pool).await?)
+    pub async fn run(&self, from: impl PgExecutor<'_>, over: Extent<'_>) -> Result<Vec<Offence>, StoreError> {
+        let sql = AssertSqlSafe(within(self.sql, over));
+        let query = sqlx::query_as(sql);
+        let query = match (over, self.scope) {
+            (Extent::New(batches), Scope::Batches | Scope::Since) => query.bind(batches.to_vec()),
+            _ => query,
+        };
+        Ok(query.fetch_all(from).await?)
+    }
+}
+
+/// What is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent<'a> {
+    /// All of the books.
+    Full,
+    /// These batches, and what is cheap to look at.
+    New(&'a [i64]),
+}
+
+/// Says in `sql` which rows are looked at.
+fn within(sql: &str, over: Extent<'_>) -> String {
+    let mut text = String::with_capacity(sql.len());
+    let mut rest = sql;
+    while let Some((before, after)) = rest.split_once(':') {
+        text.push_str(before);
+        let marked = [("batch(", ""), ("transaction(", "SELECT id FROM ledger_transactions WHERE batch_id")]
+            .into_iter()
+            .find_map(|(mark, inner)| Some((after.strip_prefix(mark)?.split_once(')')?, inner)));
+        match (marked, over) {
+            (Some(((_, after), _)), Extent::Full) => {
+                text.push_str("true");
+                rest = after;
+            }
+            (Some(((column, after), "")), Extent::New(_)) => {
+                text.push_str(&format!("{column} = ANY ($1)"));
+                rest = after;
+            }
+            (Some(((column, after), inner)), Extent::New(_)) => {
+                text.push_str(&format!("{column} IN ({inner} = ANY ($1))"));
+                rest = after;
+            }
+            (None, _) => {
+                text.push(':');
+                rest = after;
+            }
+        }
+    }
+    text.push_str(rest);
+    text
+}
+
+/// A part of reconcile that keeps its own position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Postgres alone.
+    Books,
+    /// The outcomes in ClickHouse.
+    Clickhouse,
+}
+
+impl Part {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Books => "books",
+            Self::Clickhouse => "clickhouse",
+        }
+    }
+}
+
+/// Batches that were not checked yet; for ClickHouse, that its sink has loaded.
+///
+/// # Errors
+/// When the database fails.
+pub async fn new_batches(from: impl PgExecutor<'_>, part: Part) -> Result<Vec<i64>, StoreError> {
+    let sql = sql!("reconciled_positions/new_batches");
+    Ok(sqlx::query_scalar(sql).bind(part.code()).fetch_all(from).await?)
+}
+
+/// Notes that `batches` were found right, and with them, for the books, every
+/// balance as it is seen now.
+///
+/// # Errors
+/// When the database fails.
+pub async fn advance(connection: &mut Connection, part: Part, batches: &[i64]) -> Result<(), StoreError> {
+    sqlx::query(sql!("reconciled_positions/advance"))
+        .bind(part.code())
+        .bind(batches)
+        .execute(&mut *connection)
+        .await?;
+    if part == Part::Books {
+        sqlx::query(sql!("reconciled_accounts/save")).execute(connection).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_say_what_they_look_at() {
+        let sql = "SELECT x::text FROM t WHERE :batch(t.b) AND :transaction(id)";
+        assert_eq!(within(sql, Extent::Full), "SELECT x::text FROM t WHERE true AND true");
+        let new = "SELECT x::text FROM t WHERE t.b = ANY ($1) \
+            AND id IN (SELECT id FROM ledger_transactions WHERE batch_id = ANY ($1))";
+        assert_eq!(within(sql, Extent::New(&[])), new);
+    }
+
+    #[test]
+    fn what_is_looked_at_is_said_where_it_can_be() {
+        for check in CHECKS {
+            let is_marked = check.sql.contains(":batch(") || check.sql.contains(":transaction(");
+            let is_partial = matches!(check.scope, Scope::Batches | Scope::Since);
+            assert_eq!(is_marked, is_partial, "{}", check.title);
+        }
     }
 }

@@ -41,7 +41,8 @@ fn main() -> anyhow::Result<()> {
         anyhow::ensure!(PARTS.contains(&argument.as_str()), "there is no part {argument:?}; {PARTS:?}");
     }
     let wanted = |part: &str| {
-        arguments.iter().any(|a| a == part) || arguments.is_empty() && ![RECONCILE, SOAK, VISITORS].contains(&part)
+        arguments.iter().any(|a| a == part)
+            || arguments.is_empty() && ![RECONCILE, SOAK, VISITORS].contains(&part)
     };
     let mut table = Table::default();
     if wanted("clicks") {

@@ -209,7 +209,7 @@ impl Stack {
 
     /// Runs `reconcile`, which must pass.
     pub fn reconcile(&self) -> anyhow::Result<()> {
-        let output = self.run(&["reconcile"])?;
+        let output = self.run(&["reconcile", "--full"])?;
         let text = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() || !text.contains("checks passed") {
             bail!("reconcile: {text}{}", String::from_utf8_lossy(&output.stderr));

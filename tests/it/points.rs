@@ -158,7 +158,7 @@ async fn cut_off(
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
     let pool = store::connect(&stack.database_url("tributary_app", &name), 2).await?;
-    for verdict in processors::reconcile::check_books(&pool).await? {
+    for verdict in processors::reconcile::check_books(&pool, true).await? {
         anyhow::ensure!(verdict.offences.is_empty(), "{point:?}: {verdict:?}");
     }
     digest(&pool).await

@@ -6,13 +6,13 @@ WITH posting AS (
     FROM ledger_transactions t
     JOIN ledger_entries e ON e.transaction_id = t.id
     JOIN ledger_accounts a ON a.id = e.account_id AND a.kind IN ('campaign_escrow', 'cash')
-    WHERE t.kind IN ('campaign', 'payment', 'refund')
+    WHERE t.kind IN ('campaign', 'payment', 'refund') AND :batch(t.batch_id)
     GROUP BY t.id
 )
 SELECT coalesce(o.event_id, p.source_id)::text AS id,
     format('outcome %s of %s, transaction %s of %s', coalesce(o.status, 'missing'), o.gross_minor,
         p.id, p.gross_minor) AS detail
-FROM outcomes o
+FROM (SELECT * FROM outcomes WHERE :batch(batch_id)) o
 FULL JOIN posting p ON p.source_id = o.event_id AND p.leg = o.leg
 WHERE o.event_id IS NULL
     OR (o.status = 'posted') <> (p.id IS NOT NULL)

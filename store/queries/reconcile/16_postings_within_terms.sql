@@ -11,6 +11,6 @@ CROSS JOIN LATERAL (
     ORDER BY t.version DESC
     LIMIT 1
 ) t
-WHERE o.status = 'posted' AND o.kind <> 'refund'
+WHERE :batch(o.batch_id) AND o.status = 'posted' AND o.kind <> 'refund'
     AND (t.status <> 'active' OR o.at < t.starts_at OR o.at >= t.ends_at)
 LIMIT 20

@@ -44,11 +44,11 @@ pub(crate) async fn run(settings: &Settings, command: LedgerCommand) -> anyhow::
             Ok(ExitCode::SUCCESS)
         }
         LedgerCommand::VerifyChain { heads } => {
-            let offences = processors::reconcile::verify_chain(&pool).await?;
+            let offences = processors::reconcile::verify_chain(&pool, None).await?;
             for offence in &offences {
                 say!("{}: {}", offence.id, offence.detail);
             }
-            let batches = store::batches::list(&pool).await?;
+            let batches = store::batches::list(&pool, None).await?;
             if heads {
                 for last in batches.chunk_by(|a, b| (&a.topic, a.partition) == (&b.topic, b.partition)) {
                     let Some(last) = last.last() else { continue };
