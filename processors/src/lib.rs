@@ -7,11 +7,13 @@
 //! | [`attribution`] | `events` → decisions on `credits`, with local state |
 //! | [`settlement`] | `credits` → outcomes, budgets and ledger in Postgres |
 //! | [`wallets`] | ends the holds on creators' earnings |
+//! | [`partitions`] | makes the ledger's months |
 //! | [`reconcile`] | checks the books |
 //! | `dead_letter` | keeps what could not be read |
 
 pub mod attribution;
 mod dead_letter;
+pub mod partitions;
 pub mod reconcile;
 pub mod settlement;
 pub mod wallets;

@@ -202,6 +202,15 @@ pub async fn command_state(pool: &Pool, command: &Command) -> Result<CommandStat
     })
 }
 
+/// Makes the ledger's partitions for `months` ahead; gives how many were new.
+///
+/// # Errors
+/// When the database fails.
+pub async fn ensure_partitions(pool: &Pool, months: i32) -> Result<i32, StoreError> {
+    let made = sqlx::query_scalar(sql!("ledger_transactions/ensure_partitions"));
+    Ok(made.bind(months).fetch_one(pool).await?)
+}
+
 /// Writes transactions and their entries down, and moves the balances of
 /// `changes`, in lock order.
 ///

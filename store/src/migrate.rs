@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, PgExecutor, SqlStr};
 use crate::{Pool, StoreError};
 
 /// Version, description and SQL of each migration.
-const MIGRATIONS: [(i64, &str, &str); 14] = [
+const MIGRATIONS: [(i64, &str, &str); 15] = [
     (1, "control", include_str!("../../migrations/0001_control.sql")),
     (2, "books", include_str!("../../migrations/0002_books.sql")),
     (3, "sink positions", include_str!("../../migrations/0003_sink_positions.sql")),
@@ -23,7 +23,11 @@ const MIGRATIONS: [(i64, &str, &str); 14] = [
     (12, "access", include_str!("../../migrations/0012_access.sql")),
     (13, "payouts", include_str!("../../migrations/0013_payouts.sql")),
     (14, "reconciled", include_str!("../../migrations/0014_reconciled.sql")),
+    (15, "ledger partitions", include_str!("../../migrations/0015_ledger_partitions.sql")),
 ];
+
+/// The ledger has partitions for so many months to come.
+const MONTHS_AHEAD: i32 = 13;
 
 /// The role the application works as; made by the first migration.
 pub const APP_ROLE: &str = "tributary_app";
@@ -47,7 +51,9 @@ pub async fn migrate(pool: &Pool) -> Result<(), StoreError> {
         })
         .collect();
     let migrator = Migrator { migrations: Cow::Owned(migrations), ..Migrator::DEFAULT };
-    Ok(migrator.run(pool).await?)
+    migrator.run(pool).await?;
+    crate::ledger::ensure_partitions(pool, MONTHS_AHEAD).await?;
+    Ok(())
 }
 
 /// Creates an empty database beside the one `pool` is connected to.

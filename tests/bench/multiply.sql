@@ -23,16 +23,18 @@ INSERT INTO outcomes (event_id, leg, batch_id, workspace_id, kind, status, reaso
     fee_bps, currency, transaction_id, payload_hash, basis, legs, order_key)
 SELECT md5(event_id::text || number)::uuid, leg, batch_id + number * 1000000, workspace_id, kind, status,
     reason, campaign_id, creator_id, link_id, click_id, visitor, at, value_minor, value_currency,
-    gross_minor, creator_minor, fee_minor, fee_bps, currency, md5(transaction_id::text || number)::uuid,
+    gross_minor, creator_minor, fee_minor, fee_bps, currency,
+    (left(transaction_id::text, 13) || right(md5(transaction_id::text || number), 20))::uuid,
     payload_hash, basis, legs, order_key
 FROM outcomes
 CROSS JOIN copy;
 INSERT INTO ledger_entries (transaction_id, line, account_id, amount_minor, currency)
-SELECT md5(transaction_id::text || number)::uuid, line, account_id, amount_minor, currency
+SELECT (left(transaction_id::text, 13) || right(md5(transaction_id::text || number), 20))::uuid, line, account_id, amount_minor, currency
 FROM ledger_entries
 CROSS JOIN copy;
 INSERT INTO ledger_transactions (id, batch_id, workspace_id, kind, source_id, leg, at)
-SELECT md5(id::text || number)::uuid, batch_id + number * 1000000, workspace_id, kind,
+SELECT (left(id::text, 13) || right(md5(id::text || number), 20))::uuid,
+    batch_id + number * 1000000, workspace_id, kind,
     md5(source_id::text || number)::uuid, leg, at
 FROM ledger_transactions
 CROSS JOIN copy;

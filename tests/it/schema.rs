@@ -1,6 +1,13 @@
 //! The schema itself: types, indexes, privileges, and migrating it.
 
-use tests::Stack;
+use domain::command::{Command, Funding};
+use domain::ids::{CampaignId, WorkspaceId};
+use domain::money::{Currency, Money};
+use processors::settlement::{Range, settle_batch};
+use tests::{Stack, World};
+use uuid::Uuid;
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_schema_keeps_its_rules() -> anyhow::Result<()> {
@@ -90,6 +97,75 @@ async fn the_application_cannot_rewrite_the_books() -> anyhow::Result<()> {
         INSERT INTO ledger_entries (transaction_id, line, account_id, amount_minor, currency)
         SELECT t.id, (row_number() OVER ())::int - 1, a.id, 5, 'USD' FROM t, a";
     let error = store::migrate::execute(&app, unbalanced).await.unwrap_err().to_string();
+    assert!(error.contains("does not balance"), "{error}");
+    Ok(())
+}
+
+/// The ledger is partitioned by its transactions' own time, and each partition is
+/// guarded as the whole is.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledgers_months_are_guarded() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let app = store::connect(&stack.database_url("tributary_app", "tributary"), 1).await?;
+    let owner = store::connect(&stack.database_url("tributary", "tributary"), 1).await?;
+    let world = World::create(&stack, "months").await?;
+    world.campaign("click", 5, 1_000).await?;
+    // Long ago, in two months, and long after; a funding has the time it is told.
+    let topic = "months";
+    let mut offset = store::offsets::next_offset(&app, topic, 0).await?;
+    let now_ms = runtime::clock::now_ms();
+    for (number, at_ms) in [(1_u128, 1_000_000_000_000), (2, now_ms + 61 * DAY_MS), (3, 4_000_000_000_000)] {
+        let funding = Command::Fund(Funding {
+            external_id: number.to_string(),
+            workspace: WorkspaceId(world.workspace),
+            campaign: CampaignId(Uuid::from_u128(number)),
+            money: Money { amount_minor: 5, currency: Currency::new("USD")? },
+            at_ms,
+            boost: None,
+        });
+        let range = Range { topic, partition: 0, first_offset: offset, last_offset: offset };
+        settle_batch(&app, range, &[funding]).await?;
+        offset += 1;
+    }
+    let placed = "SELECT (t.tableoid::regclass = to_regclass('ledger_transactions' || CASE
+            WHEN to_regclass('ledger_transactions' || to_char(t.at AT TIME ZONE 'UTC', '_YYYY_MM')) IS NULL
+            THEN '_default' ELSE to_char(t.at AT TIME ZONE 'UTC', '_YYYY_MM') END)
+            AND replace(e.tableoid::regclass::text, 'entries', 'transactions') = t.tableoid::regclass::text)::text
+        FROM ledger_transactions t
+        JOIN ledger_entries e ON e.transaction_id = t.id";
+    let placed = store::migrate::strings(&owner, placed).await?;
+    assert_eq!(placed, ["true"; 8], "each is in its month, or in the default partition");
+    let used = "SELECT count(DISTINCT tableoid)::text FROM ledger_entries";
+    assert_eq!(store::migrate::strings(&owner, used).await?, ["3"]);
+    // A second run makes nothing new; months ahead are made once.
+    assert_eq!(store::ledger::ensure_partitions(&app, 3).await?, 0);
+    assert!(store::ledger::ensure_partitions(&app, 16).await? > 0);
+    assert_eq!(store::ledger::ensure_partitions(&app, 16).await?, 0);
+
+    let partitions = "SELECT inhrelid::regclass::text FROM pg_inherits
+        WHERE inhparent IN ('ledger_entries'::regclass, 'ledger_transactions'::regclass)";
+    let partitions = store::migrate::strings(&owner, partitions).await?;
+    assert!(partitions.len() > 30, "{partitions:?}");
+    for part in &partitions {
+        for statement in [
+            format!("UPDATE {part} SET {}", if part.contains("entries") { "line = 9" } else { "leg = 9" }),
+            format!("DELETE FROM {part}"),
+            format!("TRUNCATE {part} CASCADE"),
+            format!("INSERT INTO {part} SELECT * FROM {part}"),
+        ] {
+            let error = store::migrate::execute(&app, &statement).await.unwrap_err().to_string();
+            assert!(error.contains("permission denied"), "{statement}: {error}");
+            if !statement.starts_with("INSERT") {
+                let error = store::migrate::execute(&owner, &statement).await.unwrap_err().to_string();
+                assert!(error.contains("append-only"), "{statement}: {error}");
+            }
+        }
+    }
+    // Not even the owner adds what does not balance, whichever way.
+    let one_line =
+        "INSERT INTO ledger_entries_default (transaction_id, line, account_id, amount_minor, currency)
+        SELECT transaction_id, 7, account_id, amount_minor, currency FROM ledger_entries_default LIMIT 1";
+    let error = store::migrate::execute(&owner, one_line).await.unwrap_err().to_string();
     assert!(error.contains("does not balance"), "{error}");
     Ok(())
 }

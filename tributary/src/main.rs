@@ -191,6 +191,7 @@ async fn dispatch(settings: Settings, command: Command) -> anyhow::Result<ExitCo
                 ("attribution", services::attribution(&settings, stop.clone())?),
                 ("settlement", services::settlement(&settings, stop.clone())?),
                 ("wallets", services::wallets(&settings, stop.clone())?),
+                ("partitions", services::partitions(&settings, stop.clone())?),
                 ("reconcile", services::reconcile(&settings, stop.clone())?),
             ];
             services::run_all(services, stop).await?;

@@ -127,6 +127,15 @@ pub(crate) fn wallets(settings: &Settings, stop: CancellationToken) -> anyhow::R
     }))
 }
 
+/// Makes the ledger's months.
+pub(crate) fn partitions(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
+    let pool = store::connect_lazy(&settings.database_url, 1)?;
+    Ok(Box::pin(async move {
+        processors::partitions::run(pool, stop).await;
+        Ok(())
+    }))
+}
+
 /// Checks the books now and then.
 pub(crate) fn reconcile(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
     let pool = store::connect_lazy(&settings.database_url, 1)?;

@@ -174,6 +174,7 @@ async fn all_services(
         ("attribution", services::attribution(settings, stop.clone())?),
         ("settlement", services::settlement(settings, stop.clone())?),
         ("wallets", services::wallets(settings, stop.clone())?),
+        ("partitions", services::partitions(settings, stop.clone())?),
         ("reconcile", services::reconcile(settings, stop.clone())?),
         ("event sink", services::event_sink(settings, stop.clone())?),
         ("outcome sink", services::outcome_sink(settings, stop.clone())?),
