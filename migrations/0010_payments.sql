@@ -104,10 +104,6 @@ ALTER TABLE fundings
 CREATE INDEX ON fundings (supporter_id) WHERE supporter_id IS NOT NULL;
 COMMENT ON COLUMN fundings.reward_minor IS 'What of the amount went to the supporter who gave it; the rest is the campaign''s.';
 
--- Refunds of payments go to the payee's partition.
-ALTER TABLE refunds ADD COLUMN payee_id uuid;
-GRANT UPDATE (payee_id) ON refunds TO tributary_app;
-
 -- What is bought with a wallet's balance leaves the wallet as a withdrawal.
 ALTER TABLE withdrawals
     DROP CONSTRAINT withdrawals_method_check,

@@ -49,14 +49,14 @@ CREATE FUNCTION asks_as_staff() RETURNS boolean STABLE LANGUAGE sql AS
 
 -- These two look past the policies, which would else ask each other for ever.
 CREATE FUNCTION pays_campaign(campaign uuid) RETURNS boolean
-STABLE SECURITY DEFINER SET search_path = public LANGUAGE sql AS $$
+STABLE SECURITY DEFINER SET search_path = public, pg_temp LANGUAGE sql AS $$
     SELECT EXISTS (
         SELECT FROM campaigns c
         WHERE c.id = campaign AND c.workspace_id = asking_workspace()
             AND (asks_as_staff() OR c.business_id = asking_user()))
 $$;
 CREATE FUNCTION sees_campaign(campaign uuid) RETURNS boolean
-STABLE SECURITY DEFINER SET search_path = public LANGUAGE sql AS $$
+STABLE SECURITY DEFINER SET search_path = public, pg_temp LANGUAGE sql AS $$
     SELECT pays_campaign(campaign) OR EXISTS (
         SELECT FROM campaigns c
         WHERE c.id = campaign AND c.workspace_id = asking_workspace()
@@ -70,7 +70,7 @@ STABLE SECURITY DEFINER SET search_path = public LANGUAGE sql AS $$
                     LIMIT 1) = 'active'))
 $$;
 CREATE FUNCTION sees_account(account uuid) RETURNS boolean
-STABLE SECURITY DEFINER SET search_path = public LANGUAGE sql AS $$
+STABLE SECURITY DEFINER SET search_path = public, pg_temp LANGUAGE sql AS $$
     SELECT EXISTS (
         SELECT FROM ledger_accounts a
         WHERE a.id = account AND a.workspace_id = asking_workspace()

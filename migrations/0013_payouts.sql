@@ -67,7 +67,10 @@ BEGIN
         RAISE EXCEPTION 'payout % cannot go from % to %', NEW.payout_id, last.status, NEW.status
             USING ERRCODE = 'check_violation', CONSTRAINT = 'payout_states_forward';
     END IF;
-    IF NEW.status = 'approved' AND NEW.actor = last.actor THEN
+    -- An actor is `admin`, or role and user.
+    IF NEW.status = 'approved'
+        AND regexp_replace(NEW.actor, '^[a-z]+:', '') = regexp_replace(last.actor, '^[a-z]+:', '')
+    THEN
         RAISE EXCEPTION 'payout % was proposed by %, who cannot approve it', NEW.payout_id, last.actor
             USING ERRCODE = 'check_violation', CONSTRAINT = 'payout_states_two_people';
     END IF;

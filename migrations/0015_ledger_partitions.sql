@@ -48,9 +48,10 @@ END
 $$;
 
 -- Makes partitions from the month before this one until `until`; gives how many.
--- What has no month of its own is in the default partition.
+-- What has no month of its own is in the default partition. It waits for writers
+-- of the ledger, and they for it, so it does not wait long: it is tried again.
 CREATE FUNCTION ensure_ledger_partitions(until timestamptz) RETURNS integer
-SECURITY DEFINER SET search_path = public LANGUAGE plpgsql AS $$
+SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '2s' LANGUAGE plpgsql AS $$
 DECLARE
     parent text;
     part text;

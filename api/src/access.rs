@@ -38,6 +38,11 @@ impl Actor {
         }
     }
 
+    /// The person, whatever the role.
+    pub(crate) fn person(name: &str) -> &str {
+        name.split_once(':').map_or(name, |(_role, user)| user)
+    }
+
     fn may(&self, roles: &[&str]) -> bool {
         match self {
             Self::Admin => true,

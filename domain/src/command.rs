@@ -31,20 +31,18 @@ pub enum Command {
 }
 
 impl Command {
-    /// The Kafka key: the campaign; of a payment, the payee; or the workspace,
-    /// for an action that belongs to none. A refund that still looks for its
-    /// sale goes by order.
+    /// The Kafka key: the campaign; else the order, so that its refunds follow
+    /// it, as one does that still looks for its sale; else the workspace.
     #[must_use]
     pub fn key(&self) -> Uuid {
-        let home = |campaign: Option<CampaignId>, payee: Option<UserId>, workspace: WorkspaceId| {
-            campaign.map(|id| id.0).or(payee.map(|id| id.0)).unwrap_or(workspace.0)
-        };
         match self {
-            Self::Credit(credit) => home(credit.campaign, credit.creator, credit.workspace),
+            Self::Credit(credit) => {
+                credit.campaign.map(|id| id.0).or(credit.order).unwrap_or(credit.workspace.0)
+            }
             Self::Fund(funding) => funding.campaign.0,
             Self::Close(closing) => closing.campaign.0,
             Self::Refund(refund) => refund.order,
-            Self::Clawback(Clawback { refund, campaign, payee }) => home(*campaign, *payee, refund.workspace),
+            Self::Clawback(Clawback { refund, campaign }) => campaign.map_or(refund.order, |id| id.0),
         }
     }
 

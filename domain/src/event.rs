@@ -129,10 +129,13 @@ pub enum Body {
     },
     /// One person paid another.
     Payment(Payment),
-    /// Money of a sale went back.
+    /// Money of a sale, or of a payment, went back.
     Refund {
-        /// The order's number.
+        /// The order's, or the payment's, number.
         order_id: String,
+        /// Whether it is a payment's.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        of_payment: bool,
         /// The refund's own number; an order may have several.
         refund_id: String,
         /// How much; all that is left, if not said.
@@ -285,13 +288,14 @@ impl Event {
     /// The refund that this is, if it is one.
     #[must_use]
     pub fn refund(&self) -> Option<Refund> {
-        let Body::Refund { order_id, refund_id, value, .. } = &self.body else { return None };
+        let Body::Refund { order_id, of_payment, refund_id, value, .. } = &self.body else { return None };
+        let key = if *of_payment { payment_key } else { order_key };
         Some(Refund {
             event: self.id,
             workspace: self.workspace,
             visitor: self.visitor,
             at_ms: self.at_ms,
-            order: order_key(self.workspace, order_id),
+            order: key(self.workspace, order_id),
             // Nothing that Postgres does not keep may reach settlement.
             refund_id: refund_id.replace('\0', ""),
             value: *value,
@@ -335,6 +339,13 @@ impl Event {
 #[must_use]
 pub fn order_key(workspace: WorkspaceId, order_id: &str) -> Uuid {
     hash_uuid("order", &[workspace.0.as_bytes(), order_id.as_bytes()])
+}
+
+/// Names a payment within its workspace, as an order is named; an order of the
+/// same number is another thing.
+#[must_use]
+pub fn payment_key(workspace: WorkspaceId, payment_id: &str) -> Uuid {
+    hash_uuid("payment", &[workspace.0.as_bytes(), payment_id.as_bytes()])
 }
 
 /// A line of an order, in its currency.

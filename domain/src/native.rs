@@ -64,9 +64,12 @@ pub struct NativeEvent {
     /// Conversion: the goal reached.
     #[serde(default)]
     pub goal: Option<String>,
-    /// Sale, payment, conversion: the order's number.
+    /// Sale, conversion, refund: the order's number.
     #[serde(default)]
     pub order_id: Option<String>,
+    /// Payment, and refund of one: the payment's number.
+    #[serde(default)]
+    pub payment_id: Option<String>,
     /// Refund: its own number.
     #[serde(default)]
     pub refund_id: Option<String>,
@@ -160,7 +163,7 @@ impl NativeEvent {
         let visitor = match (&token, &self.visitor_id, &self.user_id) {
             // Reports of one payment must meet, whoever is said to have paid.
             _ if kind == "payment" => {
-                VisitorKey::derive_user(workspace, self.order_id.as_deref().unwrap_or_default())
+                VisitorKey::derive_user(workspace, self.payment_id.as_deref().unwrap_or_default())
             }
             (Some(token), _, _) => token.visitor,
             (None, Some(id), _) => VisitorKey::derive(workspace, id),
@@ -168,7 +171,8 @@ impl NativeEvent {
             // A refund is its order's, whoever bought it; and a coupon says
             // enough of who earns.
             (None, None, None) if kind == "refund" || (self.coupon.is_some() && self.order_id.is_some()) => {
-                VisitorKey::derive_user(workspace, self.order_id.as_deref().unwrap_or_default())
+                let number = self.order_id.as_deref().or(self.payment_id.as_deref());
+                VisitorKey::derive_user(workspace, number.unwrap_or_default())
             }
             (None, None, None) => {
                 return Err(Refusal::Missing { kind, field: "visitor_id, user_id or tcid" });
@@ -184,18 +188,22 @@ impl NativeEvent {
         if let Some(at_ms) = at_ms {
             timestamp::check(at_ms, intake.now_ms)?;
         }
-        let number = match (kind, &self.goal, &self.order_id) {
+        let number = match (kind, &self.goal, self.order_id.as_ref().or(self.payment_id.as_ref())) {
             // Shops may count refunds within each order.
             ("refund", _, Some(order)) => self.refund_id.as_ref().map(|refund| format!("{order}:{refund}")),
             // An order may reach several goals.
             ("conversion", Some(goal), Some(order)) => Some(format!("{goal}:{order}")),
-            (_, _, order) => order.clone(),
+            (_, _, order) => order.cloned(),
         };
         let body = self.body(kind, token.map(|token| token.click))?;
         // An order's number names its sale, a refund's itself, whoever reports
         // it and how often.
         let id = match (&self.id, &number) {
-            // A payment is paid once, whatever else its reports are called.
+            // A payment is paid once, whatever else its reports are called; what
+            // goes back of it is no refund of an order of that number.
+            (None, Some(number)) if kind == "refund" && self.payment_id.is_some() => {
+                EventId::from_client(workspace, &format!("payment_refund:{number}"))
+            }
             (_, Some(number)) if kind == "payment" => {
                 EventId::from_client(workspace, &format!("{kind}:{number}"))
             }
@@ -227,6 +235,7 @@ impl NativeEvent {
             ("name", &self.name, MAX_NAME_BYTES),
             ("goal", &self.goal, MAX_NAME_BYTES),
             ("order_id", &self.order_id, MAX_NAME_BYTES),
+            ("payment_id", &self.payment_id, MAX_NAME_BYTES),
             ("refund_id", &self.refund_id, MAX_NAME_BYTES),
             ("coupon", &self.coupon, MAX_NAME_BYTES),
             ("processor", &self.processor, MAX_NAME_BYTES),
@@ -308,7 +317,7 @@ impl NativeEvent {
                 coupon: self.coupon.clone(),
             },
             "payment" => Body::Payment(Payment {
-                order_id: need(&self.order_id, "order_id")?,
+                payment_id: need(&self.payment_id, "payment_id")?,
                 purpose: self.purpose.ok_or(Refusal::Missing { kind, field: "purpose" })?,
                 payee: self.payee_id.ok_or(Refusal::Missing { kind, field: "payee_id" })?,
                 payer: self.payer_id,
@@ -319,7 +328,14 @@ impl NativeEvent {
                 unlock: self.unlock.clone(),
             }),
             "refund" => Body::Refund {
-                order_id: need(&self.order_id, "order_id")?,
+                order_id: match (&self.order_id, &self.payment_id) {
+                    (Some(_), Some(_)) => {
+                        let message = "a refund is of an order or of a payment".to_owned();
+                        return Err(Refusal::Invalid { field: "payment_id", message });
+                    }
+                    (order, payment) => need(&order.clone().or(payment.clone()), "order_id or payment_id")?,
+                },
+                of_payment: self.payment_id.is_some(),
                 refund_id: need(&self.refund_id, "refund_id")?,
                 value,
                 items: self.checked_items()?,
@@ -409,13 +425,14 @@ mod tests {
                 "sale",
             ),
             (
-                r#"{"type":"payment","purpose":"tip","order_id":"1","processor":"stripe",
+                r#"{"type":"payment","purpose":"tip","payment_id":"1","processor":"stripe",
                     "payee_id":"00000000-0000-0000-0000-000000000007","frequency":"monthly",
                     "value":{"amount_minor":5,"currency":"USD"},
                     "unlock":{"content":"post-1","minimum_minor":5}}"#,
                 "payment",
             ),
             (r#"{"type":"refund","order_id":"1","refund_id":"r"}"#, "refund"),
+            (r#"{"type":"refund","payment_id":"1","refund_id":"r"}"#, "refund"),
         ] {
             assert_eq!(accept(json).unwrap().body.kind(), kind);
         }
@@ -448,19 +465,24 @@ mod tests {
                 "invalid_shape",
                 "expected i64",
             ),
-            (r#"{"type":"payment","order_id":"1"}"#, "missing_field", "needs purpose"),
+            (r#"{"type":"payment","payment_id":"1"}"#, "missing_field", "needs purpose"),
             (
-                r#"{"type":"payment","order_id":"1","purpose":"gift"}"#,
+                r#"{"type":"payment","payment_id":"1","purpose":"gift"}"#,
                 "invalid_shape",
                 "unknown variant `gift`",
             ),
-            (r#"{"type":"payment","order_id":"1","purpose":"tip"}"#, "missing_field", "needs payee_id"),
+            (r#"{"type":"payment","payment_id":"1","purpose":"tip"}"#, "missing_field", "needs payee_id"),
             (
-                r#"{"type":"payment","order_id":"1","purpose":"tip","payee_id":"ada"}"#,
+                r#"{"type":"payment","payment_id":"1","purpose":"tip","payee_id":"ada"}"#,
                 "invalid_shape",
                 "UUID",
             ),
             (r#"{"type":"refund","refund_id":"r"}"#, "missing_field", "needs order_id"),
+            (
+                r#"{"type":"refund","refund_id":"r","order_id":"1","payment_id":"1"}"#,
+                "invalid_field",
+                "an order or of a payment",
+            ),
             (r#"{"type":"refund","order_id":"1","refund_id":"r\u0000"}"#, "invalid_field", "NUL"),
             (
                 r#"{"type":"refund","order_id":"1","refund_id":"r","items":[{"sku":"a","quantity":0,"unit_price_minor":2}]}"#,
@@ -486,16 +508,21 @@ mod tests {
     }
 
     #[test]
-    fn a_payment_is_its_orders_whatever_else_is_said() {
+    fn a_payment_is_named_by_its_number_whatever_else_is_said() {
         let payment = |extra: &str| {
             accept(&format!(
-                r#"{{"type":"payment","purpose":"purchase","order_id":"1","processor":"wallet",{extra}
+                r#"{{"type":"payment","purpose":"purchase","payment_id":"1","processor":"wallet",{extra}
                     "payee_id":"00000000-0000-0000-0000-000000000007",
                     "value":{{"amount_minor":5,"currency":"USD"}}}}"#
             ))
             .unwrap()
         };
         let first = payment("");
+        let refund =
+            |number: &str| accept(&format!(r#"{{"type":"refund","refund_id":"r","{number}":"1"}}"#)).unwrap();
+        let (of_order, of_payment) = (refund("order_id"), refund("payment_id"));
+        assert_ne!(of_order.id, of_payment.id);
+        assert_ne!(of_order.refund().unwrap().order, of_payment.refund().unwrap().order);
         for again in [payment(r#""id":"x","#), payment(r#""visitor_id":"v","user_id":"u","#)] {
             assert_eq!((again.id, again.visitor), (first.id, first.visitor));
             assert_eq!(again.payload_hash, first.payload_hash);

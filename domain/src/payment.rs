@@ -69,7 +69,7 @@ pub struct Unlock {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Payment {
     /// Its number; refunds bring it back.
-    pub order_id: String,
+    pub payment_id: String,
     /// What it is for.
     pub purpose: Purpose,
     /// Who is paid.
@@ -193,6 +193,8 @@ pub struct PaymentTerms {
 /// A seller's tier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SellerTier {
+    /// The tenant.
+    pub workspace: WorkspaceId,
     /// The seller.
     pub seller: UserId,
     /// In force from here on, until a later one.
@@ -210,7 +212,7 @@ pub fn decide(payment: &Payment, workspace: WorkspaceId, at_ms: i64, rules: &Rul
         return (decision, Basis::direct(None, None));
     };
     let rates = &terms.rates;
-    let tier = rates.tier(rules.seller_tier(payment.payee, at_ms));
+    let tier = rates.tier(rules.seller_tier(workspace, payment.payee, at_ms));
     let is_purchase = payment.purpose == Purpose::Purchase;
     let basis = PaymentBasis {
         processor: payment.processor.clone(),
@@ -300,8 +302,12 @@ mod tests {
             rates.commission_bps.remove("premium");
             rates
         };
-        let tier =
-            |valid_from_ms, tier: &str| SellerTier { seller: SELLER, valid_from_ms, tier: tier.to_owned() };
+        let tier = |valid_from_ms, tier: &str| SellerTier {
+            workspace: WORKSPACE,
+            seller: SELLER,
+            valid_from_ms,
+            tier: tier.to_owned(),
+        };
         Rules::new([], 0)
             .with_payment_terms([terms(1, 1_000, rates()), terms(2, 9_000, without_premium)])
             .with_seller_tiers([tier(3_000, "premium"), tier(5_000, "ultimate"), tier(8_000, "premium")])
@@ -309,7 +315,7 @@ mod tests {
 
     fn payment(purpose: Purpose, amount_minor: i64, code: &str, processor: &str) -> Payment {
         Payment {
-            order_id: "P-1".to_owned(),
+            payment_id: "P-1".to_owned(),
             purpose,
             payee: SELLER,
             payer: None,

@@ -45,9 +45,6 @@ pub struct Clawback {
     pub refund: Refund,
     /// The sale's campaign; none if it belongs to none.
     pub campaign: Option<CampaignId>,
-    /// Of a payment, the payee.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub payee: Option<UserId>,
 }
 
 /// A leg of an order's sale, as it was settled.
@@ -122,14 +119,12 @@ impl Order {
         !self.sold.is_empty() && self.sold.iter().all(has_all)
     }
 
-    /// `refund`, on its way to where the sale was settled: its campaign, or the
-    /// payee of a payment.
+    /// `refund`, on its way to where the sale was settled.
     #[must_use]
     pub fn clawback(&self, refund: Refund) -> Clawback {
         let paid = self.sold.iter().find(|sold| sold.paid.is_some()).or(self.sold.first());
         let campaign = paid.and_then(|sold| sold.campaign);
-        let payee = paid.filter(|_| campaign.is_none()).and_then(|sold| sold.creator);
-        Clawback { refund, campaign, payee }
+        Clawback { refund, campaign }
     }
 
     /// Takes `refund` off the legs of `campaign`. A refund beyond what is left
@@ -300,8 +295,7 @@ mod tests {
         assert!(!order.is_settled());
         order.sold.push(sold(1, 2, 50, 5, 1));
         assert!(order.is_settled());
-        let clawback = order.clawback(refund(1, None));
-        assert_eq!((clawback.campaign, clawback.payee), (campaign(), None));
+        assert_eq!(order.clawback(refund(1, None)).campaign, campaign());
     }
 
     #[test]

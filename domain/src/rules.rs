@@ -163,7 +163,7 @@ pub struct Rules {
     campaigns: BTreeMap<CampaignId, Campaign>,
     coupons: BTreeMap<(WorkspaceId, String), Vec<Coupon>>,
     payment_terms: BTreeMap<WorkspaceId, Vec<PaymentTerms>>,
-    seller_tiers: BTreeMap<UserId, Vec<SellerTier>>,
+    seller_tiers: BTreeMap<(WorkspaceId, UserId), Vec<SellerTier>>,
     read_at_ms: i64,
 }
 
@@ -212,7 +212,7 @@ impl Rules {
     #[must_use]
     pub fn with_seller_tiers(mut self, tiers: impl IntoIterator<Item = SellerTier>) -> Self {
         for tier in tiers {
-            self.seller_tiers.entry(tier.seller).or_default().push(tier);
+            self.seller_tiers.entry((tier.workspace, tier.seller)).or_default().push(tier);
         }
         for versions in self.seller_tiers.values_mut() {
             versions.sort_by_key(|tier| tier.valid_from_ms);
@@ -230,8 +230,8 @@ impl Rules {
 
     /// A seller's tier at `at_ms`.
     #[must_use]
-    pub fn seller_tier(&self, seller: UserId, at_ms: i64) -> Option<&str> {
-        let versions = self.seller_tiers.get(&seller)?;
+    pub fn seller_tier(&self, workspace: WorkspaceId, seller: UserId, at_ms: i64) -> Option<&str> {
+        let versions = self.seller_tiers.get(&(workspace, seller))?;
         versions.iter().rev().find(|tier| tier.valid_from_ms <= at_ms).map(|tier| tier.tier.as_str())
     }
 

@@ -125,9 +125,9 @@ impl EventRow {
                     "live_event": payment.live_event, "unlock": payment.unlock,
                 })
                 .to_string();
-                self.order_id = payment.order_id;
+                self.order_id = payment.payment_id;
             }
-            Body::Refund { order_id, refund_id, value, items } => {
+            Body::Refund { order_id, refund_id, value, items, .. } => {
                 self.order_id = order_id;
                 self.name = refund_id;
                 self.set_value(value, &items);

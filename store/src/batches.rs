@@ -156,8 +156,8 @@ struct BatchRow {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn list(pool: &Pool, only: Option<&[i64]>) -> Result<Vec<Batch>, StoreError> {
-    let rows: Vec<BatchRow> = sqlx::query_as(sql!("batches/list")).bind(only).fetch_all(pool).await?;
+pub async fn list(connection: &mut Connection, only: Option<&[i64]>) -> Result<Vec<Batch>, StoreError> {
+    let rows: Vec<BatchRow> = sqlx::query_as(sql!("batches/list")).bind(only).fetch_all(connection).await?;
     rows.into_iter()
         .map(|row| {
             Ok(Batch {
@@ -199,13 +199,13 @@ struct OutcomeRecordRow {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn records(pool: &Pool, batch: Option<i64>) -> Result<Records, StoreError> {
+pub async fn records(connection: &mut Connection, batch: Option<i64>) -> Result<Records, StoreError> {
     let outcomes: Vec<OutcomeRecordRow> =
-        sqlx::query_as(sql!("outcomes/records")).bind(batch).fetch_all(pool).await?;
+        sqlx::query_as(sql!("outcomes/records")).bind(batch).fetch_all(&mut *connection).await?;
     let follows = TransactionKind::ALL.into_iter().filter(|kind| kind.follows_from_the_log());
     let kinds: Vec<&str> = follows.filter(|_| batch.is_none()).map(TransactionKind::code).collect();
     let lines: Vec<(Uuid, i16, Uuid, i64, String)> =
-        sqlx::query_as(sql!("ledger_entries/records")).bind(batch).bind(kinds).fetch_all(pool).await?;
+        sqlx::query_as(sql!("ledger_entries/records")).bind(batch).bind(kinds).fetch_all(connection).await?;
     let outcomes = outcomes
         .into_iter()
         .map(|row| {

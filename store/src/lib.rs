@@ -100,6 +100,15 @@ impl StoreError {
         }
     }
 
+    /// Whether a lock was not there in time.
+    #[must_use]
+    pub fn is_lock_timeout(&self) -> bool {
+        match self {
+            Self::Query(sqlx::Error::Database(error)) => error.code().is_some_and(|code| code == "55P03"),
+            _ => false,
+        }
+    }
+
     /// Whether trying again later may help: the server is away, or two
     /// transactions met.
     #[must_use]

@@ -52,8 +52,11 @@ pub async fn migrate(pool: &Pool) -> Result<(), StoreError> {
         .collect();
     let migrator = Migrator { migrations: Cow::Owned(migrations), ..Migrator::DEFAULT };
     migrator.run(pool).await?;
-    crate::ledger::ensure_partitions(pool, MONTHS_AHEAD).await?;
-    Ok(())
+    match crate::ledger::ensure_partitions(pool, MONTHS_AHEAD).await {
+        // Settlement is at work; `tributary process` tries again.
+        Err(error) if error.is_lock_timeout() => Ok(()),
+        made => made.map(|_count| ()),
+    }
 }
 
 /// Creates an empty database beside the one `pool` is connected to.

@@ -61,8 +61,14 @@ pub async fn insert_terms(
 /// # Errors
 /// When the database fails.
 pub async fn tiers(pool: &Pool) -> Result<Vec<SellerTier>, StoreError> {
-    let rows: Vec<(Uuid, i64, String)> = sqlx::query_as(sql!("seller_tiers/list")).fetch_all(pool).await?;
-    let tier = |(seller, valid_from_ms, tier)| SellerTier { seller: UserId(seller), valid_from_ms, tier };
+    let rows: Vec<(Uuid, Uuid, i64, String)> =
+        sqlx::query_as(sql!("seller_tiers/list")).fetch_all(pool).await?;
+    let tier = |(workspace, seller, valid_from_ms, tier)| SellerTier {
+        workspace: WorkspaceId(workspace),
+        seller: UserId(seller),
+        valid_from_ms,
+        tier,
+    };
     Ok(rows.into_iter().map(tier).collect())
 }
 

@@ -44,13 +44,21 @@ pub async fn set_origin(
     Ok(())
 }
 
-/// The accounts that payouts leave from.
+/// The accounts that a payout leaves from which was approved at that moment; who
+/// changes them later changes no payout.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn origin(connection: &mut Connection, workspace: Uuid) -> Result<Origin, StoreError> {
-    let origin: Option<Json<Origin>> =
-        sqlx::query_scalar(sql!("payout_origins/current")).bind(workspace).fetch_optional(connection).await?;
+pub async fn origin(
+    connection: &mut Connection,
+    workspace: Uuid,
+    approved_at_ms: i64,
+) -> Result<Origin, StoreError> {
+    let origin: Option<Json<Origin>> = sqlx::query_scalar(sql!("payout_origins/current"))
+        .bind(workspace)
+        .bind(approved_at_ms)
+        .fetch_optional(connection)
+        .await?;
     Ok(origin.map(|Json(origin)| origin).unwrap_or_default())
 }
 
@@ -252,18 +260,12 @@ pub async fn items(connection: &mut Connection, payout: Uuid) -> Result<Vec<Item
     Ok(sqlx::query_as(sql!("payout_items/list")).bind(payout).fetch_all(connection).await?)
 }
 
-/// The payout that a withdrawal is in, if that is not decided on yet.
+/// The payout that a withdrawal is in, if that was not sent yet.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn proposed_with(
-    connection: &mut Connection,
-    withdrawal: Uuid,
-) -> Result<Option<Uuid>, StoreError> {
-    Ok(sqlx::query_scalar(sql!("payout_items/proposed_in"))
-        .bind(withdrawal)
-        .fetch_optional(connection)
-        .await?)
+pub async fn unsent_with(connection: &mut Connection, withdrawal: Uuid) -> Result<Option<Uuid>, StoreError> {
+    Ok(sqlx::query_scalar(sql!("payout_items/unsent_in")).bind(withdrawal).fetch_optional(connection).await?)
 }
 
 /// A file that was made of a payout.

@@ -183,7 +183,6 @@ pub async fn save(
         .bind(column!(s => s.0.order))
         .bind(column!(s => Json(s.0)))
         .bind(column!(s => s.1.and_then(|clawback| clawback.campaign).map(|campaign| campaign.0)))
-        .bind(column!(s => s.1.and_then(|clawback| clawback.payee).map(|payee| payee.0)))
         .bind(column!(s => s.1.is_some()))
         .execute(connection)
         .await?;
@@ -195,12 +194,11 @@ pub async fn save(
 /// # Errors
 /// When the database fails.
 pub async fn unsent(pool: &Pool, limit: i64) -> Result<Vec<Clawback>, StoreError> {
-    let rows: Vec<(Json<Refund>, Option<Uuid>, Option<Uuid>)> =
+    let rows: Vec<(Json<Refund>, Option<Uuid>)> =
         sqlx::query_as(sql!("refunds/unsent")).bind(limit).fetch_all(pool).await?;
-    let clawback = |(Json(refund), campaign, payee): (Json<Refund>, Option<Uuid>, Option<Uuid>)| Clawback {
+    let clawback = |(Json(refund), campaign): (Json<Refund>, Option<Uuid>)| Clawback {
         refund,
         campaign: campaign.map(CampaignId),
-        payee: payee.map(UserId),
     };
     Ok(rows.into_iter().map(clawback).collect())
 }

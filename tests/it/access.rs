@@ -124,6 +124,13 @@ async fn users_see_and_do_what_is_theirs() -> anyhow::Result<()> {
     assert_eq!(status(admin.at_workspace("two").report("/v1/campaigns").await.unwrap_err()), "404");
     assert_eq!(status(admin.report("/v1/workspaces").await.unwrap_err()), "403");
     assert_eq!(status(place.world.report("/v1/me").await.unwrap_err()), "403");
+    // Nobody makes a second person of themselves.
+    let staff = json!({ "email": "x@example.com", "username": "x", "display_name": "x", "role": "finance" });
+    assert_eq!(status(admin.control("/v1/staff", &staff).await.unwrap_err()), "403");
+    let me = admin.report("/v1/me").await?;
+    let path = format!("/v1/users/{}/keys", me["user_id"].as_str().unwrap());
+    let body = json!({ "name": "test", "role": "admin" });
+    assert_eq!(status(admin.control(&path, &body).await.unwrap_err()), "403");
     // No key in a role that the user does not have.
     let body = json!({ "name": "test", "role": "admin" });
     let path = format!("/v1/users/{}/keys", place.world.creator);

@@ -136,7 +136,8 @@ async fn replay_into_an_empty(stack: &Stack, digest: &str) -> anyhow::Result<()>
     let settling = Settler::start(stack.brokers(), group, topics, pool.clone(), batch)?;
     let mut replayed = String::new();
     for _ in 0..300 {
-        replayed = hex::encode(store::batches::records(&pool, None).await?.digest());
+        replayed =
+            hex::encode(store::batches::records(&mut *store::begin(&pool).await?, None).await?.digest());
         if replayed == digest {
             break;
         }
@@ -231,7 +232,8 @@ async fn reconcile_names_what_is_wrong() -> anyhow::Result<()> {
     assert_eq!(output.status.code(), Some(1));
     // Whoever does not ask is told as well.
     let stop = runtime::shutdown::CancellationToken::new();
-    let pool = stack.pool().await?;
+    // As the program gives it: one connection.
+    let pool = store::connect(&stack.database_url("tributary_app", "tributary"), 1).await?;
     runtime::telemetry::init_metrics();
     let checking = processors::reconcile::run(pool, Duration::from_millis(100), stop.clone());
     let seen = async {

@@ -76,7 +76,7 @@ fn refund(number: u128) -> Command {
         value: Some(money(number, 3_333)),
         payload_hash: number.to_string(),
     };
-    Command::Clawback(Clawback { refund, campaign: Some(campaign(number)), payee: None })
+    Command::Clawback(Clawback { refund, campaign: Some(campaign(number)) })
 }
 
 async fn settle_all(pool: &store::Pool) -> anyhow::Result<()> {

@@ -320,7 +320,7 @@ async fn run(stack: &Stack, number: usize, steps: Vec<[Work; WORKERS]>) -> anyho
         books.forward(&mut workers).await?;
         books.check().await?;
     }
-    let offences = processors::reconcile::verify_chain(&books.pool, None).await?;
+    let offences = processors::reconcile::verify_chain(&mut *store::begin(&books.pool).await?, None).await?;
     anyhow::ensure!(offences.is_empty(), "{offences:?}");
     Ok(())
 }

@@ -37,7 +37,7 @@ impl Place {
         }
         let place = Self { world, maker, checker, creators };
         for (number, creator) in place.creators.iter().enumerate() {
-            let payment = json!({ "order_id": number.to_string(), "purpose": "tip", "processor": "wallet",
+            let payment = json!({ "payment_id": number.to_string(), "purpose": "tip", "processor": "wallet",
                 "payee_id": creator, "value": { "amount_minor": 10_000, "currency": currency } });
             place.world.accepted("/v1/payments", &payment).await?;
         }
@@ -106,6 +106,11 @@ async fn two_people_send_a_sepa_file_and_one_payment_comes_back() -> anyhow::Res
     let approved = checker.control(&format!("{payout}/approve"), &json!({})).await?;
     assert_eq!(approved["payout"]["status"], "approved");
     checker.control(&format!("{payout}/approve"), &json!({})).await?;
+    // What is in its file stays on its way.
+    for step in ["fail", "complete"] {
+        let alone = format!("/v1/withdrawals/{}/{step}", items[0]);
+        assert!(refusal(checker.control(&alone, &json!({})).await).contains("409"), "{step}");
+    }
 
     // The file, by ISO 20022's own schema.
     let no_origin = maker.text(&format!("{payout}/file?format=sepa")).await;
@@ -113,6 +118,8 @@ async fn two_people_send_a_sepa_file_and_one_payment_comes_back() -> anyhow::Res
     let origin = json!({ "sepa": { "name": "Platform", "iban": "AT611904300234573201", "bic": "BKAUATWW" } });
     maker.control("/v1/payout-origin", &origin).await?;
     let xml = maker.text(&format!("{payout}/file?format=sepa")).await?;
+    let mine = json!({ "sepa": { "name": "Me", "iban": "DE89370400440532013000" } });
+    maker.control("/v1/payout-origin", &mine).await?;
     assert_eq!(maker.text(&format!("{payout}/file?format=sepa")).await?, xml, "the same bytes again");
     let expected = [
         "2 39.99".to_owned(),

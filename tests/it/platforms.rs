@@ -258,7 +258,7 @@ async fn oros_supporters_tip_boost_and_buy_live() -> anyhow::Result<()> {
     let reward = statement(&world, &fan).await?;
     assert_eq!(reward, [("credit".to_owned(), 25)]);
     // 10.00 of the live sale come back: 17.07 × 10.00 ⁄ 19.95 = 8.556 → 8.56.
-    let refund = json!({ "order_id": "L-1", "refund_id": "1",
+    let refund = json!({ "payment_id": "L-1", "refund_id": "1",
         "value": { "amount_minor": 1_000, "currency": "USD" } });
     world.accepted("/v1/refunds", &refund).await?;
     stack.settle()?;
@@ -306,7 +306,7 @@ async fn producers_avenue_sellers_pay_all_fees() -> anyhow::Result<()> {
     let refused = world.report(&format!("/v1/conversions/{cash}/explain")).await?;
     assert_eq!(refused["legs"][0]["reason"], "unknown_processor");
     // All of the first sale comes back, out of what is still held.
-    world.accepted("/v1/refunds", &json!({ "order_id": "A-1", "refund_id": "1" })).await?;
+    world.accepted("/v1/refunds", &json!({ "payment_id": "A-1", "refund_id": "1" })).await?;
     stack.settle()?;
     assert_eq!(wallet(&world).await?, (3_776 + 2, 0));
     buy("A-5", "wallet", 2_000).await?;
@@ -440,7 +440,7 @@ async fn live_media_kit_brands_cap_what_clicks_cost() -> anyhow::Result<()> {
 
 fn payment(payee: &str, order: &str, purpose: &str, processor: &str, amount_minor: i64) -> Value {
     json!({
-        "order_id": order, "purpose": purpose, "processor": processor, "payee_id": payee,
+        "payment_id": order, "purpose": purpose, "processor": processor, "payee_id": payee,
         "value": { "amount_minor": amount_minor, "currency": "USD" },
     })
 }

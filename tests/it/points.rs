@@ -87,7 +87,7 @@ fn log() -> Vec<Command> {
             value: Some(usd(1_234)),
             payload_hash: number.to_string(),
         };
-        Command::Clawback(Clawback { refund, campaign: Some(campaign(number)), payee: None })
+        Command::Clawback(Clawback { refund, campaign: Some(campaign(number)) })
     };
     let mut log: Vec<Command> = (0..3).map(fund).collect();
     log.extend((0..60).map(sale));
@@ -123,7 +123,7 @@ async fn database(stack: &Stack, name: &str) -> anyhow::Result<Pool> {
 }
 
 async fn digest(pool: &Pool) -> anyhow::Result<String> {
-    Ok(hex::encode(store::batches::records(pool, None).await?.digest()))
+    Ok(hex::encode(store::batches::records(&mut *store::begin(pool).await?, None).await?.digest()))
 }
 
 /// The process that answers at the stack's port for Postgres.

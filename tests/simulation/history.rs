@@ -213,7 +213,8 @@ fn event(random: &mut Random, number: usize, campaigns: &[Campaign], before: &[(
         17 if random.one_in(2) => event.body = Body::Erase {},
         19 => {
             let (order_id, refund_id) = (number.to_string(), "1".to_owned());
-            event.body = Body::Refund { order_id, refund_id, value: None, items: Vec::new() };
+            event.body =
+                Body::Refund { order_id, refund_id, of_payment: false, value: None, items: Vec::new() };
         }
         18 => event.body = Body::Page { url: "/".to_owned(), title: None, properties: BTreeMap::new() },
         _ => {}

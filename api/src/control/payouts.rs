@@ -24,7 +24,7 @@ use store::payouts::{ItemRow, NewFile, NewPayout, PayoutRow};
 use store::withdrawals::Step;
 use uuid::Uuid;
 
-use crate::access::{InFinance, Tenant};
+use crate::access::{Actor, InFinance, Tenant};
 use crate::control::withdrawals::{check, lock_wallet, wallet_key};
 use crate::control::{Body, commit, created};
 use crate::error::ApiError;
@@ -221,7 +221,7 @@ pub(crate) async fn step(
         return Err(ApiError::conflict(message));
     }
     if status == PayoutStatus::Approved {
-        if payout.actor == actor {
+        if Actor::person(&payout.actor) == Actor::person(&actor) {
             let message =
                 format!("{actor} proposed it; somebody else must approve it, with a key of their own");
             return Err(ApiError::new(StatusCode::FORBIDDEN, "same_person", message));
@@ -380,7 +380,7 @@ pub(crate) async fn file(
     let Some(approved_at_ms) = row.approved_at_ms else {
         return Err(ApiError::conflict("no file is made of a payout before it is approved"));
     };
-    let origin = store::payouts::origin(&mut transaction, workspace.id).await?;
+    let origin = store::payouts::origin(&mut transaction, workspace.id, approved_at_ms).await?;
     let item = |item: ItemRow| Item {
         withdrawal: item.withdrawal_id,
         amount_minor: item.amount_minor,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::ids::WorkspaceId;
 use serde::Deserialize;
@@ -12,7 +13,7 @@ use store::access::NewKey;
 use store::control::NewUser;
 use uuid::Uuid;
 
-use crate::access::{InWorkspace, hash_key};
+use crate::access::{Actor, InWorkspace, Tenant, hash_key};
 use crate::control::{Body, commit, created};
 use crate::error::ApiError;
 use crate::server::App;
@@ -139,6 +140,7 @@ pub(crate) async fn create_staff(
         display_name: input.display_name,
     };
     let role = input.role.code();
+    only_the_admin_key(&workspace)?;
     let shown = json!({
         "id": user.id, "email": user.email, "username": user.username,
         "display_name": user.display_name, "role": role,
@@ -156,6 +158,16 @@ pub(crate) struct UserKeyInput {
     role: String,
 }
 
+/// Who could make a second person out of themselves could approve what they
+/// proposed.
+fn only_the_admin_key(workspace: &Tenant) -> Result<(), ApiError> {
+    if workspace.actor == Actor::Admin {
+        return Ok(());
+    }
+    let message = "who handles a workspace's money is named with the server's admin key alone";
+    Err(ApiError::new(StatusCode::FORBIDDEN, "wrong_role", message))
+}
+
 /// A key with which a user asks for what is theirs.
 pub(crate) async fn create_key(
     State(app): State<Arc<App>>,
@@ -164,6 +176,9 @@ pub(crate) async fn create_key(
     body: Body<UserKeyInput>,
 ) -> Result<Response, ApiError> {
     let Json(UserKeyInput { name, role }) = body?;
+    if ["finance", "admin"].contains(&role.as_str()) {
+        only_the_admin_key(&workspace)?;
+    }
     let (id, key) = (Uuid::now_v7(), format!("trib_user_{}", runtime::random::hex_id()));
     let key_hash = hash_key(&key);
     let new = NewKey { id, user, role: &role, name: &name, key_hash: &key_hash };

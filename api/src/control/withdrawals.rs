@@ -282,9 +282,9 @@ pub(crate) async fn step(
         let message = format!("a withdrawal that is {} cannot become {}", found.status, status.code());
         return Err(ApiError::conflict(message));
     }
-    let is_decision = matches!(status, WithdrawalStatus::Processing | WithdrawalStatus::Cancelled);
-    if is_decision && let Some(payout) = store::payouts::proposed_with(&mut transaction, id).await? {
-        return Err(ApiError::conflict(format!("it is in payout {payout}: approve or cancel that")));
+    if let Some(payout) = store::payouts::unsent_with(&mut transaction, id).await? {
+        let message = format!("it is in payout {payout}, which moves it; settle that when it was sent");
+        return Err(ApiError::conflict(message));
     }
     let wallet = wallet_key(&workspace, found.creator_id)?;
     let standing = lock_wallet(&mut transaction, wallet).await?;

@@ -3,18 +3,18 @@
 use super::Work;
 use super::memory::Memory;
 use crate::command::{Basis, Credit, CreditKind, Decision};
-use crate::event::{Event, order_key};
+use crate::event::{Event, payment_key};
 use crate::payment::{Payment, decide};
 
 impl<M: Memory> Work<'_, M> {
-    /// Decides a payment. Its event is named by its order, so it is the only
+    /// Decides a payment. Its event is named by its number, so it is the only
     /// one; settlement knows its id for ever.
     pub(super) fn payment(&mut self, event: &Event, payment: &Payment) {
         let (decision, basis) = decide(payment, event.workspace, event.at_ms, self.rules);
         self.emit(credit(event, payment, decision, basis));
     }
 
-    /// Puts one aside whose order came with another payload before.
+    /// Puts one aside whose number came with another payload before.
     pub(super) fn clashing_payment(&mut self, event: &Event, payment: &Payment) {
         self.emit(credit(event, payment, Decision::Quarantined, Basis::direct(None, None)));
     }
@@ -25,7 +25,7 @@ fn credit(event: &Event, payment: &Payment, decision: Decision, basis: Basis) ->
         event: event.id,
         leg: 0,
         legs: 1,
-        order: Some(order_key(event.workspace, &payment.order_id)),
+        order: Some(payment_key(event.workspace, &payment.payment_id)),
         kind: CreditKind::Payment(payment.purpose),
         workspace: event.workspace,
         at_ms: event.at_ms,

@@ -140,7 +140,7 @@ impl Account {
     /// What is wrong with it, if anything: the field, and what.
     #[must_use]
     pub fn fault(&self) -> Option<(&'static str, &'static str)> {
-        if self.name().trim().is_empty() || self.name().chars().count() > MAX_NAME {
+        if bank_text(self.name(), MAX_NAME).is_empty() || self.name().chars().count() > MAX_NAME {
             return Some(("name", "must have 1 to 70 characters"));
         }
         match self {
@@ -329,6 +329,7 @@ mod tests {
             (us("091000019", ""), Some("account_number")),
             (us("091000019", "123456789012345678"), Some("account_number")),
             (Account::Address { name: "Ada".to_owned(), address: "ada@example.com".to_owned() }, None),
+            (Account::Address { name: "\u{200b}".to_owned(), address: "a".to_owned() }, Some("name")),
             (Account::Address { name: " ".to_owned(), address: "a".to_owned() }, Some("name")),
         ] {
             assert_eq!(account.fault().map(|(field, _)| field), field, "{account:?}");

@@ -11,6 +11,8 @@ use crate::money::Money;
 use crate::timestamp::{day, rfc3339};
 
 const FORMAT: &str = "sepa";
+/// EPC132-08: 999,999,999.99 at most.
+const MAX_AMOUNT_MINOR: i64 = 99_999_999_999;
 
 /// The account that transfers leave from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +31,7 @@ impl Origin {
     /// What is wrong with it, if anything: the field, and what.
     #[must_use]
     pub fn fault(&self) -> Option<(&'static str, &'static str)> {
-        let is_unnamed = self.name.trim().is_empty() || self.name.chars().count() > 70;
+        let is_unnamed = bank_text(&self.name, 70).is_empty() || self.name.chars().count() > 70;
         is_unnamed
             .then_some(("sepa.name", "must have 1 to 70 characters"))
             .or_else(|| iban_fault(&self.iban))
@@ -65,6 +67,9 @@ pub fn file(payout: &Payout, origin: &Origin) -> Result<String, FileError> {
         let Account::Iban { name, iban, bic } = &item.account else {
             return Err(FileError::Account { format: FORMAT, withdrawal: item.withdrawal });
         };
+        if item.amount_minor > MAX_AMOUNT_MINOR {
+            return Err(FileError::TooLarge { format: FORMAT, withdrawal: item.withdrawal });
+        }
         let amount = Money { amount_minor: item.amount_minor, currency: payout.currency }.decimal();
         let agent = bic.as_ref().map_or(String::new(), |bic| {
             format!("<CdtrAgt><FinInstnId><BICFI>{bic}</BICFI></FinInstnId></CdtrAgt>")

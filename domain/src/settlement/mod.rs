@@ -135,7 +135,7 @@ impl Work {
 
     /// Takes back what was paid for a refunded order.
     fn claw_back(&mut self, clawback: &Clawback) -> Result<(), &'static str> {
-        let Clawback { refund, campaign, .. } = clawback;
+        let Clawback { refund, campaign } = clawback;
         let order = self.orders.entry(refund.order).or_default();
         let taken = match order.take_back(refund, *campaign) {
             Ok(taken) => taken,

@@ -156,7 +156,7 @@ fn refund(event: u128, order: u128, value: Option<Money>) -> Refund {
 
 fn clawback(event: u128, order: u128, value: Option<Money>) -> Command {
     let campaign = Some(CampaignId(Uuid::from_u128(5)));
-    Command::Clawback(Clawback { refund: refund(event, order, value), campaign, payee: None })
+    Command::Clawback(Clawback { refund: refund(event, order, value), campaign })
 }
 
 /// The books between batches, as the database keeps them.
@@ -222,7 +222,7 @@ fn a_refund_waits_until_all_of_its_sale_is_settled() {
         sale(2, 0, 2, 1, usd(100)),
         sale(2, 1, 2, 1, usd(50)),
     ];
-    let expected = [Clawback { refund: first, campaign: Some(CampaignId(Uuid::from_u128(5))), payee: None }];
+    let expected = [Clawback { refund: first, campaign: Some(CampaignId(Uuid::from_u128(5))) }];
     for batch in 1..=log.len() {
         let mut database = Database::default();
         for (place, commands) in log.chunks(batch).enumerate() {
@@ -252,21 +252,20 @@ fn tip(event: u128, order: u128, amount: Money) -> Command {
 
 #[test]
 fn a_payment_goes_to_its_payee_and_back() {
-    let payee = UserId(Uuid::from_u128(7));
     let sum = |database: &Database| {
         let changes = crate::ledger::changes_of(&database.transactions);
         changes.into_iter().map(|(key, change)| (key.kind.code(), change)).collect::<Vec<_>>()
     };
     let mut database = Database::default();
     let paid = tip(2, 1, usd(1_000));
-    assert_eq!(paid.key(), payee.0);
+    assert_eq!(paid.key(), Uuid::from_u128(1), "its order");
     database.settle(&[paid, Command::Refund(refund(9, 1, Some(usd(500))))]);
     let parts = [("cash", -1_000), ("creator_pending", 841), ("processor_fee", 59), ("platform_fee", 100)];
     assert_eq!(sum(&database), parts);
     let clawback = database.resolved.pop().unwrap();
-    assert_eq!((clawback.campaign, clawback.payee), (None, Some(payee)));
+    assert_eq!(clawback.campaign, None);
     let clawback = Command::Clawback(clawback);
-    assert_eq!(clawback.key(), payee.0);
+    assert_eq!(clawback.key(), Uuid::from_u128(1), "it follows");
     database.settle(&[clawback]);
     // Half of each part: 420.5, 29.5, 50.
     let half = [
@@ -277,7 +276,7 @@ fn a_payment_goes_to_its_payee_and_back() {
         ("platform_fee", 50),
     ];
     assert_eq!(sum(&database), half);
-    let rest = Clawback { refund: refund(10, 1, None), campaign: None, payee: Some(payee) };
+    let rest = Clawback { refund: refund(10, 1, None), campaign: None };
     database.settle(&[Command::Clawback(rest)]);
     let nothing = [
         ("cash", 0),

@@ -22,7 +22,8 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT tier
     FROM seller_tiers s
-    WHERE o.kind = 'purchase' AND s.seller_id = o.creator_id AND s.valid_from <= o.at
+    WHERE o.kind = 'purchase' AND s.seller_id = o.creator_id
+        AND s.workspace_id = o.workspace_id AND s.valid_from <= o.at
     ORDER BY s.valid_from DESC
     LIMIT 1
 ) s ON true

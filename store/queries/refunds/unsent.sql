@@ -1,4 +1,4 @@
-SELECT refund, campaign_id, payee_id
+SELECT refund, campaign_id
 FROM refunds
 WHERE resolution IS NOT NULL AND sent_at IS NULL
 ORDER BY resolution

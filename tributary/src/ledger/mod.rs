@@ -35,7 +35,8 @@ pub(crate) async fn run(settings: &Settings, command: LedgerCommand) -> anyhow::
     let pool = store::connect(&settings.database_url, 2).await?;
     match command {
         LedgerCommand::Digest => {
-            let digest = store::batches::records(&pool, None).await?.digest();
+            let digest =
+                store::batches::records(&mut *store::begin_snapshot(&pool).await?, None).await?.digest();
             say!("{}", hex::encode(digest));
             Ok(ExitCode::SUCCESS)
         }
@@ -44,11 +45,12 @@ pub(crate) async fn run(settings: &Settings, command: LedgerCommand) -> anyhow::
             Ok(ExitCode::SUCCESS)
         }
         LedgerCommand::VerifyChain { heads } => {
-            let offences = processors::reconcile::verify_chain(&pool, None).await?;
+            let offences =
+                processors::reconcile::verify_chain(&mut *store::begin_snapshot(&pool).await?, None).await?;
             for offence in &offences {
                 say!("{}: {}", offence.id, offence.detail);
             }
-            let batches = store::batches::list(&pool, None).await?;
+            let batches = store::batches::list(&mut *store::begin_snapshot(&pool).await?, None).await?;
             if heads {
                 for last in batches.chunk_by(|a, b| (&a.topic, a.partition) == (&b.topic, b.partition)) {
                     let Some(last) = last.last() else { continue };

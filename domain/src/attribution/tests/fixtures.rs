@@ -119,7 +119,7 @@ fn payment_terms() -> PaymentTerms {
 
 pub(super) fn tip(amount_minor: i64) -> Payment {
     Payment {
-        order_id: "tip".to_owned(),
+        payment_id: "tip".to_owned(),
         purpose: Purpose::Tip,
         payee: UserId(Uuid::from_u128(7)),
         payer: None,

@@ -189,7 +189,12 @@ fn what_need_not_wait_does_not() {
 fn refunds_are_handed_on_once_and_never_too_late() {
     let refund = |number: u128, refund_id: &str| {
         let (order_id, refund_id) = ("o-1".to_owned(), refund_id.to_owned());
-        event(number, T0, ANNA, Body::Refund { order_id, refund_id, value: None, items: Vec::new() })
+        event(
+            number,
+            T0,
+            ANNA,
+            Body::Refund { order_id, refund_id, of_payment: false, value: None, items: Vec::new() },
+        )
     };
     let mut run = Run::new();
     for refund in [refund(1, "a"), refund(1, "a"), refund(2, "b")] {
@@ -227,7 +232,7 @@ fn payments_are_decided_by_themselves_once_and_never_too_late() {
     assert_eq!(verdicts, ["quarantined", "1000 by itself", "fees_exceed_amount", "500 by itself"]);
     let paid = &run.credits[1];
     assert_eq!((paid.campaign, paid.creator), (None, Some(tip(0).payee)));
-    assert_eq!(paid.order, Some(crate::event::order_key(WORKSPACE, "tip")));
+    assert_eq!(paid.order, Some(crate::event::payment_key(WORKSPACE, "tip")));
     assert_eq!(paid.basis.model, "direct");
 }
 
