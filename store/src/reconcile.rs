@@ -42,12 +42,18 @@ pub struct Offence {
 }
 
 /// All checks, in the order of their numbers.
-pub const CHECKS: [Check; 22] = [
+pub const CHECKS: [Check; 23] = [
     Check {
         number: 1,
         title: "every transaction balances, per currency",
         scope: Scope::Batches,
         sql: sql!("reconcile/01_transactions_balance"),
+    },
+    Check {
+        number: 2,
+        title: "every entry is of a transaction",
+        scope: Scope::Ever,
+        sql: sql!("reconcile/02_entries_have_transactions"),
     },
     Check {
         number: 3,
