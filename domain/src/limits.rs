@@ -5,7 +5,7 @@
 //! What counts is what was paid less what refunds took back, each on the day of
 //! the action that was paid. Days are the workspace's own.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -112,8 +112,8 @@ pub struct Spending {
     pub customers: HashMap<(CampaignId, Uuid), EventId>,
     /// Of workspaces' quarters of an hour, the days since 1970.
     pub days: HashMap<(WorkspaceId, i64), i32>,
-    /// By how much sums have changed since.
-    pub changes_minor: BTreeMap<SpendKey, i64>,
+    /// The sums that have changed since.
+    pub changed: BTreeSet<SpendKey>,
     /// Customers that were paid for since.
     pub new_customers: Vec<(CampaignId, Uuid, EventId)>,
 }
@@ -159,10 +159,9 @@ impl Spending {
             return;
         }
         for key in SpendKey::of(payout) {
-            for sum in [self.spent_minor.entry(key).or_default(), self.changes_minor.entry(key).or_default()]
-            {
-                *sum = sum.saturating_add(payout.gross_minor);
-            }
+            let sum = self.spent_minor.entry(key).or_default();
+            *sum = sum.saturating_add(payout.gross_minor);
+            self.changed.insert(key);
         }
     }
 
@@ -246,7 +245,7 @@ mod tests {
         spending.count(spend(1, 0, -30));
         assert_eq!(spending.admit(under, spend(2, 0, 31), EVENT), Err(Reason::CampaignCapReached));
         assert_eq!(spending.admit(under, spend(2, 0, 30), EVENT), Ok(()));
-        let changed: Vec<i64> = spending.changes_minor.into_values().collect();
+        let changed: Vec<i64> = spending.changed.iter().map(|key| spending.spent_minor[key]).collect();
         assert_eq!(changed, [70; 4]);
     }
 

@@ -112,9 +112,9 @@ async fn read_customers(
 /// # Errors
 /// When the database fails.
 pub async fn save(connection: &mut Connection, batch: i64, spending: &Spending) -> Result<(), StoreError> {
-    let changed: Vec<&SpendKey> = spending.changes_minor.keys().collect();
+    let changed = &spending.changed;
     if !changed.is_empty() {
-        let spent_minor = |key: &&SpendKey| spending.spent_minor.get(*key).copied().unwrap_or_default();
+        let spent_minor = |key: &SpendKey| spending.spent_minor.get(key).copied().unwrap_or_default();
         sqlx::query(sql!("campaign_spending/save"))
             .bind(changed.iter().map(|key| key.campaign.0).collect::<Vec<_>>())
             .bind(changed.iter().map(|key| key.creator.map(|id| id.0)).collect::<Vec<_>>())

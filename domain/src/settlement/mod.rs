@@ -147,12 +147,6 @@ impl Work {
         let legs = u16::try_from(taken.len()).unwrap_or(u16::MAX);
         for (taken, leg) in taken.into_iter().zip(0_u16..) {
             let payout = self.plan.take_back(refund, leg, &taken).map_err(|_error| OUT_OF_RANGE)?;
-            if let (Some(back), Some(campaign), Some(creator)) = (payout, taken.of.campaign, taken.of.creator)
-            {
-                let day = self.plan.spending.day(refund.workspace, taken.of.at_ms);
-                let gross_minor = back.paid.split.gross_minor;
-                self.plan.spending.count(Spend { campaign, creator, day, gross_minor });
-            }
             let value = taken
                 .of
                 .value

@@ -7,7 +7,7 @@ use crate::command::{Boost, Closing, Funding};
 use crate::ids::CampaignId;
 use crate::ledger::postings::{Source, WalletKey, campaign_return, clawback};
 use crate::ledger::{AccountKey, PostingError, Transaction, changes_of};
-use crate::limits::Spending;
+use crate::limits::{Spend, Spending};
 use crate::money::Money;
 use crate::refund::{Clawback, Paid, Refund, Taken};
 use crate::settlement::outcome::{Outcome, OutcomeKind, Payout, Quarantined};
@@ -93,13 +93,16 @@ impl Plan {
     ) -> Result<Option<Payout>, PostingError> {
         let Taken { of, paid: Paid { split, currency, .. }, .. } = taken;
         let (Some(creator), 1..) = (of.creator, split.gross_minor) else { return Ok(None) };
-        let returned_minor = match of.campaign.map(|campaign| self.budgets.get_mut(&campaign)) {
-            Some(Some(budget)) => budget.restore(split.gross_minor),
-            Some(None) => return Ok(None),
-            None => 0,
-        };
         let wallet = WalletKey { workspace: refund.workspace, creator, currency: *currency };
         let posting = clawback(refund, leg, of.campaign, wallet, *split)?;
+        let mut returned_minor = 0;
+        if let Some(campaign) = of.campaign {
+            let Some(budget) = self.budgets.get_mut(&campaign) else { return Ok(None) };
+            returned_minor = budget.restore(split.gross_minor);
+            let day = self.spending.day(refund.workspace, of.at_ms);
+            let gross_minor = split.gross_minor.saturating_neg();
+            self.spending.count(Spend { campaign, creator, day, gross_minor });
+        }
         if split.creator_minor > 0 {
             let source = Source { id: refund.event.0, leg, at_ms: refund.at_ms };
             let (amount_minor, earned_at_ms) = (split.creator_minor, quarter_of(of.at_ms));
