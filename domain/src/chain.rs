@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::ledger::Transaction;
+use crate::money::Currency;
 use crate::settlement::{Outcome, Plan};
 
 /// A SHA-256.
@@ -56,7 +57,7 @@ pub struct LineRecord {
     /// Its amount.
     pub amount_minor: i64,
     /// Its currency.
-    pub currency: String,
+    pub currency: Currency,
 }
 
 /// All that a hash covers, in one order.
@@ -89,13 +90,13 @@ impl From<&Outcome> for OutcomeRecord {
 }
 
 /// The lines of a transaction, numbered.
-pub fn line_records(transaction: &Transaction) -> impl Iterator<Item = LineRecord> {
+fn line_records(transaction: &Transaction) -> impl Iterator<Item = LineRecord> {
     (0..).zip(transaction.lines()).map(|(line, posted)| LineRecord {
         transaction: transaction.id().0,
         line,
         account: posted.account.id().0,
         amount_minor: posted.amount_minor,
-        currency: posted.account.currency.code().to_owned(),
+        currency: posted.account.currency,
     })
 }
 
@@ -116,17 +117,18 @@ impl Records {
     }
 
     /// The hash of a batch with these records that follows one with `previous`.
+    /// Puts them in order.
     #[must_use]
-    pub fn chained(mut self, previous: &Hash) -> Hash {
+    pub fn chained(&mut self, previous: &Hash) -> Hash {
         let mut hash = Sha256::new();
         hash.update(previous);
         self.feed(&mut hash);
         hash.finalize().into()
     }
 
-    /// The digest of books with these records.
+    /// The digest of books with these records. Puts them in order.
     #[must_use]
-    pub fn digest(mut self) -> Hash {
+    pub fn digest(&mut self) -> Hash {
         let mut hash = Sha256::new();
         self.feed(&mut hash);
         hash.finalize().into()
@@ -174,7 +176,7 @@ mod tests {
             line: number,
             account: Uuid::from_u128(2),
             amount_minor,
-            currency: "USD".into(),
+            currency: Currency::new("USD").expect("a currency"),
         };
         let outcome = OutcomeRecord {
             event: Uuid::from_u128(3),
@@ -209,7 +211,7 @@ mod tests {
         changes[3].outcomes[0].amounts_minor[1] = 91;
         changes[4].lines[0].account = Uuid::from_u128(9);
         changes[5].outcomes[0].original = Some((Uuid::from_u128(8), 0));
-        for changed in changes {
+        for mut changed in changes {
             assert_ne!(changed.chained(&GENESIS), original);
         }
         assert_ne!(records().chained(&original), original);

@@ -18,8 +18,8 @@ pub(crate) struct DeadLetter {
 }
 
 impl DeadLetter {
-    /// Reads a batch's messages, with their offsets; those that cannot be read are kept here.
-    /// `None` when told to stop before all were kept: the batch must then not
+    /// Reads a batch's messages, with their offsets; those that cannot be read
+    /// are kept here. `None` when told to stop before all were kept: the batch must then not
     /// be passed over.
     pub(crate) fn read_batch<T: DeserializeOwned>(
         &self,

@@ -9,11 +9,13 @@
 //! | [`wallets`] | ends the holds on creators' earnings |
 //! | [`partitions`] | makes the ledger's months |
 //! | [`reconcile`] | checks the books |
+//! | `reading` | polls and parses ahead of the work |
 //! | `dead_letter` | keeps what could not be read |
 
 pub mod attribution;
 mod dead_letter;
 pub mod partitions;
+mod reading;
 pub mod reconcile;
 pub mod settlement;
 pub mod wallets;

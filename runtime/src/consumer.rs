@@ -6,10 +6,11 @@
 //! is told the position for whoever wants to see the lag.
 //!
 //! The consumer is synchronous and lives on a thread of its own. Partitions
-//! come and go only inside [`Consumer::poll`], never while a batch is worked
-//! on.
+//! come and go only inside [`Consumer::poll`]. Who reads ahead, and works on a
+//! batch while the next is polled, asks [`Consumer::is_current`] first.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -41,8 +42,24 @@ pub trait PartitionOwner: Send + Sync {
 struct Context {
     topic: String,
     owner: Arc<dyn PartitionOwner>,
-    /// The next offset expected from each assigned partition.
-    expected: Mutex<BTreeMap<i32, i64>>,
+    /// What is expected of each assigned partition.
+    expected: Mutex<BTreeMap<i32, Expected>>,
+    /// How often a partition was assigned or sought.
+    turns: AtomicU64,
+}
+
+#[derive(Clone, Copy)]
+struct Expected {
+    /// The next offset.
+    next: i64,
+    /// The turn of [`Context::turns`] since which it is read in one go.
+    turn: u64,
+}
+
+impl Context {
+    fn expect(&self, next: i64) -> Expected {
+        Expected { next, turn: self.turns.fetch_add(1, Ordering::Relaxed) }
+    }
 }
 
 impl ClientContext for Context {}
@@ -55,7 +72,8 @@ impl ConsumerContext for Context {
             tracing::info!(topic = self.topic, ?partitions, "partitions assigned");
             for partition in partitions {
                 let offset = self.owner.assigned(partition);
-                self.expected.lock().expect("no panic while held").insert(partition, offset);
+                let expected = self.expect(offset);
+                self.expected.lock().expect("no panic while held").insert(partition, expected);
                 let set = list.set_partition_offset(&self.topic, partition, Offset::Offset(offset));
                 if let Err(error) = set {
                     tracing::error!(topic = self.topic, partition, %error, "cannot set the start offset");
@@ -99,6 +117,7 @@ pub struct Batch {
     pub last_offset: i64,
     /// The messages; never empty.
     pub messages: Vec<Message>,
+    turn: u64,
 }
 
 /// How much to gather.
@@ -143,7 +162,8 @@ fn join(
     owner: Arc<dyn PartitionOwner>,
 ) -> Result<BaseConsumer<Context>, KafkaError> {
     let client = |source| KafkaError::Client { brokers: brokers.to_owned(), source };
-    let context = Context { topic: topic.to_owned(), owner, expected: Mutex::default() };
+    let context =
+        Context { topic: topic.to_owned(), owner, expected: Mutex::default(), turns: AtomicU64::default() };
     let inner: BaseConsumer<Context> = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("group.id", group)
@@ -227,21 +247,25 @@ impl Consumer {
             let until = *until.get_or_insert_with(|| Instant::now() + limits.max_wait);
             wait = until.saturating_duration_since(Instant::now());
         }
-        // A rebalance while gathering may have taken partitions away.
+        // A rebalance while gathering may have taken partitions away, or another
+        // thread may have sought.
         let mut expected = inner.context().expected.lock().expect("no panic while held");
-        batches.retain(|partition, _| expected.contains_key(partition));
+        batches.retain(|partition, batch| {
+            expected.get(partition).is_some_and(|expected| expected.turn == batch.turn)
+        });
         for batch in batches.values() {
-            expected.insert(batch.partition, batch.last_offset + 1);
+            expected.insert(batch.partition, Expected { next: batch.last_offset + 1, turn: batch.turn });
         }
         Ok(batches.into_values().collect())
     }
 
     /// Tells the group how far this consumer has come. Nothing depends on it.
     fn report(&self) {
-        let mut expected = self.inner().context().expected.lock().expect("no panic while held").clone();
-        for (partition, offset) in &mut expected {
-            *offset = self.owner.position(*partition, *offset);
-        }
+        let expected = self.inner().context().expected.lock().expect("no panic while held").clone();
+        let expected: BTreeMap<i32, i64> = expected
+            .into_iter()
+            .map(|(partition, expected)| (partition, self.owner.position(partition, expected.next)))
+            .collect();
         let mut reported = self.reported.lock().expect("no panic while held");
         if *reported == expected {
             return;
@@ -285,6 +309,14 @@ impl Consumer {
         tracing::debug!(group = self.group, ?forgotten, "group forgotten");
     }
 
+    /// Whether a batch's partition is still assigned, and was not sought since
+    /// the batch was polled.
+    pub fn is_current(&self, batch: &Batch) -> bool {
+        let inner = self.inner();
+        let expected = inner.context().expected.lock().expect("no panic while held");
+        expected.get(&batch.partition).is_some_and(|expected| expected.turn == batch.turn)
+    }
+
     /// Goes to `offset` in a partition, if it is still assigned.
     ///
     /// # Errors
@@ -294,7 +326,7 @@ impl Consumer {
         {
             let mut expected = inner.context().expected.lock().expect("no panic while held");
             match expected.get_mut(&partition) {
-                Some(next) => *next = offset,
+                Some(expected) => *expected = inner.context().expect(offset),
                 None => return Ok(()),
             }
         }
@@ -313,17 +345,18 @@ fn take(
 ) -> bool {
     let partition = message.partition();
     let expected = inner.context().expected.lock().expect("no panic while held");
-    let Some(first_offset) = expected.get(&partition).copied() else { return false };
+    let Some(expected) = expected.get(&partition).copied() else { return false };
     let offset = message.offset();
-    let next = batches.get(&partition).map_or(first_offset, |batch| batch.last_offset + 1);
+    let next = batches.get(&partition).map_or(expected.next, |batch| batch.last_offset + 1);
     if offset < next {
         return false;
     }
     let batch = batches.entry(partition).or_insert_with(|| Batch {
         partition,
-        first_offset,
+        first_offset: expected.next,
         last_offset: offset,
         messages: Vec::new(),
+        turn: expected.turn,
     });
     batch.last_offset = offset;
     batch.messages.push(Message {

@@ -4,7 +4,7 @@ use domain::chain::{GENESIS, Hash, LineRecord, OutcomeRecord, Records};
 use domain::ledger::TransactionKind;
 use uuid::Uuid;
 
-use crate::{Connection, Pool, StoreError, narrow, sql};
+use crate::{Connection, Pool, StoreError, currency, narrow, sql};
 
 /// A batch that is being settled.
 #[derive(Clone, Debug)]
@@ -229,13 +229,10 @@ pub async fn records(connection: &mut Connection, batch: Option<i64>) -> Result<
         .collect::<Result<_, StoreError>>()?;
     let lines = lines
         .into_iter()
-        .map(|(transaction, line, account, amount_minor, currency)| LineRecord {
-            transaction,
-            line,
-            account,
-            amount_minor,
-            currency,
+        .map(|(transaction, line, account, amount_minor, code)| {
+            let currency = currency("ledger_entries", &code)?;
+            Ok(LineRecord { transaction, line, account, amount_minor, currency })
         })
-        .collect();
+        .collect::<Result<_, StoreError>>()?;
     Ok(Records { outcomes, lines })
 }

@@ -51,7 +51,7 @@ pub async fn write(
     }
     let Turn { offset } = turn;
     crate::offsets::advance(connection, WALLETS, PARTITION, offset, offset.saturating_add(1)).await?;
-    let records = Records::of_transactions(transactions);
+    let mut records = Records::of_transactions(transactions);
     let previous_hash = crate::batches::last_hash(connection, WALLETS, PARTITION).await?;
     let batch = NewBatch {
         topic: WALLETS,
@@ -65,5 +65,5 @@ pub async fn write(
         hash: records.chained(&previous_hash),
     };
     let batch = crate::batches::insert(connection, &batch).await?;
-    crate::ledger::post(connection, batch, transactions, &changes_of(transactions)).await
+    crate::ledger::post(connection, batch, transactions, &records.lines, &changes_of(transactions)).await
 }

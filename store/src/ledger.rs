@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::budget::Budget;
+use domain::chain::LineRecord;
 use domain::command::{Closing, Command, Funding};
 use domain::ids::{CampaignId, WorkspaceId};
 use domain::ledger::{AccountKey, Transaction};
@@ -211,7 +212,7 @@ pub async fn ensure_partitions(pool: &Pool, months: i32) -> Result<i32, StoreErr
     Ok(made.bind(months).fetch_one(pool).await?)
 }
 
-/// Writes transactions and their entries down, and moves the balances of
+/// Writes transactions and their `lines` down, and moves the balances of
 /// `changes`, in lock order.
 ///
 /// # Errors
@@ -220,6 +221,7 @@ pub async fn post(
     connection: &mut Connection,
     batch: i64,
     transactions: &[Transaction],
+    lines: &[LineRecord],
     changes: &BTreeMap<AccountKey, i64>,
 ) -> Result<(), StoreError> {
     if transactions.is_empty() {
@@ -228,7 +230,7 @@ pub async fn post(
     let ids: Vec<Uuid> = changes.keys().map(|key| key.id().0).collect();
     ensure_accounts(connection, changes.keys()).await?;
     insert_transactions(connection, batch, transactions).await?;
-    insert_entries(connection, transactions).await?;
+    insert_entries(connection, lines).await?;
     sqlx::query(sql!("ledger_accounts/lock")).bind(&ids).execute(&mut *connection).await?;
     sqlx::query(sql!("ledger_accounts/add"))
         .bind(&ids)
@@ -297,14 +299,13 @@ async fn insert_transactions(
     Ok(())
 }
 
-async fn insert_entries(connection: &mut Connection, transactions: &[Transaction]) -> Result<(), StoreError> {
-    let lines: Vec<_> = transactions.iter().flat_map(domain::chain::line_records).collect();
+async fn insert_entries(connection: &mut Connection, lines: &[LineRecord]) -> Result<(), StoreError> {
     sqlx::query(sql!("ledger_entries/insert"))
         .bind(lines.iter().map(|l| l.transaction).collect::<Vec<_>>())
         .bind(lines.iter().map(|l| l.line).collect::<Vec<_>>())
         .bind(lines.iter().map(|l| l.account).collect::<Vec<_>>())
         .bind(lines.iter().map(|l| l.amount_minor).collect::<Vec<_>>())
-        .bind(lines.iter().map(|l| l.currency.as_str()).collect::<Vec<_>>())
+        .bind(lines.iter().map(|l| l.currency.code()).collect::<Vec<_>>())
         .execute(connection)
         .await?;
     Ok(())

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, PgExecutor, SqlStr};
 use crate::{Pool, StoreError};
 
 /// Version, description and SQL of each migration.
-const MIGRATIONS: [(i64, &str, &str); 15] = [
+const MIGRATIONS: [(i64, &str, &str); 16] = [
     (1, "control", include_str!("../../migrations/0001_control.sql")),
     (2, "books", include_str!("../../migrations/0002_books.sql")),
     (3, "sink positions", include_str!("../../migrations/0003_sink_positions.sql")),
@@ -24,6 +24,7 @@ const MIGRATIONS: [(i64, &str, &str); 15] = [
     (13, "payouts", include_str!("../../migrations/0013_payouts.sql")),
     (14, "reconciled", include_str!("../../migrations/0014_reconciled.sql")),
     (15, "ledger partitions", include_str!("../../migrations/0015_ledger_partitions.sql")),
+    (16, "lighter books", include_str!("../../migrations/0016_lighter_books.sql")),
 ];
 
 /// The ledger has partitions for so many months to come.

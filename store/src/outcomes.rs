@@ -20,25 +20,27 @@ pub async fn known(connection: &mut Connection, ids: &[(Uuid, u16)]) -> Result<K
     rows.into_iter().map(|(id, leg, hash)| Ok(((id, narrow("outcomes", leg.into())?), hash))).collect()
 }
 
-/// Writes outcomes down; gives how many were new. Fewer than given means that
-/// another settler came between, and the caller rolls back.
+/// Writes outcomes down.
 ///
 /// # Errors
-/// When the database fails.
-pub async fn insert(
-    connection: &mut Connection,
-    batch: i64,
-    outcomes: &[Outcome],
-) -> Result<u64, StoreError> {
+/// When the database fails, or has one of them: it came through another
+/// partition at this very moment. The caller rolls back and tries again, and
+/// knows it then.
+pub async fn insert(connection: &mut Connection, batch: i64, outcomes: &[Outcome]) -> Result<(), StoreError> {
     if outcomes.is_empty() {
-        return Ok(0);
+        return Ok(());
     }
     macro_rules! column {
         ($outcome:ident => $value:expr) => {
             outcomes.iter().map(|$outcome| $value).collect::<Vec<_>>()
         };
     }
-    let inserted = sqlx::query(sql!("outcomes/insert"))
+    let basis: Vec<String> = outcomes
+        .iter()
+        .map(|outcome| serde_json::to_string(&outcome.basis))
+        .collect::<Result<_, _>>()
+        .map_err(|error| StoreError::Row { table: "outcomes", message: error.to_string() })?;
+    sqlx::query(sql!("outcomes/insert"))
         .bind(batch)
         .bind(column!(o => o.event.0))
         .bind(column!(o => i16::try_from(o.leg).unwrap_or(i16::MAX)))
@@ -61,7 +63,7 @@ pub async fn insert(
         .bind(column!(o => o.payout.map(|payout| payout.paid.currency.to_string())))
         .bind(column!(o => o.payout.map(|payout| payout.transaction.0)))
         .bind(column!(o => o.payload_hash.as_str()))
-        .bind(column!(o => Json(&o.basis)))
+        .bind(basis)
         .bind(column!(o => i16::try_from(o.legs).unwrap_or(i16::MAX)))
         .bind(column!(o => o.order))
         .bind(column!(o => o.refund_id.as_deref()))
@@ -70,7 +72,7 @@ pub async fn insert(
         .bind(column!(o => o.payout.map(|payout| payout.paid.split.other_minor).filter(|minor| *minor != 0)))
         .execute(connection)
         .await?;
-    Ok(inserted.rows_affected())
+    Ok(())
 }
 
 /// Writes clashing messages down; a repeat of one is ignored.

@@ -101,6 +101,60 @@ async fn the_application_cannot_rewrite_the_books() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Rows by the million refer to a batch and to accounts without a foreign key.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_books_refer_to_is_there_and_stays() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let app = store::connect(&stack.database_url("tributary_app", "tributary"), 1).await?;
+    let owner = store::connect(&stack.database_url("tributary", "tributary"), 1).await?;
+    let world = World::create(&stack, "referred").await?;
+    world.campaign("click", 5, 1_000).await?;
+    let entries = "INSERT INTO ledger_entries (transaction_id, line, account_id, amount_minor, currency)
+        SELECT transaction_id, line + 5";
+    let refused = [
+        (
+            format!("{entries}, gen_random_uuid(), amount_minor, currency FROM ledger_entries"),
+            "refer to account",
+        ),
+        (
+            format!("{entries}, account_id, amount_minor, 'EUR' FROM ledger_entries"),
+            "in EUR, which there is not",
+        ),
+        (
+            "INSERT INTO ledger_transactions (id, batch_id, workspace_id, kind, source_id, leg, at)
+             SELECT gen_random_uuid(), -1, workspace_id, kind, source_id, leg, at FROM ledger_transactions"
+                .to_owned(),
+            "refer to batch -1",
+        ),
+        (
+            "INSERT INTO outcomes (event_id, leg, batch_id, workspace_id, kind, status, reason, visitor, at,
+                payload_hash, basis)
+             SELECT gen_random_uuid(), 0, -1, gen_random_uuid(), 'click', 'nonpayable', 'bot',
+                decode(repeat('00', 16), 'hex'), now(), '', '{}'"
+                .to_owned(),
+            "refer to batch -1",
+        ),
+    ];
+    for (statement, says) in refused {
+        for pool in [&app, &owner] {
+            let error = store::migrate::execute(pool, &statement).await.unwrap_err().to_string();
+            assert!(error.contains(says), "{statement}: {error}");
+        }
+    }
+    for change in [
+        "DELETE FROM ledger_accounts",
+        "TRUNCATE ledger_accounts CASCADE",
+        "UPDATE ledger_accounts SET kind = kind",
+        "UPDATE ledger_accounts SET currency = currency",
+    ] {
+        let error = store::migrate::execute(&app, change).await.unwrap_err().to_string();
+        assert!(error.contains("permission denied"), "{change}: {error}");
+        let error = store::migrate::execute(&owner, change).await.unwrap_err().to_string();
+        assert!(error.contains("append-only"), "{change}: {error}");
+    }
+    Ok(())
+}
+
 /// The ledger is partitioned by its transactions' own time, and each partition is
 /// guarded as the whole is.
 #[tokio::test(flavor = "multi_thread")]

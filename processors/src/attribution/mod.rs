@@ -17,7 +17,7 @@ pub mod state;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use domain::attribution::{Emitted, Policy};
@@ -36,6 +36,7 @@ use tokio::runtime::Handle;
 use self::partitions::Partitions;
 use crate::ProcessorError;
 use crate::dead_letter::DeadLetter;
+use crate::reading::{Read, Reading};
 
 /// How attribution runs.
 #[derive(Clone, Debug)]
@@ -57,27 +58,6 @@ pub struct AttributionSettings {
 /// Reading is ahead of the work by so many batches at most: enough to go on
 /// while the work writes to disk.
 const BATCHES_AHEAD: usize = 8;
-
-/// Reads, and hands what it has read to [`Work`] on a thread of its own.
-struct Reading {
-    events_topic: String,
-    dead_letter: DeadLetter,
-    batch: BatchLimits,
-    partitions: Arc<Partitions>,
-    handle: Handle,
-    stop: CancellationToken,
-    /// The work has ended, by itself.
-    ended: CancellationToken,
-}
-
-/// A batch whose messages are parsed.
-struct Parsed {
-    partition: i32,
-    first_offset: i64,
-    next_offset: i64,
-    /// With their offsets.
-    events: Vec<(i64, Event)>,
-}
 
 /// Applies, emits and commits.
 struct Work<'a> {
@@ -119,14 +99,14 @@ pub fn run(
     let owner = Arc::clone(&partitions) as Arc<dyn PartitionOwner>;
     let consumer = Consumer::new(&settings.brokers, &settings.group, &settings.topics.events, owner)?;
     let reading = Reading {
-        events_topic: settings.topics.events.clone(),
+        topic: settings.topics.events.clone(),
         dead_letter: DeadLetter { publisher: publisher.clone(), topic: settings.topics.dead_letter.clone() },
-        batch: settings.batch,
-        partitions: Arc::clone(&partitions),
+        limits: settings.batch,
+        batches_ahead: BATCHES_AHEAD,
         handle: handle.clone(),
         stop: stop.clone(),
-        ended: CancellationToken::new(),
     };
+    let are_open = Arc::clone(&partitions);
     let mut work = Work {
         settings: &settings,
         pool,
@@ -138,52 +118,18 @@ pub fn run(
         outgoing: Vec::new(),
         in_flight: Vec::new(),
     };
-    let (sender, receiver) = sync_channel(BATCHES_AHEAD);
-    let ended = reading.ended.clone();
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("attribution".to_owned());
-        let working = thread.spawn_scoped(scope, move || {
-            let worked = work.run(&receiver);
-            ended.cancel();
-            worked
-        });
-        let working = working.expect("a thread can be started");
-        let read = reading.run(&consumer, &sender);
-        drop(sender);
-        // What stopped the work says more than that it stopped.
-        working.join().expect("no panic").and(read)
-    })
-}
-
-impl Reading {
-    /// Until told to stop, or until nobody takes it any more.
-    fn run(&self, consumer: &Consumer, sender: &SyncSender<Parsed>) -> Result<(), ProcessorError> {
-        while !self.stop.is_cancelled() && !self.ended.is_cancelled() {
-            let batches = consumer.poll(Duration::from_millis(200), self.batch)?;
-            self.partitions.check()?;
-            for batch in batches {
-                let parsed =
-                    self.dead_letter.read_batch(&self.events_topic, &batch, &self.handle, &self.stop);
-                let Some(events) = parsed else { return Ok(()) };
-                let Batch { partition, first_offset, last_offset, .. } = batch;
-                let parsed = Parsed { partition, first_offset, next_offset: last_offset + 1, events };
-                if sender.send(parsed).is_err() {
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
+    let check = || Ok(are_open.check()?);
+    reading.run(&consumer, "attribution", check, move |receiver| work.run(receiver))
 }
 
 impl<'a> Work<'a> {
-    fn run(&mut self, receiver: &Receiver<Parsed>) -> Result<(), ProcessorError> {
+    fn run(&mut self, receiver: &Receiver<Read<Event>>) -> Result<(), ProcessorError> {
         // Half a hold is soon enough to notice that nothing comes in.
         let patience = Duration::from_millis(self.settings.policy.hold_ms.clamp(20, 400).unsigned_abs() / 2);
         loop {
             let is_idle = match receiver.recv_timeout(patience) {
-                Ok(parsed) => {
-                    if !self.process(parsed)? {
+                Ok(read) => {
+                    if !self.process(read)? {
                         return Ok(());
                     }
                     false
@@ -222,8 +168,8 @@ impl<'a> Work<'a> {
 
     /// Applies a batch and emits what comes of it; `false` when told to stop
     /// before.
-    fn process(&mut self, parsed: Parsed) -> Result<bool, ProcessorError> {
-        let Parsed { partition, first_offset, next_offset, events } = parsed;
+    fn process(&mut self, read: Read<Event>) -> Result<bool, ProcessorError> {
+        let Read { batch: Batch { partition, first_offset, last_offset, .. }, messages: events } = read;
         let is_covered = self.cover(&events);
         let count = events.len() as u64;
         let partitions = Arc::clone(&self.partitions);
@@ -233,7 +179,8 @@ impl<'a> Work<'a> {
             return Ok(false);
         }
         let Some(open) = all.get_mut(&partition) else { return Ok(true) };
-        let emitted = open.apply(events, first_offset, next_offset, &self.rules, &self.settings.policy)?;
+        let emitted =
+            open.apply(events, first_offset, last_offset + 1, &self.rules, &self.settings.policy)?;
         drop(all);
         metrics::counter!("tributary_attribution_events_total").increment(count);
         let topics = &self.settings.topics;

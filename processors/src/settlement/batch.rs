@@ -58,23 +58,17 @@ pub async fn settle_batch(
     let books = read_books(&mut transaction, commands).await?;
     let mut plan = settle(commands, books);
     let freed = repay(&mut transaction, &mut plan).await?;
-    let batch = insert_batch(&mut transaction, range, &plan).await?;
-    let inserted = store::outcomes::insert(&mut transaction, batch, &plan.outcomes).await?;
-    if inserted != plan.outcomes.len() as u64 {
-        // The same event came through another partition at this very moment.
-        // Nothing of this try stands; the next one will know it.
-        return Err(StoreError::Row {
-            table: "outcomes",
-            message: "another settler wrote the same event first; trying again".to_owned(),
-        });
-    }
+    let mut records = Records::of(&plan);
+    let batch = insert_batch(&mut transaction, range, &plan, &mut records).await?;
+    store::outcomes::insert(&mut transaction, batch, &plan.outcomes).await?;
     store::outcomes::quarantine(&mut transaction, batch, &plan.quarantined).await?;
     store::refunds::save(&mut transaction, &plan.resolved, &plan.parked).await?;
     store::ledger::insert_fundings(&mut transaction, batch, &plan.fundings).await?;
     store::ledger::insert_closings(&mut transaction, batch, &plan.closings).await?;
     store::ledger::save_budgets(&mut transaction, plan.budgets.values()).await?;
     store::limits::save(&mut transaction, batch, &plan.spending).await?;
-    store::ledger::post(&mut transaction, batch, &plan.transactions, &plan.account_changes()).await?;
+    let (transactions, lines) = (&plan.transactions, &records.lines);
+    store::ledger::post(&mut transaction, batch, transactions, lines, &plan.account_changes()).await?;
     match freed {
         Some(freed) => store::wallets::free(&mut transaction, &freed).await?,
         // The accounts are locked by now.
@@ -130,9 +124,13 @@ async fn repay(
     freed.map(Some).map_err(|error| StoreError::Row { table: "wallet_buckets", message: error.to_string() })
 }
 
-async fn insert_batch(connection: &mut Connection, range: Range<'_>, plan: &Plan) -> Result<i64, StoreError> {
+async fn insert_batch(
+    connection: &mut Connection,
+    range: Range<'_>,
+    plan: &Plan,
+    records: &mut Records,
+) -> Result<i64, StoreError> {
     let Range { topic, partition, first_offset, last_offset } = range;
-    let records = Records::of(plan);
     let previous_hash = store::batches::last_hash(connection, topic, partition).await?;
     let batch = NewBatch {
         topic,

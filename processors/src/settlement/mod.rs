@@ -2,19 +2,21 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | here | polls, and sees every batch through |
+//! | here | sees every batch through, while the next is read |
 //! | [`batch`] | settles a batch in one transaction |
 //! | `clawbacks` | sends refunds whose sale is settled to its campaign |
 
 pub mod batch;
 mod clawbacks;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use domain::command::Command;
 use domain::settlement::Plan;
-use runtime::consumer::{Batch, BatchLimits, Consumer, PartitionOwner};
+use runtime::consumer::{BatchLimits, Consumer, PartitionOwner};
 use runtime::producer::Publisher;
 use runtime::retry::Backoff;
 use runtime::shutdown::CancellationToken;
@@ -26,6 +28,7 @@ pub use self::batch::{Range, Settled, settle_batch};
 use self::clawbacks::Clawbacks;
 use crate::ProcessorError;
 use crate::dead_letter::DeadLetter;
+use crate::reading::{Read, Reading};
 
 /// How settlement runs.
 #[derive(Clone, Debug)]
@@ -40,21 +43,33 @@ pub struct SettlementSettings {
     pub batch: BatchLimits,
 }
 
+/// Reading is ahead of settling by so many batches at most.
+const BATCHES_AHEAD: usize = 2;
+
 /// Positions, from Postgres.
 struct Offsets {
     pool: Pool,
     topic: String,
+    /// How far each partition is known to be settled.
+    settled: Mutex<BTreeMap<i32, i64>>,
     handle: Handle,
     stop: CancellationToken,
 }
 
 impl Offsets {
+    fn settled_to(&self, partition: i32, next_offset: i64) {
+        self.settled.lock().expect("no panic while held").insert(partition, next_offset);
+    }
+
     /// Where settlement stands; waits for Postgres, unless told to stop.
     fn next(&self, partition: i32) -> i64 {
         let mut backoff = Backoff::default();
         loop {
             match self.handle.block_on(store::offsets::next_offset(&self.pool, &self.topic, partition)) {
-                Ok(offset) => return offset,
+                Ok(offset) => {
+                    self.settled_to(partition, offset);
+                    return offset;
+                }
                 Err(error) => tracing::warn!(partition, %error, "cannot read where settlement stands"),
             }
             if self.stop.is_cancelled() {
@@ -71,12 +86,16 @@ impl PartitionOwner for Offsets {
     }
 
     fn revoked(&self, _partition: i32) {}
+
+    fn position(&self, partition: i32, read_to: i64) -> i64 {
+        let settled = self.settled.lock().expect("no panic while held");
+        settled.get(&partition).copied().unwrap_or(read_to)
+    }
 }
 
 struct Settlement {
-    settings: SettlementSettings,
+    topic: String,
     pool: Pool,
-    dead_letter: DeadLetter,
     clawbacks: Clawbacks,
     offsets: Arc<Offsets>,
     handle: Handle,
@@ -98,22 +117,33 @@ pub fn run(
     let offsets = Arc::new(Offsets {
         pool: pool.clone(),
         topic: settings.topics.credits.clone(),
+        settled: Mutex::default(),
         handle: handle.clone(),
         stop: stop.clone(),
     });
     let owner = Arc::clone(&offsets) as Arc<dyn PartitionOwner>;
     let consumer = Consumer::new(&settings.brokers, &settings.group, &settings.topics.credits, owner)?;
     let clawbacks = Clawbacks::new(pool.clone(), publisher.clone(), settings.topics.credits.clone());
-    let dead_letter = DeadLetter { publisher, topic: settings.topics.dead_letter.clone() };
-    let mut settlement = Settlement { settings, pool, dead_letter, clawbacks, offsets, handle, stop };
-    settlement.run(&consumer)
+    let topic = settings.topics.credits;
+    let reading = Reading {
+        topic: topic.clone(),
+        dead_letter: DeadLetter { publisher, topic: settings.topics.dead_letter },
+        limits: settings.batch,
+        batches_ahead: BATCHES_AHEAD,
+        handle: handle.clone(),
+        stop: stop.clone(),
+    };
+    let mut settlement = Settlement { topic, pool, clawbacks, offsets, handle, stop };
+    reading.run(&consumer, "settlement", || Ok(()), |receiver| settlement.run(&consumer, receiver))
 }
 
 impl Settlement {
-    fn run(&mut self, consumer: &Consumer) -> Result<(), ProcessorError> {
-        while !self.stop.is_cancelled() {
-            for batch in consumer.poll(Duration::from_millis(200), self.settings.batch)? {
-                self.process(consumer, &batch)?;
+    fn run(&mut self, consumer: &Consumer, receiver: &Receiver<Read<Command>>) -> Result<(), ProcessorError> {
+        loop {
+            match receiver.recv_timeout(Duration::from_millis(200)) {
+                Ok(read) => self.process(consumer, read)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
             }
             self.handle.block_on(self.clawbacks.send());
         }
@@ -122,15 +152,14 @@ impl Settlement {
     }
 
     /// Settles a batch; on trouble that may pass, tries again until it does.
-    fn process(&mut self, consumer: &Consumer, batch: &Batch) -> Result<(), ProcessorError> {
-        let topic = &self.settings.topics.credits;
-        let Some(commands) = self.dead_letter.read_batch::<Command>(topic, batch, &self.handle, &self.stop)
-        else {
+    fn process(&mut self, consumer: &Consumer, read: Read<Command>) -> Result<(), ProcessorError> {
+        let Read { batch, messages } = read;
+        if !consumer.is_current(&batch) {
             return Ok(());
-        };
-        let commands: Vec<Command> = commands.into_iter().map(|(_, command)| command).collect();
+        }
+        let commands: Vec<Command> = messages.into_iter().map(|(_, command)| command).collect();
         let range = Range {
-            topic,
+            topic: &self.topic,
             partition: batch.partition,
             first_offset: batch.first_offset,
             last_offset: batch.last_offset,
@@ -141,6 +170,7 @@ impl Settlement {
             match self.handle.block_on(settle_batch(&self.pool, range, &commands)) {
                 Ok(Settled::Committed(plan)) => {
                     count(&plan, started);
+                    self.offsets.settled_to(batch.partition, batch.last_offset + 1);
                     self.clawbacks.expect(plan.resolved.len());
                     return Ok(());
                 }

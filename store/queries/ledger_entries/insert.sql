@@ -1,4 +1,4 @@
+-- Arrays are taken apart side by side: as a FROM clause each would be stored
+-- first, which costs half as much again.
 INSERT INTO ledger_entries (transaction_id, line, account_id, amount_minor, currency)
-SELECT transaction_id, line, account_id, amount_minor, currency
-FROM unnest($1::uuid[], $2::smallint[], $3::uuid[], $4::bigint[], $5::text[])
-    AS new (transaction_id, line, account_id, amount_minor, currency)
+SELECT unnest($1::uuid[]), unnest($2::smallint[]), unnest($3::uuid[]), unnest($4::bigint[]), unnest($5::text[])
