@@ -4,8 +4,10 @@
 //! |---|---|
 //! | Stripe `checkout.session.completed` (paid) | sale; token and user from its metadata `tcid`, `user_id`, else from `client_reference_id` |
 //! | Stripe `charge.refunded` | refund of what the event says went back |
+//! | Stripe `charge.dispute.closed` (lost) | refund, named after the dispute |
 //! | Shopify `orders/paid` | sale, with its lines; token from the note attribute or landing page's `tcid` |
 //! | Shopify `refunds/create` | refund, with its lines |
+//! | Shopify `disputes/update` (lost) | refund, named after the dispute |
 //! | anything else | answered, not recorded |
 
 use std::sync::Arc;
@@ -189,6 +191,15 @@ fn of_stripe(event: &Value) -> Result<Option<NativeEvent>, Refusal> {
                 ..native
             }))
         }
+        // Money is gone for good once a dispute is lost; until then it may come
+        // back, as it does when only asked about.
+        "charge.dispute.closed" if object["status"] == "lost" => Ok(Some(NativeEvent {
+            kind: "refund".to_owned(),
+            order_id: text(&object["payment_intent"]).or_else(|| text(&object["charge"])),
+            refund_id: text(&object["id"]),
+            value: value(&object["amount"]),
+            ..native
+        })),
         _ => Ok(None),
     }
 }
@@ -245,6 +256,13 @@ fn of_shopify(topic: &str, content: &Value) -> Result<Option<NativeEvent>, Refus
                 ..NativeEvent::default()
             }))
         }
+        "disputes/update" if content["status"] == "lost" => Ok(Some(NativeEvent {
+            kind: "refund".to_owned(),
+            order_id: text(&content["order_id"]),
+            refund_id: text(&content["id"]).map(|id| format!("dispute-{id}")),
+            value: Some(money(&content["amount"], content["currency"].as_str().unwrap_or_default())?),
+            ..NativeEvent::default()
+        })),
         _ => Ok(None),
     }
 }
@@ -356,5 +374,36 @@ mod tests {
         let refund = of_shopify("refunds/create", &returned).unwrap().unwrap();
         assert_eq!((refund.value.unwrap().amount_minor, refund.items.unwrap()[0].quantity), (1_050, 1));
         assert_eq!(of_shopify("products/update", &json!({})).unwrap(), None);
+    }
+
+    #[test]
+    fn chargebacks_are_refunds_once_they_are_lost() {
+        for (status, is_recorded) in [("lost", true), ("won", false), ("warning_closed", false)] {
+            let dispute = json!({ "type": "charge.dispute.closed", "id": "evt_3", "created": 1_800_000_000,
+                "data": { "object": { "id": "du_1", "charge": "ch_1", "payment_intent": "pi_1", "amount": 5_431,
+                    "currency": "usd", "status": status } } });
+            let refund = of_stripe(&dispute).unwrap();
+            assert_eq!(refund.is_some(), is_recorded, "{status}");
+            if let Some(refund) = refund {
+                let named = (refund.order_id.as_deref(), refund.refund_id.as_deref());
+                assert_eq!(named, (Some("pi_1"), Some("du_1")));
+                assert_eq!(
+                    refund.value,
+                    Some(NativeMoney { amount_minor: 5_431, currency: "USD".to_owned() })
+                );
+            }
+        }
+        let opened = json!({ "type": "charge.dispute.created", "data": { "object": { "id": "du_1", "status": "needs_response" } } });
+        assert_eq!(of_stripe(&opened).unwrap(), None);
+
+        let dispute = |status: &str| {
+            json!({ "id": 285_332_461, "order_id": 820_982_911, "type": "chargeback", "amount": "11.50",
+                "currency": "USD", "status": status })
+        };
+        let refund = of_shopify("disputes/update", &dispute("lost")).unwrap().unwrap();
+        let named = (refund.order_id.as_deref(), refund.refund_id.as_deref());
+        assert_eq!(named, (Some("820982911"), Some("dispute-285332461")));
+        assert_eq!(refund.value.unwrap().amount_minor, 1_150);
+        assert_eq!(of_shopify("disputes/update", &dispute("under_review")).unwrap(), None);
     }
 }
