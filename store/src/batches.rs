@@ -194,18 +194,33 @@ struct OutcomeRecordRow {
     original_leg: Option<i16>,
 }
 
-/// What the hash of one batch covers; or, of all (`None`), what follows from
-/// the topic `credits` alone.
+type LineRow = (Uuid, i16, Uuid, i64, String);
+
+/// What the hash of a batch covers.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn records(connection: &mut Connection, batch: Option<i64>) -> Result<Records, StoreError> {
-    let outcomes: Vec<OutcomeRecordRow> =
-        sqlx::query_as(sql!("outcomes/records")).bind(batch).fetch_all(&mut *connection).await?;
+pub async fn records(connection: &mut Connection, batch: i64) -> Result<Records, StoreError> {
+    let outcomes =
+        sqlx::query_as(sql!("outcomes/records_of_batch")).bind(batch).fetch_all(&mut *connection).await?;
+    let lines = sqlx::query_as(sql!("ledger_entries/records_of_batch")).bind(batch).fetch_all(connection);
+    records_of(outcomes, lines.await?)
+}
+
+/// What the digest of the books covers: what follows from the topic `credits`
+/// alone.
+///
+/// # Errors
+/// When the database fails.
+pub async fn all_records(connection: &mut Connection) -> Result<Records, StoreError> {
+    let outcomes = sqlx::query_as(sql!("outcomes/records")).fetch_all(&mut *connection).await?;
     let follows = TransactionKind::ALL.into_iter().filter(|kind| kind.follows_from_the_log());
-    let kinds: Vec<&str> = follows.filter(|_| batch.is_none()).map(TransactionKind::code).collect();
-    let lines: Vec<(Uuid, i16, Uuid, i64, String)> =
-        sqlx::query_as(sql!("ledger_entries/records")).bind(batch).bind(kinds).fetch_all(connection).await?;
+    let kinds: Vec<&str> = follows.map(TransactionKind::code).collect();
+    let lines = sqlx::query_as(sql!("ledger_entries/records_of_kinds")).bind(kinds).fetch_all(connection);
+    records_of(outcomes, lines.await?)
+}
+
+fn records_of(outcomes: Vec<OutcomeRecordRow>, lines: Vec<LineRow>) -> Result<Records, StoreError> {
     let outcomes = outcomes
         .into_iter()
         .map(|row| {

@@ -123,7 +123,7 @@ async fn database(stack: &Stack, name: &str) -> anyhow::Result<Pool> {
 }
 
 async fn digest(pool: &Pool) -> anyhow::Result<String> {
-    Ok(hex::encode(store::batches::records(&mut *store::begin(pool).await?, None).await?.digest()))
+    Ok(hex::encode(store::batches::all_records(&mut *store::begin(pool).await?).await?.digest()))
 }
 
 /// The process that answers at the stack's port for Postgres.

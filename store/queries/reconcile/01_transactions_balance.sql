@@ -3,4 +3,3 @@ FROM ledger_entries
 WHERE :transaction(transaction_id)
 GROUP BY transaction_id, currency
 HAVING sum(amount_minor) <> 0 OR count(*) < 2
-LIMIT 20

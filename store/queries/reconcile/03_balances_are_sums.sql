@@ -4,4 +4,3 @@ FROM ledger_accounts a
 LEFT JOIN ledger_entries e ON e.account_id = a.id
 GROUP BY a.id
 HAVING a.balance_minor <> coalesce(sum(e.amount_minor), 0)
-LIMIT 20

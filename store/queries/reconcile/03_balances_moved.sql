@@ -12,4 +12,3 @@ FROM ledger_accounts a
 LEFT JOIN reconciled_accounts c ON c.account_id = a.id
 LEFT JOIN moved m ON m.account_id = a.id
 WHERE a.balance_minor <> coalesce(c.balance_minor, 0) + coalesce(m.minor, 0)
-LIMIT 20

@@ -21,4 +21,3 @@ LEFT JOIN ledger_accounts a
 LEFT JOIN ledger_entries e ON e.transaction_id = l.transaction_id AND e.account_id = a.id
 GROUP BY l.transaction_id, l.amount_minor
 HAVING l.amount_minor <> coalesce(sum(e.amount_minor), 0)
-LIMIT 20

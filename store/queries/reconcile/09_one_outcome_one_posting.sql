@@ -18,4 +18,3 @@ WHERE o.event_id IS NULL
     OR (o.status = 'posted') <> (p.id IS NOT NULL)
     OR o.transaction_id IS DISTINCT FROM p.id
     OR o.gross_minor IS DISTINCT FROM p.gross_minor
-LIMIT 20

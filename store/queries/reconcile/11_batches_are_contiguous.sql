@@ -12,4 +12,3 @@ FROM ranges r
 LEFT JOIN consumer_offsets o ON o.topic = r.topic AND o.partition = r.partition
 WHERE r.first_offset <> r.previous_last + 1
     OR (r.next_first IS NULL AND o.next_offset IS DISTINCT FROM r.last_offset + 1)
-LIMIT 20

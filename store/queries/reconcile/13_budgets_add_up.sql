@@ -9,4 +9,3 @@ WHERE b.funded_minor <> b.available_minor + b.spent_minor + b.returned_minor
     OR b.available_minor > b.funded_minor
     -- One that was closed unfunded has no account.
     OR coalesce(a.balance_minor, 0) <> b.available_minor
-LIMIT 20

@@ -10,4 +10,3 @@ SELECT b.campaign_id::text AS id,
 FROM campaign_budgets b
 LEFT JOIN spent s ON s.campaign_id = b.campaign_id
 WHERE b.spent_minor <> coalesce(s.posted_minor, 0)
-LIMIT 20

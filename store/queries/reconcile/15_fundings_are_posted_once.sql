@@ -36,4 +36,3 @@ LEFT JOIN (
 ) e ON e.account_id = a.id
 GROUP BY b.campaign_id
 HAVING b.returned_minor <> -coalesce(sum(e.amount_minor), 0)
-LIMIT 20

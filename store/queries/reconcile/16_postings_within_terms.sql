@@ -13,4 +13,3 @@ CROSS JOIN LATERAL (
 ) t
 WHERE :batch(o.batch_id) AND o.status = 'posted' AND o.kind <> 'refund'
     AND (t.status <> 'active' OR o.at < t.starts_at OR o.at >= t.ends_at)
-LIMIT 20

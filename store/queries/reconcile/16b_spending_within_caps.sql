@@ -33,4 +33,3 @@ FROM sums s
 FULL JOIN (SELECT *, (creator_id, day)::text AS of FROM campaign_spending) k
     ON k.campaign_id = s.campaign_id AND k.of = (s.creator_id, s.day)::text
 WHERE coalesce(k.spent_minor, 0) <> coalesce(s.minor, 0) OR s.minor > s.cap_minor
-LIMIT 20

@@ -38,4 +38,3 @@ CROSS JOIN LATERAL (
 WHERE :batch(o.batch_id) AND o.status = 'posted' AND o.kind <> 'refund'
     AND (o.fee_minor <> (o.gross_minor::numeric * o.fee_bps + 5000)::bigint / 10000
         OR o.fee_bps <> coalesce(t.fee_bps, o.fee_bps))
-LIMIT 20

@@ -33,4 +33,3 @@ FROM wallet_buckets
 WHERE released_at IS NULL AND amount_minor > 0
     -- Earnings may come in when their hold is over already.
     AND greatest(held_until, created_at) < now() - interval '1 hour'
-LIMIT 20

@@ -33,4 +33,3 @@ FROM refunds r
 WHERE r.sent_at < now() - interval '10 minutes'
     AND NOT EXISTS (SELECT FROM outcomes o WHERE o.event_id = r.event_id)
     AND NOT EXISTS (SELECT FROM quarantined_commands q WHERE q.id = r.event_id)
-LIMIT 20

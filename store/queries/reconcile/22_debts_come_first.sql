@@ -6,4 +6,3 @@ JOIN ledger_accounts a
     ON a.kind = 'creator_available' AND a.workspace_id = d.workspace_id AND a.owner_id = d.owner_id
     AND a.currency = d.currency
 WHERE d.kind = 'creator_debt' AND d.balance_minor < 0 AND a.balance_minor > 0
-LIMIT 20

@@ -22,4 +22,3 @@ SELECT coalesce(e.creator_id, h.creator_id)::text AS id,
 FROM earned e
 FULL JOIN held h USING (workspace_id, creator_id, currency)
 WHERE coalesce(e.minor, 0) <> coalesce(h.minor, 0)
-LIMIT 20

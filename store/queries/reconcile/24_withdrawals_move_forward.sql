@@ -29,4 +29,3 @@ SELECT id::text, format('%s after %s', status, before)
 FROM steps
 WHERE (before, status) NOT IN (('', 'requested'), ('requested', 'processing'), ('requested', 'cancelled'),
     ('processing', 'completed'), ('processing', 'failed'))
-LIMIT 20

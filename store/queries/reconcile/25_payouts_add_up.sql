@@ -34,4 +34,3 @@ FROM payout_items i
 JOIN last l ON l.payout_id = i.payout_id AND l.status <> 'cancelled'
 GROUP BY i.withdrawal_id
 HAVING count(*) > 1
-LIMIT 20

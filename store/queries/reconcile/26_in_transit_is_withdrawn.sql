@@ -25,4 +25,3 @@ UNION ALL
 SELECT id::text, format('%s since %s', status, created_at)
 FROM open
 WHERE created_at < now() - interval '30 days'
-LIMIT 20

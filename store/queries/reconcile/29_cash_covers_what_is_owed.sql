@@ -13,4 +13,3 @@ WITH sums AS (
 SELECT workspace_id::text AS id, format('cash %s, owed %s %s', cash_minor, owed_minor, currency) AS detail
 FROM sums
 WHERE cash_minor < owed_minor
-LIMIT 20

@@ -36,7 +36,7 @@ pub(crate) async fn run(settings: &Settings, command: LedgerCommand) -> anyhow::
     match command {
         LedgerCommand::Digest => {
             let digest =
-                store::batches::records(&mut *store::begin_snapshot(&pool).await?, None).await?.digest();
+                store::batches::all_records(&mut *store::begin_snapshot(&pool).await?).await?.digest();
             say!("{}", hex::encode(digest));
             Ok(ExitCode::SUCCESS)
         }
