@@ -14,7 +14,8 @@ use runtime::shutdown::CancellationToken;
 use store::Pool;
 
 use crate::control::{
-    campaigns, coupons, fundings, links, payments, payouts, people, statements, withdrawals, workspaces,
+    budgets, campaigns, coupons, links, payees, payments, payouts, people, statements, tax, withdrawals,
+    workspaces,
 };
 use crate::error::ApiError;
 use crate::{me, reports};
@@ -74,20 +75,22 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/campaigns", post(campaigns::create_campaign).get(campaigns::list_campaigns))
         .route("/v1/campaigns/{id}", get(campaigns::get_campaign))
         .route("/v1/campaigns/{id}/terms", post(campaigns::add_terms))
-        .route("/v1/campaigns/{id}/fundings", post(fundings::fund))
-        .route("/v1/campaigns/{id}/boosts", post(fundings::boost))
-        .route("/v1/campaigns/{id}/close", post(fundings::close))
+        .route("/v1/campaigns/{id}/fundings", post(budgets::fund))
+        .route("/v1/campaigns/{id}/boosts", post(budgets::boost))
+        .route("/v1/campaigns/{id}/close", post(budgets::close))
         .route("/v1/campaigns/{id}/status", put(campaigns::set_status))
         .route("/v1/campaigns/{id}/creators", post(campaigns::set_member))
-        .route("/v1/creators/{id}/documents", post(withdrawals::set_document))
-        .route("/v1/creators/{id}/hold", post(withdrawals::set_hold))
+        .route("/v1/creators/{id}/documents", post(payees::set_document))
+        .route("/v1/creators/{id}/hold", post(payees::set_hold))
         .route("/v1/creators/{id}/tier", post(payments::set_tier))
         .route("/v1/payment-terms", post(payments::set_terms).get(payments::list_terms))
-        .route("/v1/policy", post(withdrawals::set_policy))
+        .route("/v1/policy", post(payees::set_policy))
         .route("/v1/statements", post(statements::issue).get(statements::list))
         .route("/v1/statements/{id}", get(statements::get))
-        .route("/v1/creators/{id}/payout-account", post(payouts::set_account))
-        .route("/v1/payout-origin", post(payouts::set_origin))
+        .route("/v1/creators/{id}/payout-account", post(payees::set_account))
+        .route("/v1/tax-thresholds", post(tax::set_threshold).get(tax::list_thresholds))
+        .route("/v1/tax-report", get(tax::report))
+        .route("/v1/payout-origin", post(payees::set_origin))
         .route("/v1/payouts", post(payouts::propose).get(payouts::list))
         .route("/v1/payouts/{id}", get(payouts::get))
         .route("/v1/payouts/{id}/file", get(payouts::file))

@@ -2,16 +2,20 @@
 //! keyed by campaign, so that one partition sees all of a campaign's budget in
 //! one order; replaying the topic rebuilds the books.
 
+mod basis;
+mod reason;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::attribution::model::Model;
+pub use self::basis::{Basis, BasisTouch, MatchedBy, PaymentBasis};
+pub use self::reason::Reason;
 use crate::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId, hash_uuid};
 use crate::limits::CreditLimits;
 use crate::money::{Currency, Money};
-use crate::payment::{Frequency, Purpose};
+use crate::payment::Purpose;
 use crate::refund::{Clawback, Refund};
-use crate::rules::{Objective, Terms};
+use crate::rules::Objective;
 
 /// A message on the topic `credits`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -122,6 +126,16 @@ pub struct Credit {
     pub basis: Basis,
 }
 
+impl Credit {
+    /// Of a payable reward for sharing a link, the leg that it is for: the one
+    /// before.
+    #[must_use]
+    pub fn shared_leg(&self) -> Option<u16> {
+        self.basis.sharing_bps?;
+        matches!(self.decision, Decision::Payable { .. }).then(|| self.leg.saturating_sub(1))
+    }
+}
+
 fn one() -> u16 {
     1
 }
@@ -190,278 +204,6 @@ pub enum Decision {
     },
     /// Its id belongs to another event.
     Quarantined,
-}
-
-/// Why an action is not paid. This table is the only list of such codes.
-///
-/// | code | meaning |
-/// |---|---|
-/// | `bot` | the click was a robot's |
-/// | `duplicate_click` | the visitor had clicked the link within 24 hours (1 hour without a cookie) |
-/// | `no_touch` | no click is known that led to it, and none came while it waited |
-/// | `objective_mismatch` | the campaign pays for something else |
-/// | `window_expired` | the click is older than the attribution window |
-/// | `campaign_not_active` | draft, paused or completed at that time |
-/// | `before_start` | before the campaign's start |
-/// | `after_end` | at or after the campaign's end |
-/// | `unknown_campaign` | the link's campaign does not exist |
-/// | `currency_mismatch` | the payout, or the value it is a share of, is not in the budget's currency |
-/// | `budget_exhausted` | the remaining budget does not cover the payout |
-/// | `too_late` | the event came in later after its own time than is allowed |
-/// | `before_click` | the click whose token it brought came after it |
-/// | `too_soon` | it came sooner after its click than a person could act |
-/// | `flood` | too many clicks on the link from one network in one minute |
-/// | `duplicate_transaction` | the order, or the refund of it, was reported before under another id |
-/// | `share_too_small` | the share in the payout, or in what a refund takes back, rounds to nothing |
-/// | `nothing_paid` | the refunded order earned nobody anything |
-/// | `already_refunded` | nothing of the order was left to refund |
-/// | `no_value` | the campaign pays a share of the value, and it came without one |
-/// | `no_payment_terms` | the workspace takes no payments |
-/// | `unknown_processor` | the payment's processor is none of the workspace's |
-/// | `campaign_cap_reached` | the campaign has spent what it may, on that day or in all |
-/// | `creator_cap_reached` | the creator has earned what they may in the campaign, on that day or in all |
-/// | `already_rewarded` | the campaign pays once for a customer, and has |
-/// | `fees_exceed_amount` | processor and platform would keep more than was paid |
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "the table above documents each")]
-pub enum Reason {
-    Bot,
-    DuplicateClick,
-    NoTouch,
-    ObjectiveMismatch,
-    WindowExpired,
-    CampaignNotActive,
-    BeforeStart,
-    AfterEnd,
-    UnknownCampaign,
-    CurrencyMismatch,
-    BudgetExhausted,
-    TooLate,
-    BeforeClick,
-    TooSoon,
-    Flood,
-    DuplicateTransaction,
-    ShareTooSmall,
-    NothingPaid,
-    AlreadyRefunded,
-    NoValue,
-    NoPaymentTerms,
-    UnknownProcessor,
-    FeesExceedAmount,
-    CampaignCapReached,
-    CreatorCapReached,
-    AlreadyRewarded,
-}
-
-impl Reason {
-    /// Every reason.
-    pub const ALL: [Self; 26] = [
-        Self::Bot,
-        Self::DuplicateClick,
-        Self::NoTouch,
-        Self::ObjectiveMismatch,
-        Self::WindowExpired,
-        Self::CampaignNotActive,
-        Self::BeforeStart,
-        Self::AfterEnd,
-        Self::UnknownCampaign,
-        Self::CurrencyMismatch,
-        Self::BudgetExhausted,
-        Self::TooLate,
-        Self::BeforeClick,
-        Self::TooSoon,
-        Self::Flood,
-        Self::DuplicateTransaction,
-        Self::ShareTooSmall,
-        Self::NothingPaid,
-        Self::AlreadyRefunded,
-        Self::NoValue,
-        Self::NoPaymentTerms,
-        Self::UnknownProcessor,
-        Self::FeesExceedAmount,
-        Self::CampaignCapReached,
-        Self::CreatorCapReached,
-        Self::AlreadyRewarded,
-    ];
-
-    /// The code, as in JSON and SQL.
-    #[must_use]
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::Bot => "bot",
-            Self::DuplicateClick => "duplicate_click",
-            Self::NoTouch => "no_touch",
-            Self::ObjectiveMismatch => "objective_mismatch",
-            Self::WindowExpired => "window_expired",
-            Self::CampaignNotActive => "campaign_not_active",
-            Self::BeforeStart => "before_start",
-            Self::AfterEnd => "after_end",
-            Self::UnknownCampaign => "unknown_campaign",
-            Self::CurrencyMismatch => "currency_mismatch",
-            Self::BudgetExhausted => "budget_exhausted",
-            Self::TooLate => "too_late",
-            Self::BeforeClick => "before_click",
-            Self::TooSoon => "too_soon",
-            Self::Flood => "flood",
-            Self::DuplicateTransaction => "duplicate_transaction",
-            Self::ShareTooSmall => "share_too_small",
-            Self::NothingPaid => "nothing_paid",
-            Self::AlreadyRefunded => "already_refunded",
-            Self::NoValue => "no_value",
-            Self::NoPaymentTerms => "no_payment_terms",
-            Self::UnknownProcessor => "unknown_processor",
-            Self::FeesExceedAmount => "fees_exceed_amount",
-            Self::CampaignCapReached => "campaign_cap_reached",
-            Self::CreatorCapReached => "creator_cap_reached",
-            Self::AlreadyRewarded => "already_rewarded",
-        }
-    }
-
-    /// A sentence for people.
-    #[must_use]
-    pub fn sentence(self) -> &'static str {
-        match self {
-            Self::Bot => "The click was a robot's.",
-            Self::DuplicateClick => {
-                "The same visitor had clicked the same link within 24 hours (1 hour without a cookie)."
-            }
-            Self::NoTouch => "No click is known that led to it, and none came while it waited.",
-            Self::ObjectiveMismatch => "The campaign pays for another kind of action.",
-            Self::WindowExpired => "The click is older than the campaign's attribution window.",
-            Self::CampaignNotActive => "The campaign was not active at that time.",
-            Self::BeforeStart => "The action came before the campaign's start.",
-            Self::AfterEnd => "The action came after the campaign's end.",
-            Self::UnknownCampaign => "The link's campaign does not exist.",
-            Self::CurrencyMismatch => "It is not in the budget's currency.",
-            Self::BudgetExhausted => "The campaign's remaining budget does not cover the payout.",
-            Self::TooLate => "It came in later after its own time than is allowed.",
-            Self::BeforeClick => "The click whose token it brought came after it.",
-            Self::TooSoon => "It came sooner after its click than a person could act.",
-            Self::Flood => "There were too many clicks on the link from one network in that minute.",
-            Self::DuplicateTransaction => {
-                "The same order, or the same refund of it, was reported before, under another id."
-            }
-            Self::ShareTooSmall => "The share rounds to nothing.",
-            Self::NothingPaid => "The refunded order earned nobody anything.",
-            Self::AlreadyRefunded => "Nothing of the order was left to refund.",
-            Self::NoValue => "The campaign pays a share of the value, and it came without one.",
-            Self::NoPaymentTerms => "The workspace takes no payments.",
-            Self::UnknownProcessor => "The payment's processor is none of the workspace's.",
-            Self::CampaignCapReached => "The campaign has spent what it may, on that day or in all.",
-            Self::CreatorCapReached => {
-                "The creator has earned what they may in the campaign, on that day or in all."
-            }
-            Self::AlreadyRewarded => "The campaign pays once for a customer, and has.",
-            Self::FeesExceedAmount => "Processor and platform would keep more than was paid.",
-        }
-    }
-}
-
-/// How a decision came about; kept with the outcome, for explaining it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Basis {
-    /// The attribution model.
-    pub model: String,
-    /// The version of the campaign's terms in force at the event's time.
-    pub terms_version: Option<u32>,
-    /// The attribution window in force.
-    pub window_ms: Option<i64>,
-    /// How the deciding click was found.
-    #[serde(default)]
-    pub matched_by: Option<MatchedBy>,
-    /// How long the action waited for its click, by the clock of its
-    /// partition; nothing if it did not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub waited_ms: Option<i64>,
-    /// The visitor's clicks that were looked at, oldest first.
-    pub touches: Vec<BasisTouch>,
-    /// Of a payment, what decided it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub payment: Option<PaymentBasis>,
-}
-
-/// What decided a payment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PaymentBasis {
-    /// Through whom it was made.
-    pub processor: String,
-    /// Of a purchase, the seller's tier at that moment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tier: Option<String>,
-    /// Who paid, if that is a user.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub payer: Option<UserId>,
-    /// How often.
-    pub frequency: Frequency,
-    /// The live event that it belongs to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub live_event: Option<String>,
-    /// What it opened.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unlocked: Option<String>,
-}
-
-impl Basis {
-    /// Of a decision that looked at no campaign.
-    #[must_use]
-    pub fn none() -> Self {
-        Self::of_terms(None)
-    }
-
-    /// Of a decision by a campaign's terms.
-    #[must_use]
-    pub fn of_terms(terms: Option<&Terms>) -> Self {
-        Self {
-            model: terms.map_or(Model::default(), |terms| terms.model).code().to_owned(),
-            terms_version: terms.map(|terms| terms.version),
-            window_ms: terms.map(|terms| terms.window_ms),
-            matched_by: None,
-            waited_ms: None,
-            touches: Vec::new(),
-            payment: None,
-        }
-    }
-
-    /// Of a payment, which no click decides.
-    #[must_use]
-    pub fn direct(terms_version: Option<u32>, payment: Option<PaymentBasis>) -> Self {
-        Self { model: "direct".to_owned(), terms_version, payment, ..Self::none() }
-    }
-}
-
-/// How a click was found for an action.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MatchedBy {
-    /// The action brought the click's token back.
-    ClickToken,
-    /// It is among the clicks of the same visitor.
-    Visitor,
-    /// It is among the clicks of another visitor who is the same user.
-    User,
-    /// There is none: the action brought a coupon's code.
-    Coupon,
-}
-
-/// A click that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BasisTouch {
-    /// The click.
-    pub click: EventId,
-    /// Its link.
-    pub link: LinkId,
-    /// Its campaign.
-    pub campaign: CampaignId,
-    /// Its creator.
-    pub creator: UserId,
-    /// When.
-    pub at_ms: i64,
-    /// Whether this credit is for it.
-    pub chosen: bool,
-    /// What it weighs among all, in no unit; 0 if it shares in nothing.
-    #[serde(default)]
-    pub weight: u64,
 }
 
 /// Money for a campaign.

@@ -105,6 +105,9 @@ pub struct Terms {
     pub model: Model,
     /// What it may spend.
     pub limits: Limits,
+    /// What a supporter who shared the link gets on top: this share of what an
+    /// action pays.
+    pub share_bps: u16,
     /// No action before this counts.
     pub starts_at_ms: Option<i64>,
     /// No action at or after this counts.
@@ -280,6 +283,7 @@ mod tests {
             min_delay_ms: 0,
             model: Model::LastTouch,
             limits: Limits::default(),
+            share_bps: 0,
             starts_at_ms: None,
             ends_at_ms: None,
         }

@@ -1,5 +1,7 @@
 //! Campaigns, their terms, and the rules that attribution reads.
 
+use std::collections::HashMap;
+
 use domain::attribution::model::Model;
 use domain::ids::{CampaignId, UserId, WorkspaceId};
 use domain::limits::Limits;
@@ -48,6 +50,8 @@ pub struct NewTerms {
     pub model: Model,
     /// What it may spend.
     pub limits: Limits,
+    /// What a supporter who shared the link gets on top.
+    pub share_bps: u16,
     /// No action before this counts.
     pub starts_at_ms: Option<i64>,
     /// No action at or after this counts.
@@ -95,6 +99,7 @@ pub async fn insert_terms(
         .bind(terms.min_delay_ms)
         .bind(Json(terms.model))
         .bind(Json(terms.limits))
+        .bind(i32::from(terms.share_bps))
         .fetch_one(connection)
         .await?;
     Ok(version)
@@ -136,6 +141,7 @@ struct RulesRow {
     model: Model,
     #[sqlx(json)]
     limits: Limits,
+    share_bps: i32,
     starts_at_ms: Option<i64>,
     ends_at_ms: Option<i64>,
 }
@@ -166,6 +172,7 @@ pub async fn load_rules(pool: &Pool) -> Result<Rules, StoreError> {
             min_delay_ms: row.min_delay_ms,
             model: row.model,
             limits: row.limits,
+            share_bps: narrow(TABLE, row.share_bps.into())?,
             starts_at_ms: row.starts_at_ms,
             ends_at_ms: row.ends_at_ms,
         };
@@ -219,6 +226,8 @@ pub struct CampaignRow {
     /// What it may spend.
     #[sqlx(json)]
     pub limits: Limits,
+    /// What a supporter who shared the link gets on top, of what an action pays.
+    pub share_bps: i32,
     /// All that was put in.
     pub total_budget_minor: i64,
     /// What is left.
@@ -343,4 +352,22 @@ pub async fn insert_coupon(
         .fetch_optional(connection)
         .await?;
     Ok(valid_from_ms)
+}
+
+/// The campaigns that pay for clicks.
+///
+/// # Errors
+/// When the database fails.
+pub async fn paying_clicks(pool: &Pool) -> Result<Vec<Uuid>, StoreError> {
+    Ok(sqlx::query_scalar(sql!("campaigns/paying_clicks")).fetch_all(pool).await?)
+}
+
+/// The titles of `campaigns`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn titles(pool: &Pool, campaigns: &[Uuid]) -> Result<HashMap<Uuid, String>, StoreError> {
+    let rows: Vec<(Uuid, String)> =
+        sqlx::query_as(sql!("campaigns/titles")).bind(campaigns).fetch_all(pool).await?;
+    Ok(rows.into_iter().collect())
 }

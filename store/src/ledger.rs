@@ -191,7 +191,7 @@ pub enum CommandState {
 /// # Errors
 /// When the database fails.
 pub async fn command_state(pool: &Pool, command: &Command) -> Result<CommandState, StoreError> {
-    let row: Option<(String, String)> = sqlx::query_as(sql!("fundings/state"))
+    let row: Option<(String, String)> = sqlx::query_as(sql!("campaign_budgets/command_state"))
         .bind(command.id().0)
         .bind(command.payload_hash())
         .fetch_optional(pool)

@@ -23,6 +23,7 @@ pub mod reconcile;
 pub mod refunds;
 pub mod sinks;
 pub mod statements;
+pub mod tax;
 pub mod wallets;
 pub mod withdrawals;
 

@@ -122,6 +122,8 @@ pub struct NewLink {
     pub campaign: Uuid,
     /// Who earns by it; must have accepted.
     pub creator: Uuid,
+    /// The supporter who shares it, if any.
+    pub supporter: Option<Uuid>,
     /// Its code.
     pub code: String,
     /// Where it leads, and when.
@@ -146,6 +148,7 @@ pub async fn insert(connection: &mut Connection, link: &NewLink) -> Result<bool,
         .bind(link.settings.pass_query)
         .bind(Json(&link.settings.rules))
         .bind(Json(&link.settings.variants))
+        .bind(link.supporter)
         .execute(connection)
         .await?;
     Ok(inserted.rows_affected() == 1)
@@ -185,6 +188,8 @@ pub struct LinkRow {
     pub campaign_id: Uuid,
     /// Who earns by it.
     pub creator_id: Uuid,
+    /// Who shares it, if anybody.
+    pub supporter_id: Option<Uuid>,
     /// Its code.
     pub code: String,
     /// Where it leads.

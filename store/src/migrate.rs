@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, PgExecutor, SqlStr};
 use crate::{Pool, StoreError};
 
 /// Version, description and SQL of each migration.
-const MIGRATIONS: [(i64, &str, &str); 16] = [
+const MIGRATIONS: [(i64, &str, &str); 18] = [
     (1, "control", include_str!("../../migrations/0001_control.sql")),
     (2, "books", include_str!("../../migrations/0002_books.sql")),
     (3, "sink positions", include_str!("../../migrations/0003_sink_positions.sql")),
@@ -25,6 +25,8 @@ const MIGRATIONS: [(i64, &str, &str); 16] = [
     (14, "reconciled", include_str!("../../migrations/0014_reconciled.sql")),
     (15, "ledger partitions", include_str!("../../migrations/0015_ledger_partitions.sql")),
     (16, "lighter books", include_str!("../../migrations/0016_lighter_books.sql")),
+    (17, "tax thresholds", include_str!("../../migrations/0017_tax_thresholds.sql")),
+    (18, "share rewards", include_str!("../../migrations/0018_share_rewards.sql")),
 ];
 
 /// The ledger has partitions for so many months to come.

@@ -1,5 +1,7 @@
 //! Outcomes: the one final answer to each leg of each action.
 
+use std::collections::HashSet;
+
 use domain::command::Basis;
 use domain::settlement::{Known, Outcome, Quarantined};
 use serde::Serialize;
@@ -13,11 +15,31 @@ use crate::{Connection, Pool, StoreError, narrow, sql};
 /// # Errors
 /// When the database fails.
 pub async fn known(connection: &mut Connection, ids: &[(Uuid, u16)]) -> Result<Known, StoreError> {
-    let (ids, legs): (Vec<Uuid>, Vec<i16>) =
-        ids.iter().map(|(id, leg)| (*id, i16::try_from(*leg).unwrap_or(i16::MAX))).unzip();
+    let (ids, legs) = columns(ids);
     let rows: Vec<(Uuid, i16, String)> =
         sqlx::query_as(sql!("outcomes/known")).bind(ids).bind(legs).fetch_all(connection).await?;
     rows.into_iter().map(|(id, leg, hash)| Ok(((id, narrow("outcomes", leg.into())?), hash))).collect()
+}
+
+/// Those of `legs` (event, leg) that were paid.
+///
+/// # Errors
+/// When the database fails.
+pub async fn paid(
+    connection: &mut Connection,
+    legs: &[(Uuid, u16)],
+) -> Result<HashSet<(Uuid, u16)>, StoreError> {
+    if legs.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let (ids, legs) = columns(legs);
+    let rows: Vec<(Uuid, i16)> =
+        sqlx::query_as(sql!("outcomes/paid")).bind(ids).bind(legs).fetch_all(connection).await?;
+    rows.into_iter().map(|(id, leg)| Ok((id, narrow("outcomes", leg.into())?))).collect()
+}
+
+fn columns(legs: &[(Uuid, u16)]) -> (Vec<Uuid>, Vec<i16>) {
+    legs.iter().map(|(id, leg)| (*id, i16::try_from(*leg).unwrap_or(i16::MAX))).unzip()
 }
 
 /// Writes outcomes down.
@@ -229,6 +251,55 @@ pub async fn settled(
     batches: Option<&[i64]>,
 ) -> Result<Vec<SettledOutcome>, StoreError> {
     Ok(sqlx::query_as(sql!("outcomes/settled")).bind(sink).bind(batches).fetch_all(pool).await?)
+}
+
+/// What became of a leg of an action.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Decided {
+    /// The action's event.
+    pub event_id: Uuid,
+    /// The tenant.
+    pub workspace_id: Uuid,
+    /// The campaign it is attributed to.
+    pub campaign_id: Option<Uuid>,
+    /// Its status.
+    pub status: String,
+    /// Why it was not paid.
+    pub reason: Option<String>,
+    /// Who acted: 16 bytes.
+    pub visitor: Vec<u8>,
+    /// The day of the event's own time (UTC), such as `2026-11-21`.
+    pub day: String,
+    /// Whether it was settled before the watermark that was asked for.
+    pub is_due: bool,
+}
+
+/// What became of actions from `from_ms` to before `to_ms`, by their own time;
+/// robots' are left out.
+///
+/// # Errors
+/// When the database fails.
+pub async fn decided(
+    pool: &Pool,
+    from_ms: i64,
+    to_ms: i64,
+    watermark_ms: i64,
+) -> Result<Vec<Decided>, StoreError> {
+    let query = sqlx::query_as(sql!("outcomes/decided"));
+    Ok(query.bind(from_ms).bind(to_ms).bind(watermark_ms).fetch_all(pool).await?)
+}
+
+/// How many decisions were put aside, by campaign and day (UTC).
+///
+/// # Errors
+/// When the database fails.
+pub async fn quarantined_by_day(
+    pool: &Pool,
+    from_ms: i64,
+    to_ms: i64,
+) -> Result<Vec<(Option<Uuid>, String, i64)>, StoreError> {
+    let query = sqlx::query_as(sql!("quarantined_commands/by_day"));
+    Ok(query.bind(from_ms).bind(to_ms).fetch_all(pool).await?)
 }
 
 /// A posted sale of the workspace with this slug, the one with the most

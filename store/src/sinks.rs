@@ -85,3 +85,12 @@ async fn move_position(
 pub async fn list(pool: &Pool) -> Result<Vec<(String, String, i32, i64, Option<i64>)>, StoreError> {
     Ok(sqlx::query_as(sql!("sink_positions/list")).fetch_all(pool).await?)
 }
+
+/// Since when the outcomes' sink is behind: what was settled before, it has
+/// loaded. `None` if it has loaded all. Milliseconds since 1970.
+///
+/// # Errors
+/// When the database fails.
+pub async fn watermark(pool: &Pool, sink: &str) -> Result<Option<i64>, StoreError> {
+    Ok(sqlx::query_scalar(sql!("sink_positions/watermark")).bind(sink).fetch_one(pool).await?)
+}

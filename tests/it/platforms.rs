@@ -257,13 +257,62 @@ async fn oros_supporters_tip_boost_and_buy_live() -> anyhow::Result<()> {
     assert_eq!(wallet(&world).await?, (405 + 405 + 1_707 + 877, 0));
     let reward = statement(&world, &fan).await?;
     assert_eq!(reward, [("credit".to_owned(), 25)]);
+    // The fan shares a link, and gets 15 % of what the creator's action pays, on
+    // top: of 9.74 that is 146.1 cents → 1.46, less 14.6 cents → 0.15: 1.31. Of
+    // 13.00, 1.80 are left, too little for another.
+    let shared = json!({ "payout_minor": 974, "share_bps": 1_500 });
+    let shared = world.campaign_with("sale", 1_300, &shared).await?;
+    world.link(&shared, "shared-by-fan", &json!({ "supporter_id": fan })).await?;
+    let mut sales = Vec::new();
+    for order in ["S-1", "S-2"] {
+        let click = world.click("shared-by-fan", &format!("buyer-{order}")).await?;
+        let value = json!({ "amount_minor": 2_000, "currency": "USD" });
+        let sale = json!({ "order_id": order, "value": value, "tcid": click.token });
+        sales.push(world.accepted("/v1/sales", &sale).await?);
+        stack.settle()?;
+    }
+    assert_eq!(wallet(&world).await?, (405 + 405 + 1_707 + 877 + 877, 0));
+    let fans =
+        async || anyhow::Ok(world.report(&format!("/v1/wallets/{fan}")).await?["pending_minor"].clone());
+    assert_eq!(fans().await?, 25 + 131);
+    let legs = async |sale: &uuid::Uuid| {
+        let explained = world.report(&format!("/v1/conversions/{sale}/explain")).await?;
+        let legs = explained["legs"].as_array().expect("legs").clone();
+        anyhow::Ok(
+            legs.into_iter()
+                .map(|leg| {
+                    json!([
+                        leg["creator_id"],
+                        leg["status"],
+                        leg["payout"]["gross_minor"],
+                        leg["attribution"]["sharing_bps"]
+                    ])
+                })
+                .collect::<Vec<_>>(),
+        )
+    };
+    let (creator, fan_id) = (&world.creator, &fan);
+    let paid = [json!([creator, "posted", 974, null]), json!([fan_id, "posted", 146, 1_500])];
+    assert_eq!(legs(&sales[0]).await?, paid);
+    // The creator's part no longer fits; the fan's would, but goes with it.
+    let none =
+        [json!([creator, "rejected_budget", null, null]), json!([fan_id, "rejected_rule", null, 1_500])];
+    assert_eq!(legs(&sales[1]).await?, none);
+    // Half of the first order comes back: 8.77 ⁄ 2 → 4.39 (half a cent up), 1.31 ⁄ 2 → 0.66.
+    let half =
+        json!({ "order_id": "S-1", "refund_id": "1", "value": { "amount_minor": 1_000, "currency": "USD" } });
+    world.accepted("/v1/refunds", &half).await?;
+    stack.settle()?;
+    assert_eq!(wallet(&world).await?, (405 + 405 + 1_707 + 877 + 877 - 439, 0));
+    assert_eq!(fans().await?, 25 + 131 - 66);
+    let wallet_before = 405 + 405 + 1_707 + 877 + 877 - 439;
     // 10.00 of the live sale come back: 17.07 × 10.00 ⁄ 19.95 = 8.556 → 8.56.
     let refund = json!({ "payment_id": "L-1", "refund_id": "1",
         "value": { "amount_minor": 1_000, "currency": "USD" } });
     world.accepted("/v1/refunds", &refund).await?;
     stack.settle()?;
 
-    assert_eq!(wallet(&world).await?, (405 + 405 + 1_707 + 877 - 856, 0));
+    assert_eq!(wallet(&world).await?, (wallet_before - 856, 0));
     stack.reconcile()
 }
 

@@ -210,3 +210,100 @@ async fn holds_end_at_midnight_where_the_business_is() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// Form, paid, threshold, whether it is due.
+async fn tax(world: &World, year: i64) -> anyhow::Result<Vec<Value>> {
+    let report = world.report(&format!("/v1/tax-report?year={year}")).await?;
+    let lines = report["lines"].as_array().expect("lines").iter();
+    Ok(lines
+        .map(|line| json!([line["form"], line["paid_minor"], line["threshold_minor"], line["is_due"]]))
+        .collect())
+}
+
+/// What counts is what was paid within the workspace's calendar year; thresholds
+/// change from year to year.
+#[tokio::test(flavor = "multi_thread")]
+async fn tax_forms_are_due_from_a_dated_threshold_on() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let world = World::create(&stack, "tax").await?;
+    earn(&stack, &world).await?;
+    let threshold = |form: &str, currency: &str, from_year: i64, amount_minor: i64| json!({ "form": form, "currency": currency, "from_year": from_year, "amount_minor": amount_minor });
+    for (form, currency, from_year, amount_minor) in [
+        ("1099-NEC", "USD", 2_020, 60_000),
+        ("1099-NEC", "USD", 2_030, 401),
+        ("1099-NEC", "USD", 2_031, 999),
+        // Set right the same day.
+        ("1099-NEC", "USD", 2_031, 400),
+        ("DAC7", "EUR", 2_023, 1),
+    ] {
+        world.control("/v1/tax-thresholds", &threshold(form, currency, from_year, amount_minor)).await?;
+    }
+    let listed = world.report("/v1/tax-thresholds").await?;
+    let years: Vec<(&str, i64, i64)> = listed["thresholds"]
+        .as_array()
+        .expect("thresholds")
+        .iter()
+        .map(|t| {
+            (
+                t["form"].as_str().unwrap(),
+                t["from_year"].as_i64().unwrap(),
+                t["amount_minor"].as_i64().unwrap(),
+            )
+        })
+        .collect();
+    let nec = "1099-NEC";
+    assert_eq!(years, [(nec, 2_020, 60_000), (nec, 2_030, 401), (nec, 2_031, 400), ("DAC7", 2_023, 1)]);
+
+    let made = world.control("/v1/withdrawals", &request(&world, "a", 400)).await?;
+    let paid = format!("/v1/withdrawals/{}", made["withdrawal"]["id"].as_str().unwrap());
+    for step in ["approve", "complete"] {
+        world.control(&format!("{paid}/{step}"), &json!({})).await?;
+    }
+    let waiting = world.control("/v1/withdrawals", &request(&world, "b", 300)).await?;
+    world
+        .control(
+            &format!("/v1/withdrawals/{}/approve", waiting["withdrawal"]["id"].as_str().unwrap()),
+            &json!({}),
+        )
+        .await?;
+
+    // The books are moved to the last hours of 2030 in New York, which are 2031
+    // in Greenwich, then an hour on.
+    let owner = store::connect(&stack.database_url("tributary", "tributary"), 1).await?;
+    store::migrate::execute(
+        &owner,
+        "UPDATE workspaces SET time_zone = 'America/New_York' WHERE slug = 'tax'",
+    )
+    .await?;
+    let year_of = |moment: &'static str| {
+        let owner = &owner;
+        async move {
+            let sql = format!(
+                "ALTER TABLE ledger_transactions DISABLE TRIGGER append_only;
+                 UPDATE ledger_transactions SET at = '{moment}' WHERE kind = 'withdrawal_completed'"
+            );
+            store::migrate::execute(owner, &sql).await
+        }
+    };
+    year_of("2031-01-01T04:30:00Z").await?;
+    assert_eq!(tax(&world, 2_029).await?, [json!(null); 0]);
+    assert_eq!(tax(&world, 2_030).await?, [json!([nec, 400, 401, false])]);
+    assert_eq!(tax(&world, 2_031).await?, [json!(null); 0]);
+    year_of("2031-01-01T05:00:00Z").await?;
+    assert_eq!(tax(&world, 2_030).await?, [json!(null); 0]);
+    assert_eq!(tax(&world, 2_031).await?, [json!([nec, 400, 400, true])]);
+    let table = world.text("/v1/tax-report?year=2031&format=csv").await?;
+    let (head, line) = table.trim_end().split_once("\r\n").expect("two lines");
+    assert_eq!(head, "year,form,creator_id,username,name,email,currency,paid,threshold,due,documents");
+    assert!(line.starts_with("2031,\"1099-NEC\",") && line.ends_with(",USD,4.00,4.00,true,"), "{line}");
+
+    for (body, field) in [
+        (threshold(" ", "USD", 2_026, 1), "form"),
+        (threshold("x", "USD", 26, 1), "from_year"),
+        (threshold("x", "USD", 2_026, -1), "amount_minor"),
+    ] {
+        let answer = world.control_raw("/v1/tax-thresholds", &body.to_string()).await?;
+        assert_eq!((answer.status, answer.text().contains(field)), (422, true), "{}", answer.text());
+    }
+    Ok(())
+}

@@ -39,6 +39,8 @@ pub(crate) struct TermsInput {
     model: Model,
     #[serde(default)]
     limits: Limits,
+    #[serde(default)]
+    share_bps: u16,
     starts_at_ms: Option<i64>,
     ends_at_ms: Option<i64>,
 }
@@ -63,6 +65,7 @@ impl TermsInput {
         let default_fee_bps = u16::try_from(default_fee_bps).unwrap_or(FULL_BPS);
         let fee_bps = self.fee_bps.unwrap_or(default_fee_bps);
         check_bps("fee_bps", fee_bps)?;
+        check_bps("share_bps", self.share_bps)?;
         let window_ms = self.window_days.map_or(DEFAULT_WINDOW_MS, |days| i64::from(days) * DAY_MS);
         if window_ms > domain::attribution::MAX_WINDOW_MS {
             return Err(ApiError::invalid("window_days", "at most 90"));
@@ -90,6 +93,7 @@ impl TermsInput {
             min_delay_ms: self.min_delay_ms,
             model: self.model,
             limits: self.limits,
+            share_bps: self.share_bps,
             starts_at_ms: self.starts_at_ms,
             ends_at_ms: self.ends_at_ms,
         })

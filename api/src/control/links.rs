@@ -23,6 +23,8 @@ use crate::server::App;
 pub(crate) struct LinkInput {
     campaign_id: Uuid,
     creator_id: Uuid,
+    /// Who shares the link, and is rewarded for it by the campaign's terms.
+    supporter_id: Option<Uuid>,
     code: String,
     #[serde(flatten)]
     settings: SettingsInput,
@@ -94,9 +96,15 @@ pub(crate) async fn create_link(
         workspace: WorkspaceId(workspace.id),
         campaign: input.campaign_id,
         creator: input.creator_id,
+        supporter: input.supporter_id,
         code: input.code,
         settings: input.settings.check()?,
     };
+    if let Some(supporter) = link.supporter
+        && !store::control::is_user(&app.pool, workspace.id, supporter).await?
+    {
+        return Err(ApiError::not_found("supporter"));
+    }
     let mut transaction = store::begin(&app.pool).await?;
     if !store::links::insert(&mut transaction, &link).await? {
         let message = "the creator has not accepted this campaign, or one of them is not of this workspace";
@@ -105,6 +113,7 @@ pub(crate) async fn create_link(
     let mut shown = shown(link.id.0, &link.code, &link.settings);
     shown["campaign_id"] = json!(link.campaign);
     shown["creator_id"] = json!(link.creator);
+    shown["supporter_id"] = json!(link.supporter);
     commit(&workspace.actor, transaction, "create", "link", link.id.0, &shown).await?;
     Ok(created(shown))
 }

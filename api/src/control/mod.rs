@@ -5,23 +5,27 @@
 //! |---|---|
 //! | [`workspaces`] | workspaces and their keys |
 //! | [`people`] | creators and businesses |
+//! | [`budgets`] | money for campaigns, and closing them |
 //! | [`campaigns`] | campaigns, their terms and who takes part |
 //! | [`coupons`] | codes that credit a creator without a click |
-//! | [`fundings`] | money for campaigns |
+//! | [`payees`] | what creators must meet to be paid, and where it goes |
 //! | [`payments`] | what is kept of payments, and sellers' tiers |
 //! | [`links`] | tracking links |
 //! | [`payouts`] | withdrawals that are sent together |
 //! | [`statements`] | what creators are told, once and for all |
+//! | [`tax`] | from which sum on tax forms are due |
 //! | [`withdrawals`] | creators' money on its way out |
 
+pub(crate) mod budgets;
 pub(crate) mod campaigns;
 pub(crate) mod coupons;
-pub(crate) mod fundings;
 pub(crate) mod links;
+pub(crate) mod payees;
 pub(crate) mod payments;
 pub(crate) mod payouts;
 pub(crate) mod people;
 pub(crate) mod statements;
+pub(crate) mod tax;
 pub(crate) mod withdrawals;
 pub(crate) mod workspaces;
 

@@ -30,44 +30,6 @@ use crate::control::{Body, commit, created};
 use crate::error::ApiError;
 use crate::server::App;
 
-/// Says where a creator's money is sent. The latest of each kind counts.
-pub(crate) async fn set_account(
-    State(app): State<Arc<App>>,
-    InFinance(workspace): InFinance,
-    Path(creator): Path<Uuid>,
-    body: Body<Account>,
-) -> Result<Response, ApiError> {
-    let Json(account) = body?;
-    if let Some((field, message)) = account.fault() {
-        return Err(ApiError::invalid(field, message));
-    }
-    let mut transaction = store::begin(&app.pool).await?;
-    let actor = workspace.actor.name();
-    if !store::payouts::set_account(&mut transaction, workspace.id, creator, &account, &actor).await? {
-        return Err(ApiError::not_found("creator"));
-    }
-    let shown = json!({ "creator_id": creator, "account": account });
-    commit(&workspace.actor, transaction, "set_payout_account", "creator", creator, &shown).await?;
-    Ok(created(shown))
-}
-
-/// Says which accounts payouts leave from. The latest counts.
-pub(crate) async fn set_origin(
-    State(app): State<Arc<App>>,
-    InFinance(workspace): InFinance,
-    body: Body<Origin>,
-) -> Result<Response, ApiError> {
-    let Json(origin) = body?;
-    if let Some((field, message)) = origin.fault() {
-        return Err(ApiError::invalid(field, message));
-    }
-    let mut transaction = store::begin(&app.pool).await?;
-    store::payouts::set_origin(&mut transaction, workspace.id, &origin).await?;
-    let shown = json!({ "origin": origin });
-    commit(&workspace.actor, transaction, "set_payout_origin", "workspace", workspace.id, &shown).await?;
-    Ok(created(shown))
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProposalInput {

@@ -1,4 +1,4 @@
-//! Creators and businesses.
+//! Creators, businesses, staff, and users' keys.
 
 use std::sync::Arc;
 
@@ -18,6 +18,10 @@ use crate::control::{Body, commit, created};
 use crate::error::ApiError;
 use crate::server::App;
 
+fn new_user(workspace: &Tenant, email: String, username: String, display_name: String) -> NewUser {
+    NewUser { id: Uuid::now_v7(), workspace: WorkspaceId(workspace.id), email, username, display_name }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreatorInput {
@@ -34,13 +38,7 @@ pub(crate) async fn create_creator(
     body: Body<CreatorInput>,
 ) -> Result<Response, ApiError> {
     let Json(input) = body?;
-    let user = NewUser {
-        id: Uuid::now_v7(),
-        workspace: WorkspaceId(workspace.id),
-        email: input.email,
-        username: input.username,
-        display_name: input.display_name,
-    };
+    let user = new_user(&workspace, input.email, input.username, input.display_name);
     let shown = json!({
         "id": user.id, "email": user.email, "username": user.username,
         "display_name": user.display_name, "hashtags": input.hashtags,
@@ -74,13 +72,8 @@ pub(crate) async fn create_business(
     body: Body<BusinessInput>,
 ) -> Result<Response, ApiError> {
     let Json(input) = body?;
-    let user = NewUser {
-        id: Uuid::now_v7(),
-        workspace: WorkspaceId(workspace.id),
-        email: input.email,
-        username: input.username,
-        display_name: input.company_name.chars().take(100).collect(),
-    };
+    let user =
+        new_user(&workspace, input.email, input.username, input.company_name.chars().take(100).collect());
     let shown = json!({
         "id": user.id, "email": user.email, "username": user.username,
         "company_name": input.company_name, "website": input.website,
@@ -132,13 +125,7 @@ pub(crate) async fn create_staff(
     body: Body<StaffInput>,
 ) -> Result<Response, ApiError> {
     let Json(input) = body?;
-    let user = NewUser {
-        id: Uuid::now_v7(),
-        workspace: WorkspaceId(workspace.id),
-        email: input.email,
-        username: input.username,
-        display_name: input.display_name,
-    };
+    let user = new_user(&workspace, input.email, input.username, input.display_name);
     let role = input.role.code();
     only_the_admin_key(&workspace)?;
     let shown = json!({

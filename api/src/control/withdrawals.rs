@@ -1,4 +1,4 @@
-//! Creators' money on its way out: policies, documents, holds, withdrawals.
+//! Creators' money on its way out.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,7 +16,6 @@ use runtime::clock::now_ms;
 use serde::Deserialize;
 use serde_json::json;
 use store::control::WorkspaceRow;
-use store::wallets::PolicyRow;
 use store::withdrawals::{Filter, NewWithdrawal, Step, WithdrawalRow};
 use uuid::Uuid;
 
@@ -24,133 +23,6 @@ use crate::access::{Actor, InFinance};
 use crate::control::{Body, commit, created};
 use crate::error::ApiError;
 use crate::server::App;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PolicyInput {
-    hold_days: u16,
-    #[serde(default)]
-    minimum_withdrawal_minor: i64,
-    #[serde(default)]
-    required_documents: Vec<Document>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Document {
-    W9,
-    Invoice,
-    IdVerification,
-}
-
-impl Document {
-    fn code(self) -> &'static str {
-        match self {
-            Self::W9 => "w9",
-            Self::Invoice => "invoice",
-            Self::IdVerification => "id_verification",
-        }
-    }
-}
-
-/// Sets how long earnings are held and what a withdrawal needs.
-pub(crate) async fn set_policy(
-    State(app): State<Arc<App>>,
-    InFinance(workspace): InFinance,
-    body: Body<PolicyInput>,
-) -> Result<Response, ApiError> {
-    let Json(input) = body?;
-    if input.hold_days > 365 {
-        return Err(ApiError::invalid("hold_days", "at most 365"));
-    }
-    if input.minimum_withdrawal_minor < 0 || check_amount(input.minimum_withdrawal_minor).is_err() {
-        return Err(ApiError::invalid(
-            "minimum_withdrawal_minor",
-            "must not be below 0, and within the limit",
-        ));
-    }
-    let policy = PolicyRow {
-        version: 0,
-        hold_days: i32::from(input.hold_days),
-        minimum_withdrawal_minor: input.minimum_withdrawal_minor,
-        required_documents: input.required_documents.iter().map(|kind| kind.code().to_owned()).collect(),
-    };
-    let mut transaction = store::begin(&app.pool).await?;
-    let (version, valid_from_ms) =
-        store::wallets::set_policy(&mut transaction, workspace.id, &policy).await?;
-    let policy = PolicyRow { version, ..policy };
-    let shown = json!({ "policy": policy, "valid_from_ms": valid_from_ms });
-    commit(&workspace.actor, transaction, "set_policy", "workspace", workspace.id, &shown).await?;
-    Ok(created(shown))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct DocumentInput {
-    kind: Document,
-    status: DocumentStatus,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum DocumentStatus {
-    Submitted,
-    Approved,
-    Rejected,
-}
-
-impl DocumentStatus {
-    fn code(self) -> &'static str {
-        match self {
-            Self::Submitted => "submitted",
-            Self::Approved => "approved",
-            Self::Rejected => "rejected",
-        }
-    }
-}
-
-pub(crate) async fn set_document(
-    State(app): State<Arc<App>>,
-    InFinance(workspace): InFinance,
-    Path(creator): Path<Uuid>,
-    body: Body<DocumentInput>,
-) -> Result<Response, ApiError> {
-    let Json(input) = body?;
-    let (kind, status) = (input.kind.code(), input.status.code());
-    let mut transaction = store::begin(&app.pool).await?;
-    if !store::withdrawals::set_document(&mut transaction, workspace.id, creator, kind, status).await? {
-        return Err(ApiError::not_found("creator"));
-    }
-    let shown = json!({ "kind": kind, "status": status });
-    commit(&workspace.actor, transaction, "set_document", "creator", creator, &shown).await?;
-    Ok(created(shown))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct HoldInput {
-    on_hold: bool,
-    reason: String,
-}
-
-pub(crate) async fn set_hold(
-    State(app): State<Arc<App>>,
-    InFinance(workspace): InFinance,
-    Path(creator): Path<Uuid>,
-    body: Body<HoldInput>,
-) -> Result<Response, ApiError> {
-    let Json(input) = body?;
-    let mut transaction = store::begin(&app.pool).await?;
-    // Whatever is being asked for is then over, or sees the hold.
-    let _turn = store::journal::begin(&mut transaction).await?;
-    let (on_hold, reason) = (input.on_hold, &input.reason);
-    if !store::withdrawals::set_hold(&mut transaction, workspace.id, creator, on_hold, reason).await? {
-        return Err(ApiError::not_found("creator"));
-    }
-    let shown = json!({ "on_hold": on_hold, "reason": reason });
-    commit(&workspace.actor, transaction, "set_payout_hold", "creator", creator, &shown).await?;
-    Ok(created(shown))
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

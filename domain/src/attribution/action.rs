@@ -3,7 +3,7 @@
 
 use super::memory::{MAX_PARKED, Memory, Parked, Touch, VisitorState};
 use super::model::Step;
-use super::{Emitted, MAX_WINDOW_MS, Work, credit_of, credited, limited};
+use super::{Emitted, Leg, MAX_WINDOW_MS, Work, credit_of, credited, legs_of, limited};
 use crate::command::{Basis, BasisTouch, Credit, Decision, MatchedBy, Reason};
 use crate::dedupe::{CLICK_WINDOW_MS, is_duplicate_click};
 use crate::event::{Action, Body, Event, Sought};
@@ -84,23 +84,18 @@ impl<M: Memory> Work<'_, M> {
             }
             Look::Found(touch, campaign, terms) => (touch, terms_decision(campaign, action), Some(terms)),
         };
-        let (Decision::Payable { payout, fee_bps, other_minor }, Some(terms)) = (decision, terms) else {
+        let (Decision::Payable { payout, .. }, Some(terms)) = (decision, terms) else {
             let basis = basis(terms, &[], touch.click);
             self.emit(credited(touch, credit_of(action, decision, basis)));
             return true;
         };
         let journey = journey(touch, &before, terms, action.at_ms);
         let Shares { weights, shares } = share(&journey, terms, payout, action);
-        let legs = u16::try_from(shares.len()).unwrap_or(u16::MAX);
-        for ((touch, payout, value), leg) in shares.into_iter().zip(0_u16..) {
-            let decision = match payout.amount_minor {
-                0 => Decision::Nonpayable { reason: Reason::ShareTooSmall },
-                _ => Decision::Payable { payout, fee_bps, other_minor },
-            };
-            let basis = basis(Some(terms), &weights, touch.click);
-            let credit = Credit { leg, legs, value, ..credit_of(action, decision, basis) };
-            self.emit(credited(touch, limited(Some(terms), action, credit)));
-        }
+        let legs: Vec<Leg> = shares
+            .into_iter()
+            .flat_map(|(touch, payout, value)| legs_of(touch, payout, value, terms))
+            .collect();
+        self.pay(action, terms, decision, &legs, |leg| basis(Some(terms), &weights, leg.touch.click));
         true
     }
 

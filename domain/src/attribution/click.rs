@@ -1,7 +1,7 @@
 //! A click: a robot's, one of a flood, a duplicate, or a touch that may earn.
 
 use super::memory::{Memory, Rate, Touch, VisitorState};
-use super::{Work, credit_of, credited, limited};
+use super::{Work, credit_of, credited, legs_of};
 use crate::command::{Basis, Decision, Reason};
 use crate::dedupe::{CLICK_WINDOW_MS, COOKIELESS_CLICK_WINDOW_MS, is_duplicate_click};
 use crate::event::{Action, Body, Event};
@@ -16,12 +16,13 @@ pub(super) fn pays_clicks(campaign: &Campaign) -> bool {
 
 /// The touch that a click would be.
 pub(super) fn touch_of(event: &Event) -> Option<Touch> {
-    let Body::Click { link, campaign, creator, .. } = &event.body else { return None };
+    let Body::Click { link, campaign, creator, supporter, .. } = &event.body else { return None };
     Some(Touch {
         click: event.id,
         link: *link,
         campaign: *campaign,
         creator: *creator,
+        supporter: *supporter,
         at_ms: event.at_ms,
         is_direct: event.client.referrer.is_none(),
     })
@@ -60,7 +61,11 @@ impl<M: Memory> Work<'_, M> {
             };
             let terms = campaign.terms_at(event.at_ms);
             let basis = Basis { terms_version: terms.map(|terms| terms.version), ..Basis::none() };
-            self.emit(credited(touch, limited(terms, &action, credit_of(&action, decision, basis))));
+            let (Decision::Payable { payout, .. }, Some(terms)) = (decision, terms) else {
+                self.emit(credited(touch, credit_of(&action, decision, basis)));
+                return;
+            };
+            self.pay(&action, terms, decision, &legs_of(touch, payout, None, terms), |_leg| basis.clone());
         }
     }
 

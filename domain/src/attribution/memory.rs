@@ -32,6 +32,8 @@ pub struct Touch {
     pub campaign: CampaignId,
     /// Its creator.
     pub creator: UserId,
+    /// The supporter who shared the link, if any.
+    pub supporter: Option<UserId>,
     /// When.
     pub at_ms: i64,
     /// Whether it came from nowhere: no referrer.

@@ -17,6 +17,7 @@
 //! | `click` | a click: duplicate, flood, or a touch |
 //! | `action` | a conversion or sale: which click, or where else to look |
 //! | `payment` | a payment, which needs no click |
+//! | `place` | where a partition stands, what is held included |
 //! | [`model`] | how a payout is shared among clicks |
 //!
 //! Nothing here reads a clock or draws an id: the same log gives the same
@@ -27,19 +28,21 @@ mod click;
 pub mod memory;
 pub mod model;
 mod payment;
+mod place;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use foldhash::HashMap;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use self::memory::{Changes, Memory, Note, Parked, Touch, View, VisitorState, note_of};
+pub use self::place::Place;
 use crate::command::{Basis, Credit, Decision, Reason};
 use crate::dedupe::{Arrival, arrival};
 use crate::event::{Action, Body, Event, Sought};
-use crate::ids::{EventId, VisitorKey, hash_uuid};
+use crate::ids::{EventId, UserId, VisitorKey, hash_uuid};
 use crate::limits::CreditLimits;
+use crate::money::{Money, fee_of};
 use crate::refund::Refund;
 use crate::rules::{Rules, Terms};
 
@@ -103,50 +106,6 @@ type Turn = (i64, u8, EventId);
 struct Held {
     offset: i64,
     event: Box<Event>,
-}
-
-/// Where a partition stands; to be committed with its memory.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    /// The partition's clock.
-    pub clock_ms: i64,
-    /// The first offset that was not applied.
-    pub next_offset: i64,
-    /// Earlier offsets whose events are held, in order, each as its distance
-    /// from the one before, the last one's from `next_offset`. They must be
-    /// read again.
-    held_gaps: Vec<u64>,
-}
-
-impl Place {
-    /// A place where nothing is held: the beginning of a log.
-    #[must_use]
-    pub fn at(next_offset: i64) -> Self {
-        Self { next_offset, ..Self::default() }
-    }
-
-    fn new(clock_ms: i64, next_offset: i64, mut held: Vec<i64>) -> Self {
-        held.sort_unstable();
-        let after = held.iter().skip(1).chain([&next_offset]);
-        let held_gaps = held.iter().zip(after).map(|(offset, after)| after.abs_diff(*offset)).collect();
-        Self { clock_ms, next_offset, held_gaps }
-    }
-
-    fn held(&self) -> VecDeque<i64> {
-        let mut offsets = VecDeque::with_capacity(self.held_gaps.len());
-        let mut offset = self.next_offset;
-        for gap in self.held_gaps.iter().rev() {
-            offset = offset.saturating_sub_unsigned(*gap);
-            offsets.push_front(offset);
-        }
-        offsets
-    }
-
-    /// Where to go on reading.
-    #[must_use]
-    pub fn resume_offset(&self) -> i64 {
-        self.held_gaps.iter().fold(self.next_offset, |offset, gap| offset.saturating_sub_unsigned(*gap))
-    }
 }
 
 /// The fold over one partition: what is held, and the clock. The rest is in
@@ -451,9 +410,60 @@ impl<M: Memory> Work<'_, M> {
         self.emit(credit_of(&parked.action, decision, Basis { waited_ms, ..Basis::none() }));
     }
 
+    /// Emits the legs of an action that is to be paid.
+    fn pay(
+        &mut self,
+        action: &Action,
+        terms: &Terms,
+        decision: Decision,
+        legs: &[Leg<'_>],
+        basis: impl Fn(&Leg<'_>) -> Basis,
+    ) {
+        let Decision::Payable { fee_bps, other_minor, .. } = decision else { return };
+        let count = u16::try_from(legs.len()).unwrap_or(u16::MAX);
+        for (paid, leg) in legs.iter().zip(0_u16..) {
+            let decision = match paid.payout.amount_minor {
+                0 => Decision::Nonpayable { reason: Reason::ShareTooSmall },
+                _ => Decision::Payable { payout: paid.payout, fee_bps, other_minor },
+            };
+            let basis = Basis { sharing_bps: paid.sharing_bps, ..basis(paid) };
+            let credit = Credit { leg, legs: count, value: paid.value, ..credit_of(action, decision, basis) };
+            let credit = credited(paid.touch, limited(Some(terms), action, credit));
+            self.emit(Credit { creator: Some(paid.to), ..credit });
+        }
+    }
+
     fn emit(&mut self, credit: Credit) {
         self.emitted.push(Emitted::Credit(credit));
     }
+}
+
+/// What one of those who share in an action gets.
+struct Leg<'a> {
+    touch: &'a Touch,
+    to: UserId,
+    payout: Money,
+    /// Its part of what the action is worth.
+    value: Option<Money>,
+    /// Of a supporter's reward, its share of what the creator's leg pays.
+    sharing_bps: Option<u16>,
+}
+
+/// The legs that a click's payout comes to: its creator's, and on top, where a
+/// supporter shared the link, the reward that the terms give for that, halves
+/// rounded up. A reward that rounds to nothing is none.
+fn legs_of<'a>(touch: &'a Touch, payout: Money, value: Option<Money>, terms: &Terms) -> Vec<Leg<'a>> {
+    let creator = Leg { touch, to: touch.creator, payout, value, sharing_bps: None };
+    let reward_minor = fee_of(payout.amount_minor, terms.share_bps).unwrap_or_default();
+    let reward = touch.supporter.filter(|_| reward_minor > 0).map(|supporter| Leg {
+        to: supporter,
+        payout: Money { amount_minor: reward_minor, ..payout },
+        // The action is worth what it is worth, whoever shared it.
+        value: value.map(|value| Money { amount_minor: 0, ..value }),
+        sharing_bps: Some(terms.share_bps),
+        ..creator
+    });
+    [Some(creator), reward].into_iter().flatten().collect()
 }
 
 /// A decision on an action that nobody is credited with.

@@ -29,12 +29,25 @@ pub struct Books {
     pub waiting: HashMap<Uuid, Vec<Refund>>,
     /// What limited campaigns of the batch have spent.
     pub spending: Spending,
+    /// Those of [`shared_legs_of`] the batch that were paid.
+    pub paid: HashSet<(Uuid, u16)>,
 }
 
 /// The ids that a batch will ask about: (event or funding, leg).
 #[must_use]
 pub fn ids_of(commands: &[Command]) -> Vec<(Uuid, u16)> {
     commands.iter().map(Command::id).collect()
+}
+
+/// The legs, (event, leg), that rewards for sharing are for: each goes before its
+/// reward, but perhaps in an earlier batch.
+#[must_use]
+pub fn shared_legs_of(commands: &[Command]) -> Vec<(Uuid, u16)> {
+    let shared = |command: &Command| match command {
+        Command::Credit(credit) => credit.shared_leg().map(|leg| (credit.event.0, leg)),
+        _ => None,
+    };
+    commands.iter().filter_map(shared).collect()
 }
 
 /// The orders that a batch is about.

@@ -12,13 +12,13 @@ mod books;
 mod outcome;
 mod plan;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
 pub use self::books::{
     Books, Known, Moment, Orders, campaigns_of, ids_of, limited_campaigns_of, moments_of, new_budgets,
-    orders_of,
+    orders_of, shared_legs_of,
 };
 pub use self::outcome::{Outcome, OutcomeKind, Payout, Quarantined, Status};
 pub use self::plan::{Clawed, Plan};
@@ -40,12 +40,12 @@ const CLASH: &str = "same id, other payload";
 /// attribution must never write, is quarantined.
 #[must_use]
 pub fn settle(commands: &[Command], books: Books) -> Plan {
-    let Books { mut known, mut budgets, orders, waiting, spending } = books;
+    let Books { mut known, mut budgets, orders, waiting, spending, paid } = books;
     for budget in new_budgets(commands) {
         budgets.entry(budget.campaign).or_insert(budget);
     }
     let plan = Plan { budgets, spending, ..Plan::default() };
-    let mut work = Work { plan, orders, waiting };
+    let mut work = Work { plan, orders, waiting, paid };
     for command in commands {
         if let Command::Refund(refund) = command {
             // It is only sent on, which may happen twice.
@@ -104,9 +104,18 @@ struct Work {
     plan: Plan,
     orders: HashMap<Uuid, Order>,
     waiting: HashMap<Uuid, Vec<Refund>>,
+    paid: HashSet<(Uuid, u16)>,
 }
 
 impl Work {
+    /// Whether a credit rewards the sharing of what was not paid itself.
+    fn is_unpaid_sharing(&self, credit: &Credit) -> bool {
+        let Some(leg) = credit.shared_leg() else { return false };
+        let mut settled = self.plan.outcomes.iter().rev();
+        !self.paid.contains(&(credit.event.0, leg))
+            && !settled.any(|o| o.event == credit.event && o.leg == leg && o.status == Status::Posted)
+    }
+
     /// Sends a refund to its sale's campaign, or parks it.
     fn route(&mut self, refund: &Refund) {
         match self.orders.get(&refund.order) {
@@ -121,7 +130,12 @@ impl Work {
     }
 
     fn credit(&mut self, credit: &Credit) -> Result<(), &'static str> {
-        settle_credit(&mut self.plan, credit)?;
+        if self.is_unpaid_sharing(credit) {
+            let decision = Decision::Rejected { reason: Reason::SharedUnpaid };
+            settle_credit(&mut self.plan, &Credit { decision, ..credit.clone() })?;
+        } else {
+            settle_credit(&mut self.plan, credit)?;
+        }
         let outcome = self.plan.outcomes.last();
         let Some((sold, key)) = outcome.and_then(Outcome::sold).zip(credit.order) else { return Ok(()) };
         let Some(order) = self.orders.get_mut(&key) else { return Ok(()) };

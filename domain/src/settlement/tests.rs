@@ -86,6 +86,31 @@ fn run(commands: &[Command]) -> Vec<String> {
     lines
 }
 
+/// A reward goes with the leg that it is for, in one batch or in two.
+#[test]
+fn rewards_for_sharing_go_with_what_was_shared() {
+    let leg = |event: u128, leg: u16, minor: i64| {
+        changed(&payable(event, 5, usd(minor)), |credit| {
+            credit.leg = leg;
+            credit.legs = 2;
+            credit.basis.sharing_bps = (leg == 1).then_some(1_000);
+        })
+    };
+    let status = |plan: &Plan| -> Vec<&str> {
+        let outcomes = plan.outcomes.iter();
+        outcomes.map(|outcome| outcome.reason.map_or(outcome.status.code(), Reason::code)).collect()
+    };
+    let commands = [fund(1, 5, usd(50)), leg(1, 0, 40), leg(1, 1, 4), leg(2, 0, 40), leg(2, 1, 4)];
+    let plan = settle(&commands, Books::default());
+    assert_eq!(status(&plan), ["posted", "posted", "budget_exhausted", "shared_unpaid"]);
+    assert_eq!(shared_legs_of(&commands), [(Uuid::from_u128(1), 0), (Uuid::from_u128(2), 0)]);
+    for (paid, expected) in [(true, "posted"), (false, "shared_unpaid")] {
+        let paid = paid.then_some((Uuid::from_u128(3), 0)).into_iter().collect();
+        let books = Books { budgets: plan.budgets.clone(), paid, ..Books::default() };
+        assert_eq!(status(&settle(&[leg(3, 1, 4)], books)), [expected]);
+    }
+}
+
 #[test]
 fn what_becomes_of_commands() {
     let eur = |amount_minor| Money { amount_minor, currency: Currency::new("EUR").unwrap() };

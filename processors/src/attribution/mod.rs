@@ -118,8 +118,7 @@ pub fn run(
         outgoing: Vec::new(),
         in_flight: Vec::new(),
     };
-    let check = || Ok(are_open.check()?);
-    reading.run(&consumer, "attribution", check, move |receiver| work.run(receiver))
+    reading.run(&consumer, "attribution", || are_open.check(), move |receiver| work.run(receiver))
 }
 
 impl<'a> Work<'a> {

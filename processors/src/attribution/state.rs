@@ -26,7 +26,7 @@ use crate::ProcessorError;
 
 /// Changes when the form of keys or values does; another layout's state is
 /// built anew.
-const LAYOUT: &[u8] = b"3";
+const LAYOUT: &[u8] = b"4";
 const LAYOUT_KEY: &[u8] = b"layout";
 const PLACE_KEY: &[u8] = b"place";
 const KEYSPACES: [&str; 4] = ["meta", "visitors", "waits", "rates"];
@@ -257,6 +257,7 @@ mod tests {
             link: LinkId(Uuid::nil()),
             campaign: CampaignId(Uuid::nil()),
             creator: UserId(Uuid::nil()),
+            supporter: None,
             at_ms: 5,
             is_direct: true,
         };

@@ -12,6 +12,7 @@ use domain::command::Command;
 use domain::ledger::postings::WalletKey;
 use domain::settlement::{
     Books, Plan, campaigns_of, ids_of, limited_campaigns_of, moments_of, new_budgets, orders_of, settle,
+    shared_legs_of,
 };
 use store::batches::NewBatch;
 use store::{Connection, Pool, StoreError};
@@ -98,7 +99,8 @@ async fn read_books(connection: &mut Connection, commands: &[Command]) -> Result
     let orders = store::refunds::orders(connection, keys.into_iter().collect()).await?;
     let moments = moments_of(commands, &orders, &limited);
     let spending = store::limits::read(connection, limited, &moments, commands).await?;
-    Ok(Books { known, budgets, orders, waiting, spending })
+    let paid = store::outcomes::paid(connection, &shared_legs_of(commands)).await?;
+    Ok(Books { known, budgets, orders, waiting, spending, paid })
 }
 
 /// Covers what refunds took out of the creators' wallets; gives what is no

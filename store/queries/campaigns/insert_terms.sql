@@ -2,7 +2,7 @@
 -- can have passed yet ($8, milliseconds ahead), and never out of order.
 INSERT INTO campaign_terms
     (campaign_id, version, valid_from, status, pay, fee_bps, window_ms, starts_at, ends_at,
-     min_delay_ms, model, limits)
+     min_delay_ms, model, limits, share_bps)
 SELECT
     $1,
     coalesce(max(version), 0) + 1,
@@ -15,7 +15,7 @@ SELECT
     $2, $3, $4, $5,
     to_timestamp($6::bigint / 1000.0),
     to_timestamp($7::bigint / 1000.0),
-    $9, $10, $11
+    $9, $10, $11, $12
 FROM campaign_terms
 WHERE campaign_id = $1
 RETURNING version

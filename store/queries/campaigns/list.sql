@@ -19,6 +19,7 @@ SELECT
     t.min_delay_ms,
     t.model,
     t.limits,
+    t.share_bps,
     coalesce(b.funded_minor, 0) AS total_budget_minor,
     coalesce(b.available_minor, 0) AS remaining_budget_minor,
     coalesce(b.spent_minor, 0) AS spent_minor,

@@ -12,6 +12,7 @@ SELECT
     t.min_delay_ms,
     t.model,
     t.limits,
+    t.share_bps,
     (extract(epoch FROM t.starts_at) * 1000)::bigint AS starts_at_ms,
     (extract(epoch FROM t.ends_at) * 1000)::bigint AS ends_at_ms
 FROM campaigns c

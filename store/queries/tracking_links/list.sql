@@ -2,6 +2,7 @@ SELECT
     id,
     campaign_id,
     creator_id,
+    supporter_id,
     code,
     destination_url,
     fallback_url,

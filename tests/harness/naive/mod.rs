@@ -38,6 +38,7 @@ struct Touch {
     link: LinkId,
     campaign: CampaignId,
     creator: UserId,
+    supporter: Option<UserId>,
     at_ms: i64,
     is_direct: bool,
 }
@@ -45,6 +46,15 @@ struct Touch {
 impl Touch {
     fn credited(&self) -> Credited {
         (self.campaign, self.creator, Some(self.click))
+    }
+
+    /// What a supporter gets for sharing the link, where its creator gets
+    /// `payout`.
+    fn reward(&self, payout: Money, terms: &Terms) -> Option<(Credited, Money)> {
+        let supporter = self.supporter?;
+        let amount_minor = half_up(payout.amount_minor, terms.share_bps);
+        (amount_minor > 0)
+            .then_some(((self.campaign, supporter, Some(self.click)), Money { amount_minor, ..payout }))
     }
 }
 
@@ -274,7 +284,15 @@ impl<'a> Naive<'a> {
             Some(reason) => Decision::Nonpayable { reason },
             None => by_terms(campaign, &Action::of_click(event)),
         };
-        self.say(&Action::of_click(event), 0, decision, Some(touch.credited()), None, None, None);
+        let action = Action::of_click(event);
+        self.say(&action, 0, decision, Some(touch.credited()), None, None, None);
+        let terms = self.terms(touch.campaign, event.at_ms);
+        if let (Decision::Payable { payout, fee_bps, other_minor }, Some(terms)) = (decision, terms)
+            && let Some((credited, payout)) = touch.reward(payout, terms)
+        {
+            let decision = Decision::Payable { payout, fee_bps, other_minor };
+            self.say(&action, 1, decision, Some(credited), None, None, None);
+        }
     }
 
     /// Where a key's memory begins: after the last erasure before `end`.
@@ -465,7 +483,8 @@ impl<'a> Naive<'a> {
         let payouts = apportion(payout.amount_minor, &weights);
         let values = action.value.map(|value| apportion(value.amount_minor, &weights));
         let shares = journey.into_iter().enumerate().filter(|(place, _)| weights[*place] > 0);
-        for ((place, touch), leg) in shares.zip(0_u16..) {
+        let mut leg = 0;
+        for (place, touch) in shares {
             let payout = Money { amount_minor: payouts[place], ..payout };
             let decision = match payout.amount_minor {
                 0 => Decision::Nonpayable { reason: Reason::ShareTooSmall },
@@ -474,6 +493,13 @@ impl<'a> Naive<'a> {
             let value = action.value.zip(values.as_ref());
             let value = value.map(|(value, values)| Money { amount_minor: values[place], ..value });
             self.say(action, leg, decision, Some(touch.credited()), value, matched_by, waited_ms);
+            leg += 1;
+            if let Some((credited, payout)) = touch.reward(payout, terms) {
+                let decision = Decision::Payable { payout, fee_bps, other_minor };
+                let nothing = value.map(|value| Money { amount_minor: 0, ..value });
+                self.say(action, leg, decision, Some(credited), nothing, matched_by, waited_ms);
+                leg += 1;
+            }
         }
         true
     }
@@ -484,10 +510,10 @@ impl<'a> Naive<'a> {
 }
 
 fn touch_of(event: &Event) -> Option<Touch> {
-    let Body::Click { link, campaign, creator, .. } = &event.body else { return None };
-    let (link, campaign, creator) = (*link, *campaign, *creator);
+    let Body::Click { link, campaign, creator, supporter, .. } = &event.body else { return None };
+    let (link, campaign, creator, supporter) = (*link, *campaign, *creator, *supporter);
     let is_direct = event.client.referrer.is_none();
-    Some(Touch { click: event.id, link, campaign, creator, at_ms: event.at_ms, is_direct })
+    Some(Touch { click: event.id, link, campaign, creator, supporter, at_ms: event.at_ms, is_direct })
 }
 
 fn half_up(amount_minor: i64, bps: u16) -> i64 {

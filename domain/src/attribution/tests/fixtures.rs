@@ -65,6 +65,7 @@ pub(super) fn campaign(number: u128, objective: Objective) -> Campaign {
             min_delay_ms: 0,
             model: Model::LastTouch,
             limits: Limits::default(),
+            share_bps: 3_333,
             starts_at_ms: None,
             ends_at_ms: None,
         }],
@@ -157,6 +158,14 @@ pub(super) fn click(number: u128, at_ms: i64, campaign: u128) -> Event {
         cookieless: false,
     };
     event(number, at_ms, ANNA, body)
+}
+
+/// By a link that a supporter shares.
+pub(super) fn shared(mut event: Event) -> Event {
+    if let Body::Click { supporter, .. } = &mut event.body {
+        *supporter = Some(UserId(Uuid::from_u128(77)));
+    }
+    event
 }
 
 pub(super) fn by_link(number: u128, mut event: Event) -> Event {

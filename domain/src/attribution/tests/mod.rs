@@ -61,6 +61,14 @@ fn decisions() {
             ],
             "125 by 2, 125 by 3",
         ),
+        // Who shared the link gets a third on top.
+        (vec![shared(click(1, T0, 10))], "250 by 1, 83 by 1"),
+        (vec![shared(click(1, T0, 10)), shared(click(2, T0 + 5, 10))], "duplicate_click"),
+        (vec![shared(click(1, T0, 12)), sale(2, T0 + 9, None)], "250 by 1, 83 by 1"),
+        (
+            vec![shared(click(1, T0, 15)), by_link(2, click(2, T0 + 1, 15)), sale(5, T0 + 9, None)],
+            "125 by 1, 42 by 1, 125 by 2",
+        ),
         // The token says which campaign and which click comes last.
         (vec![click(1, T0, 15), click(2, T0 + 1, 12), sale(3, T0 + 9, Some(1))], "250 by 1"),
         // One order, reported twice.

@@ -1,0 +1,1 @@
+SELECT id, title FROM campaigns WHERE id = ANY ($1)
