@@ -207,9 +207,9 @@ impl Stack {
         Ok(())
     }
 
-    /// Runs `reconcile`, which must pass.
+    /// Runs `reconcile` over all there is, which must pass.
     pub fn reconcile(&self) -> anyhow::Result<()> {
-        let output = self.run(&["reconcile", "--full"])?;
+        let output = self.run(&["reconcile", "--full", "--days", "3660", "--grace-minutes", "0"])?;
         let text = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() || !text.contains("checks passed") {
             bail!("reconcile: {text}{}", String::from_utf8_lossy(&output.stderr));

@@ -8,6 +8,7 @@ mod architecture;
 mod attribute;
 mod books;
 mod budget;
+mod by_day;
 mod clickhouse;
 mod clients;
 mod crash;

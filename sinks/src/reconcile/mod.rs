@@ -1,5 +1,7 @@
 //! Compares ClickHouse with the books.
 
+pub mod by_day;
+
 use std::collections::BTreeMap;
 
 use clickhouse::{Client, Row};
@@ -36,7 +38,7 @@ pub async fn outcomes_match(
 ) -> Result<Vec<Offence>, SinkError> {
     // ClickHouse first: what is loaded in between is then in Postgres already.
     let loaded: Vec<LoadedOutcome> = client
-        .query(include_str!("../queries/loaded_outcomes.sql"))
+        .query(include_str!("../../queries/loaded_outcomes.sql"))
         .param("is_full", batches.is_none())
         .param("batches", batches.unwrap_or_default())
         .fetch_all()
@@ -88,7 +90,7 @@ struct RepeatedEvent {
 /// When ClickHouse fails.
 pub async fn events_once(client: &Client) -> Result<Vec<Offence>, SinkError> {
     let repeated: Vec<RepeatedEvent> =
-        client.query(include_str!("../queries/repeated_events.sql")).fetch_all().await?;
+        client.query(include_str!("../../queries/repeated_events.sql")).fetch_all().await?;
     Ok(repeated
         .into_iter()
         .map(|row| Offence { id: row.event_id.to_string(), detail: format!("loaded {} times", row.copies) })
