@@ -36,7 +36,7 @@ pub struct Link {
     pub supporter: Option<UserId>,
     /// Where it leads.
     pub destination_url: String,
-    /// Where it leads once it has expired or used up its clicks.
+    /// Where it leads once it has expired, used up its clicks, or is exhausted.
     pub fallback_url: Option<String>,
     /// When it expires, milliseconds since 1970.
     pub expires_at_ms: Option<i64>,
@@ -48,6 +48,9 @@ pub struct Link {
     pub rules: Vec<Rule>,
     /// Weighted destinations for everybody else.
     pub variants: Vec<Variant>,
+    /// Whether it leads to the fallback now, because its campaign has no money
+    /// left.
+    pub is_exhausted: bool,
 }
 
 /// A destination for some.
@@ -200,6 +203,7 @@ mod tests {
             pass_query: false,
             rules,
             variants,
+            is_exhausted: false,
         }
     }
 

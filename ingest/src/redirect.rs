@@ -61,6 +61,9 @@ async fn lead(app: &App, code: &str, request: &Request<'_>) -> Result<Response, 
     if target.link.expires_at_ms.is_some_and(|expires| now_ms >= expires) {
         return elsewhere(&target, "expired", "this link has expired");
     }
+    if target.link.is_exhausted {
+        return elsewhere(&target, "budget_exhausted", "its campaign has no money left");
+    }
     let salt = match needs_salt(&target.privacy) {
         true => app.salt(now_ms).await,
         false => None,

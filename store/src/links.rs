@@ -25,6 +25,7 @@ struct LinkFields {
     pass_query: bool,
     rules: Json<Vec<Rule>>,
     variants: Json<Vec<Variant>>,
+    is_exhausted: bool,
     #[sqlx(flatten)]
     privacy: PrivacyFields,
 }
@@ -73,6 +74,7 @@ pub async fn find(pool: &Pool, code: &str) -> Result<Option<(Link, Privacy)>, St
         pass_query: row.pass_query,
         rules: row.rules.0,
         variants: row.variants.0,
+        is_exhausted: row.is_exhausted,
     };
     Ok(Some((link, privacy)))
 }
@@ -109,6 +111,8 @@ pub struct LinkSettings {
     pub rules: Vec<Rule>,
     /// Weighted destinations.
     pub variants: Vec<Variant>,
+    /// Whether it leads to the fallback while its campaign has no money left.
+    pub leaves_exhausted: bool,
 }
 
 /// A link to be created.
@@ -149,6 +153,7 @@ pub async fn insert(connection: &mut Connection, link: &NewLink) -> Result<bool,
         .bind(Json(&link.settings.rules))
         .bind(Json(&link.settings.variants))
         .bind(link.supporter)
+        .bind(link.settings.leaves_exhausted)
         .execute(connection)
         .await?;
     Ok(inserted.rows_affected() == 1)
@@ -175,6 +180,7 @@ pub async fn update(
         .bind(settings.pass_query)
         .bind(Json(&settings.rules))
         .bind(Json(&settings.variants))
+        .bind(settings.leaves_exhausted)
         .fetch_optional(connection)
         .await?)
 }
@@ -206,6 +212,8 @@ pub struct LinkRow {
     pub rules: Json<Vec<Rule>>,
     /// Weighted destinations.
     pub variants: Json<Vec<Variant>>,
+    /// Whether it leads to the fallback while its campaign has no money left.
+    pub leaves_exhausted: bool,
 }
 
 /// The links of a workspace.

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, PgExecutor, SqlStr};
 use crate::{Pool, StoreError};
 
 /// Version, description and SQL of each migration.
-const MIGRATIONS: [(i64, &str, &str); 18] = [
+const MIGRATIONS: [(i64, &str, &str); 19] = [
     (1, "control", include_str!("../../migrations/0001_control.sql")),
     (2, "books", include_str!("../../migrations/0002_books.sql")),
     (3, "sink positions", include_str!("../../migrations/0003_sink_positions.sql")),
@@ -27,6 +27,7 @@ const MIGRATIONS: [(i64, &str, &str); 18] = [
     (16, "lighter books", include_str!("../../migrations/0016_lighter_books.sql")),
     (17, "tax thresholds", include_str!("../../migrations/0017_tax_thresholds.sql")),
     (18, "share rewards", include_str!("../../migrations/0018_share_rewards.sql")),
+    (19, "exhausted links", include_str!("../../migrations/0019_exhausted_links.sql")),
 ];
 
 /// The ledger has partitions for so many months to come.

@@ -116,6 +116,43 @@ async fn a_click_limit_holds_exactly() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A link that may leads elsewhere as long as its campaign has no money left.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exhausted_campaigns_links_fall_back() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let world = World::create(&stack, "sold-out").await?;
+    let campaign = world.campaign("click", 5, 5).await?;
+    let settings = json!({ "fallback_url": "https://sold.example/out", "leaves_exhausted": true });
+    let link = world.link(&campaign, "leaves", &json!({})).await?;
+    let mut changed = settings.clone();
+    changed["destination_url"] = json!("https://shop.example/");
+    world.replace(&format!("/v1/links/{link}"), &changed).await?;
+    world.link(&campaign, "stays", &json!({ "fallback_url": "https://sold.example/out" })).await?;
+    let error =
+        world.link(&campaign, "bad", &json!({ "leaves_exhausted": true })).await.unwrap_err().to_string();
+    assert!(error.contains("leaves_exhausted"), "{error}");
+    let person = [("user-agent", BROWSER)];
+    let leads = async |place: &str| {
+        // Collectors hear of it within a second.
+        let since = std::time::Instant::now();
+        while leads_to(&world, "leaves", &person).await? != place {
+            anyhow::ensure!(since.elapsed() < std::time::Duration::from_secs(3), "not to {place}");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        anyhow::Ok(())
+    };
+    leads("https://shop.example/?").await?;
+    stack.settle()?;
+    leads("https://sold.example/out").await?;
+    assert_eq!(leads_to(&world, "stays", &person).await?, "https://shop.example/?");
+    world.fund(&campaign.id, "second", 1_000).await?;
+    leads("https://shop.example/?").await?;
+    world.control(&format!("/v1/campaigns/{}/close", campaign.id), &json!({})).await?;
+    leads("https://sold.example/out").await?;
+    stack.settle()?;
+    stack.reconcile()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_outlive_their_key_as_long_as_is_said() -> anyhow::Result<()> {
     let stack = Stack::start()?;

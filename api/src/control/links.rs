@@ -44,6 +44,8 @@ pub(crate) struct SettingsInput {
     rules: Vec<Rule>,
     #[serde(default)]
     variants: Vec<Variant>,
+    #[serde(default)]
+    leaves_exhausted: bool,
 }
 
 impl SettingsInput {
@@ -51,6 +53,9 @@ impl SettingsInput {
         check_url("destination_url", &self.destination_url)?;
         if let Some(url) = &self.fallback_url {
             check_url("fallback_url", url)?;
+        }
+        if self.leaves_exhausted && self.fallback_url.is_none() {
+            return Err(ApiError::invalid("leaves_exhausted", "needs a fallback_url to lead to"));
         }
         if self.click_limit.is_some_and(|limit| limit <= 0) {
             return Err(ApiError::invalid("click_limit", "must be above 0"));
@@ -71,6 +76,7 @@ impl SettingsInput {
             pass_query: self.pass_query,
             rules: self.rules,
             variants: self.variants,
+            leaves_exhausted: self.leaves_exhausted,
         })
     }
 }
@@ -81,6 +87,7 @@ fn shown(id: Uuid, code: &str, settings: &LinkSettings) -> Value {
         "fallback_url": settings.fallback_url, "expires_at_ms": settings.expires_at_ms,
         "click_limit": settings.click_limit, "pass_query": settings.pass_query,
         "rules": settings.rules, "variants": settings.variants,
+        "leaves_exhausted": settings.leaves_exhausted,
     })
 }
 

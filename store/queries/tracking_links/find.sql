@@ -11,9 +11,11 @@ SELECT
     l.pass_query,
     l.rules,
     l.variants,
+    l.leaves_exhausted AND b.exhausted_at IS NOT NULL AS is_exhausted,
     w.address_policy,
     w.honour_opt_out,
     w.cookie_days
 FROM tracking_links l
 JOIN workspaces w ON w.id = l.workspace_id
+LEFT JOIN campaign_budgets b ON b.campaign_id = l.campaign_id
 WHERE l.code = $1

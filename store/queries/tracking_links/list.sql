@@ -10,7 +10,8 @@ SELECT
     click_limit,
     pass_query,
     rules,
-    variants
+    variants,
+    leaves_exhausted
 FROM tracking_links
 WHERE workspace_id = $1
 ORDER BY code

@@ -5,6 +5,7 @@ SET destination_url = $3,
     click_limit     = $6,
     pass_query      = $7,
     rules           = $8,
-    variants        = $9
+    variants        = $9,
+    leaves_exhausted = $10
 WHERE workspace_id = $1 AND id = $2
 RETURNING code
