@@ -54,11 +54,14 @@ struct Expected {
     next: i64,
     /// The turn of [`Context::turns`] since which it is read in one go.
     turn: u64,
+    /// Whether the client has yet to go there; until it has, what it hands out
+    /// is none of this turn.
+    is_sought: bool,
 }
 
 impl Context {
-    fn expect(&self, next: i64) -> Expected {
-        Expected { next, turn: self.turns.fetch_add(1, Ordering::Relaxed) }
+    fn expect(&self, next: i64, is_sought: bool) -> Expected {
+        Expected { next, turn: self.turns.fetch_add(1, Ordering::Relaxed), is_sought }
     }
 }
 
@@ -72,7 +75,7 @@ impl ConsumerContext for Context {
             tracing::info!(topic = self.topic, ?partitions, "partitions assigned");
             for partition in partitions {
                 let offset = self.owner.assigned(partition);
-                let expected = self.expect(offset);
+                let expected = self.expect(offset, false);
                 self.expected.lock().expect("no panic while held").insert(partition, expected);
                 let set = list.set_partition_offset(&self.topic, partition, Offset::Offset(offset));
                 if let Err(error) = set {
@@ -227,6 +230,7 @@ impl Consumer {
         self.rejoin_if_idle()?;
         self.report();
         let inner = self.inner();
+        self.go_where_sought(&inner);
         let mut batches: BTreeMap<i32, Batch> = BTreeMap::new();
         let mut count = 0;
         let mut wait = wait;
@@ -234,11 +238,11 @@ impl Consumer {
         while count < limits.max_messages {
             let Some(polled) = inner.poll(Timeout::After(wait)) else { break };
             match polled {
-                Ok(message) => {
-                    if take(&inner, &mut batches, &message) {
-                        count += 1;
-                    }
-                }
+                Ok(message) => match take(&inner, &mut batches, &message) {
+                    Taken::Kept => count += 1,
+                    Taken::LeftOver => {}
+                    Taken::Sought => break,
+                },
                 Err(error) if is_fatal(&error) => {
                     return Err(KafkaError::Client { brokers: self.brokers.clone(), source: error });
                 }
@@ -254,7 +258,9 @@ impl Consumer {
             expected.get(partition).is_some_and(|expected| expected.turn == batch.turn)
         });
         for batch in batches.values() {
-            expected.insert(batch.partition, Expected { next: batch.last_offset + 1, turn: batch.turn });
+            if let Some(expected) = expected.get_mut(&batch.partition) {
+                expected.next = batch.last_offset + 1;
+            }
         }
         Ok(batches.into_values().collect())
     }
@@ -317,39 +323,61 @@ impl Consumer {
         expected.get(&batch.partition).is_some_and(|expected| expected.turn == batch.turn)
     }
 
-    /// Goes to `offset` in a partition, if it is still assigned.
-    ///
-    /// # Errors
-    /// When the client cannot.
-    pub fn seek(&self, partition: i32, offset: i64) -> Result<(), KafkaError> {
+    /// Goes to `offset` in a partition, if it is still assigned: any thread may
+    /// ask. The next poll goes there; what is polled until then is not kept.
+    pub fn seek(&self, partition: i32, offset: i64) {
         let inner = self.inner();
-        {
-            let mut expected = inner.context().expected.lock().expect("no panic while held");
-            match expected.get_mut(&partition) {
-                Some(expected) => *expected = inner.context().expect(offset),
-                None => return Ok(()),
+        let mut expected = inner.context().expected.lock().expect("no panic while held");
+        if let Some(expected) = expected.get_mut(&partition) {
+            *expected = inner.context().expect(offset, true);
+        }
+    }
+
+    /// On the thread that polls, between two polls: nothing is then handed out,
+    /// and no partition comes or goes. Where the client cannot go now, the next
+    /// poll tries again.
+    fn go_where_sought(&self, inner: &BaseConsumer<Context>) {
+        let mut expected = inner.context().expected.lock().expect("no panic while held");
+        for (partition, expected) in expected.iter_mut().filter(|(_, expected)| expected.is_sought) {
+            let offset = Offset::Offset(expected.next);
+            match inner.seek(&self.topic, *partition, offset, Timeout::After(Duration::from_secs(10))) {
+                Ok(()) => expected.is_sought = false,
+                Err(error) => tracing::warn!(topic = self.topic, partition, %error, "cannot seek yet"),
             }
         }
-        inner
-            .seek(&self.topic, partition, Offset::Offset(offset), Timeout::After(Duration::from_secs(10)))
-            .map_err(|source| KafkaError::Client { brokers: self.brokers.clone(), source })
     }
 }
 
-/// Adds a message to its partition's batch, unless it is not the next one
-/// (left over from before a seek or a rebalance).
+/// What became of a message that was polled.
+enum Taken {
+    /// It is in its batch.
+    Kept,
+    /// It is not the next one: from before a seek or a rebalance.
+    LeftOver,
+    /// Somebody seeks in its partition; the poll ends.
+    Sought,
+}
+
+/// Adds a message to its partition's batch, if it is the next one.
 fn take(
     inner: &BaseConsumer<Context>,
     batches: &mut BTreeMap<i32, Batch>,
     message: &rdkafka::message::BorrowedMessage<'_>,
-) -> bool {
+) -> Taken {
     let partition = message.partition();
     let expected = inner.context().expected.lock().expect("no panic while held");
-    let Some(expected) = expected.get(&partition).copied() else { return false };
+    let Some(expected) = expected.get(&partition).copied() else { return Taken::LeftOver };
+    if expected.is_sought {
+        return Taken::Sought;
+    }
+    // What was gathered before the partition went and came back is not.
+    if batches.get(&partition).is_some_and(|batch| batch.turn != expected.turn) {
+        batches.remove(&partition);
+    }
     let offset = message.offset();
     let next = batches.get(&partition).map_or(expected.next, |batch| batch.last_offset + 1);
     if offset < next {
-        return false;
+        return Taken::LeftOver;
     }
     let batch = batches.entry(partition).or_insert_with(|| Batch {
         partition,
@@ -364,7 +392,7 @@ fn take(
         key: message.key().unwrap_or_default().to_vec(),
         payload: message.payload().unwrap_or_default().to_vec(),
     });
-    true
+    Taken::Kept
 }
 
 fn is_fatal(error: &rdkafka::error::KafkaError) -> bool {

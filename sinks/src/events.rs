@@ -170,7 +170,7 @@ impl EventSink {
             for partition in fenced {
                 tracing::warn!(partition, "another loader has moved on; following");
                 let next = self.positions.begin(partition);
-                consumer.seek(partition, next)?;
+                consumer.seek(partition, next);
             }
         }
         tracing::info!("event sink stopped");

@@ -1,14 +1,17 @@
 //! Settlement: zombies, repeats, replays.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use domain::ids::WorkspaceId;
+use domain::command::{Command, Funding};
+use domain::ids::{CampaignId, WorkspaceId};
 use domain::ledger::{AccountKey, AccountKind};
-use domain::money::Currency;
+use domain::money::{Currency, Money};
 use processors::settlement::{Range, Settled, settle_batch};
 use runtime::consumer::BatchLimits;
 use runtime::producer::{ProducerSettings, Publisher};
+use runtime::topics::{TopicSettings, Topics};
 use serde_json::json;
 use tests::{Settler, Stack, World, reader};
 use uuid::Uuid;
@@ -120,6 +123,82 @@ async fn repeat_into_the_same(stack: &Stack, messages: &[Raw]) -> anyhow::Result
         publisher.publish(&topic, key, payload).await?;
     }
     stack.settle()
+}
+
+/// Whoever is overtaken again and again, while it reads ahead, follows and skips
+/// nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overtaken_settler_skips_nothing() -> anyhow::Result<()> {
+    const COUNT: u128 = 2_000;
+    let stack = Stack::start_with(&["--engines-only"])?;
+    let owner = store::connect(&stack.database_url("tributary", "tributary"), 1).await?;
+    store::migrate::create_database(&owner, "overtaken").await?;
+    let owner = store::connect(&stack.database_url("tributary", "overtaken"), 1).await?;
+    store::migrate::migrate(&owner).await?;
+    let pool = store::connect(&stack.database_url("tributary_app", "overtaken"), 4).await?;
+    let topics = Topics::new("overtaken-");
+    let settings = TopicSettings { partitions: 1, replication: 1, retention: Duration::from_secs(86_400) };
+    runtime::topics::ensure(&stack.brokers(), &topics, settings).await?;
+    let money = Money { amount_minor: 1, currency: Currency::new("USD")? };
+    let commands: Vec<Command> = (0..COUNT)
+        .map(|number| {
+            Command::Fund(Funding {
+                external_id: number.to_string(),
+                workspace: WorkspaceId(Uuid::from_u128(1)),
+                campaign: CampaignId(Uuid::from_u128(2)),
+                money,
+                at_ms: 1_893_456_000_000,
+                boost: None,
+            })
+        })
+        .collect();
+    let published = AtomicUsize::new(0);
+    let publishing = async {
+        let publisher = Publisher::new(&stack.brokers(), ProducerSettings::default())?;
+        for commands in commands.chunks(20) {
+            let mut pending = Vec::new();
+            for command in commands {
+                let payload = serde_json::to_vec(command)?;
+                pending.push(publisher.send(&topics.credits, command.key().as_bytes(), &payload)?);
+            }
+            for delivery in pending {
+                delivery.acknowledged().await?;
+            }
+            published.fetch_add(commands.len(), Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        anyhow::Ok(())
+    };
+    let batch = BatchLimits { max_messages: 60, max_wait: Duration::from_millis(20) };
+    let group = "overtaken".to_owned();
+    let settling = Settler::start(stack.brokers(), group, topics.clone(), pool.clone(), batch)?;
+    // Somebody settles what is next, and is in Kafka.
+    let overtaking = async {
+        let (topic, mut overtaken) = (&topics.credits[..], 0);
+        let until = std::time::Instant::now() + Duration::from_secs(90);
+        loop {
+            let first_offset = store::offsets::next_offset(&pool, topic, 0).await?;
+            let from = usize::try_from(first_offset)?;
+            if from >= commands.len() {
+                return anyhow::Ok(overtaken);
+            }
+            let next = &commands[from..commands.len().min(from + 3)];
+            let last_offset = first_offset + next.len() as i64 - 1;
+            let range = Range { topic, partition: 0, first_offset, last_offset };
+            let is_there = from + next.len() <= published.load(Ordering::SeqCst);
+            if is_there && settle_batch(&pool, range, next).await? != Settled::Fenced {
+                overtaken += 1;
+            }
+            anyhow::ensure!(std::time::Instant::now() < until, "it stands at {first_offset}");
+            tokio::time::sleep(Duration::from_millis(15)).await;
+        }
+    };
+    let ((), overtaken) = tokio::try_join!(publishing, overtaking)?;
+    settling.stop().await?;
+    assert!(overtaken > 20, "{overtaken}");
+    let funded = store::migrate::strings(&owner, "SELECT count(*)::text FROM fundings").await?;
+    assert_eq!(funded, [COUNT.to_string()]);
+    Ok(())
 }
 
 /// The books follow from the topic alone.

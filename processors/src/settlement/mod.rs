@@ -182,7 +182,7 @@ impl Settlement {
                         next,
                         "another settler has moved on, or a lost commit went through; following"
                     );
-                    consumer.seek(batch.partition, next)?;
+                    consumer.seek(batch.partition, next);
                     return Ok(());
                 }
                 Err(error) => {
