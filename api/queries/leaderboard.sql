@@ -21,7 +21,7 @@ WITH figures AS
         creator_id,
         0,
         0,
-        countIf(kind IN ('conversion', 'sale') AND status IN ('posted', 'rejected_budget')),
+        countIf(kind IN ('conversion', 'sale') AND status IN ('posted', 'rejected_budget') AND NOT is_reward),
         sumIf(value_minor, (kind = 'sale' AND status IN ('posted', 'rejected_budget')
             OR kind = 'refund' AND status = 'posted') AND value_currency = {currency:String}),
         sumIf(creator_minor, currency = {currency:String})

@@ -8,7 +8,7 @@ mod reason;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use self::basis::{Basis, BasisTouch, MatchedBy, PaymentBasis};
+pub use self::basis::{Basis, BasisTouch, MatchedBy, PaymentBasis, Sharing};
 pub use self::reason::Reason;
 use crate::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId, hash_uuid};
 use crate::limits::CreditLimits;
@@ -127,12 +127,11 @@ pub struct Credit {
 }
 
 impl Credit {
-    /// Of a payable reward for sharing a link, the leg that it is for: the one
-    /// before.
+    /// Of a payable reward for sharing a link, the leg that it is for.
     #[must_use]
     pub fn shared_leg(&self) -> Option<u16> {
-        self.basis.sharing_bps?;
-        matches!(self.decision, Decision::Payable { .. }).then(|| self.leg.saturating_sub(1))
+        let sharing = self.basis.sharing.filter(|_| matches!(self.decision, Decision::Payable { .. }));
+        sharing.map(|sharing| sharing.of_leg)
     }
 }
 

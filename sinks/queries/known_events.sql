@@ -1,4 +1,4 @@
 -- Which of these events are loaded.
 SELECT DISTINCT event_id
 FROM events
-WHERE toString(event_id) IN {ids:Array(String)}
+WHERE toString(event_id) IN ?

@@ -8,5 +8,5 @@ SELECT
 FROM events
 WHERE at >= fromUnixTimestamp64Milli({from_ms:Int64}) AND at < fromUnixTimestamp64Milli({to_ms:Int64})
     AND bot = ''
-    AND (kind IN ('conversion', 'sale', 'payment') OR kind = 'click' AND toString(campaign_id) IN {paying_clicks:Array(String)})
+    AND (kind IN ('conversion', 'sale', 'payment') OR kind = 'click' AND toString(campaign_id) IN ?)
 GROUP BY workspace_id, event_id

@@ -191,6 +191,7 @@ pub struct OutcomeRow {
     pub creator_minor: i64,
     pub fee_minor: i64,
     pub other_minor: i64,
+    pub is_reward: bool,
     pub currency: String,
 }
 
@@ -216,6 +217,7 @@ impl From<store::outcomes::OutcomeRow> for OutcomeRow {
             creator_minor: row.creator_minor.unwrap_or_default(),
             fee_minor: row.fee_minor.unwrap_or_default(),
             other_minor: row.other_minor.unwrap_or_default(),
+            is_reward: row.basis.sharing.is_some(),
             currency: row.currency.unwrap_or_default(),
         }
     }

@@ -268,6 +268,8 @@ pub struct Decided {
     pub reason: Option<String>,
     /// Who acted: 16 bytes.
     pub visitor: Vec<u8>,
+    /// The event's own time, milliseconds since 1970.
+    pub at_ms: i64,
     /// The day of the event's own time (UTC), such as `2026-11-21`.
     pub day: String,
     /// Whether it was settled before the watermark that was asked for.
@@ -289,16 +291,16 @@ pub async fn decided(
     Ok(query.bind(from_ms).bind(to_ms).bind(watermark_ms).fetch_all(pool).await?)
 }
 
-/// How many decisions were put aside, by campaign and day (UTC).
+/// The actions whose decisions were put aside, with campaign and day (UTC).
 ///
 /// # Errors
 /// When the database fails.
-pub async fn quarantined_by_day(
+pub async fn quarantined_actions(
     pool: &Pool,
     from_ms: i64,
     to_ms: i64,
-) -> Result<Vec<(Option<Uuid>, String, i64)>, StoreError> {
-    let query = sqlx::query_as(sql!("quarantined_commands/by_day"));
+) -> Result<Vec<(Uuid, Option<Uuid>, String)>, StoreError> {
+    let query = sqlx::query_as(sql!("quarantined_commands/actions"));
     Ok(query.bind(from_ms).bind(to_ms).fetch_all(pool).await?)
 }
 

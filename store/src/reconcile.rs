@@ -45,7 +45,7 @@ pub struct Offence {
 }
 
 /// All checks, in the order of their numbers.
-pub const CHECKS: [Check; 23] = [
+pub const CHECKS: [Check; 24] = [
     Check {
         number: 1,
         title: "every transaction balances, per currency",
@@ -135,6 +135,12 @@ pub const CHECKS: [Check; 23] = [
         title: "every fee is its snapshot rate's share",
         scope: Scope::Batches,
         sql: sql!("reconcile/18_fees_follow_the_rate"),
+    },
+    Check {
+        number: 18,
+        title: "every reward for sharing is its share of a leg that was paid",
+        scope: Scope::Batches,
+        sql: sql!("reconcile/18b_rewards_go_with_legs"),
     },
     Check {
         number: 20,

@@ -187,7 +187,7 @@ fn commands(campaigns: u128) -> Vec<Command> {
                 matched_by: None,
                 touches: vec![touch],
                 payment: None,
-                sharing_bps: None,
+                sharing: None,
             },
         })
     });

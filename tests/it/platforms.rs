@@ -285,7 +285,7 @@ async fn oros_supporters_tip_boost_and_buy_live() -> anyhow::Result<()> {
                         leg["creator_id"],
                         leg["status"],
                         leg["payout"]["gross_minor"],
-                        leg["attribution"]["sharing_bps"]
+                        leg["attribution"]["sharing"]["bps"]
                     ])
                 })
                 .collect::<Vec<_>>(),

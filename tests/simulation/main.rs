@@ -143,7 +143,7 @@ fn histories_have_everything_in_them() {
                 domain::command::MatchedBy::Coupon => "by coupon",
             }));
             seen.extend((credit.leg > 0).then_some("a second leg"));
-            seen.extend(credit.basis.sharing_bps.map(|_| "a reward for sharing"));
+            seen.extend(credit.basis.sharing.map(|_| "a reward for sharing"));
         }
         seen.extend((!cluster.refunds.is_empty()).then_some("a refund"));
         seen.extend((cluster.crashes > 0).then_some("a crash"));

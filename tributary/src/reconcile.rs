@@ -113,7 +113,7 @@ async fn show_days(settings: &Settings, table: &ByDay) -> anyhow::Result<()> {
     for row in &table.rows {
         let campaign = row.campaign.map_or("none", |id| titles.get(&id).map_or("unknown", String::as_str));
         let campaign: String = campaign.chars().take(24).collect();
-        let oldest = row.oldest_undecided_s.map_or_else(String::new, age);
+        let oldest = row.oldest_undecided_s().map_or_else(String::new, age);
         let rejected: Vec<String> =
             row.rejected.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
         say!(

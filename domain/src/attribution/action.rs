@@ -3,7 +3,7 @@
 
 use super::memory::{MAX_PARKED, Memory, Parked, Touch, VisitorState};
 use super::model::Step;
-use super::{Emitted, Leg, MAX_WINDOW_MS, Work, credit_of, credited, legs_of, limited};
+use super::{Emitted, Leg, MAX_WINDOW_MS, Work, credit_of, credited, limited};
 use crate::command::{Basis, BasisTouch, Credit, Decision, MatchedBy, Reason};
 use crate::dedupe::{CLICK_WINDOW_MS, is_duplicate_click};
 use crate::event::{Action, Body, Event, Sought};
@@ -91,11 +91,9 @@ impl<M: Memory> Work<'_, M> {
         };
         let journey = journey(touch, &before, terms, action.at_ms);
         let Shares { weights, shares } = share(&journey, terms, payout, action);
-        let legs: Vec<Leg> = shares
-            .into_iter()
-            .flat_map(|(touch, payout, value)| legs_of(touch, payout, value, terms))
-            .collect();
-        self.pay(action, terms, decision, &legs, |leg| basis(Some(terms), &weights, leg.touch.click));
+        let legs = shares.into_iter().map(|(touch, payout, value)| Leg::of_creator(touch, payout, value));
+        let basis = |leg: &Leg<'_>| basis(Some(terms), &weights, leg.touch.click);
+        self.pay(action, terms, decision, legs.collect(), basis);
         true
     }
 

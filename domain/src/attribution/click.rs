@@ -1,7 +1,7 @@
 //! A click: a robot's, one of a flood, a duplicate, or a touch that may earn.
 
 use super::memory::{Memory, Rate, Touch, VisitorState};
-use super::{Work, credit_of, credited, legs_of};
+use super::{Leg, Work, credit_of, credited};
 use crate::command::{Basis, Decision, Reason};
 use crate::dedupe::{CLICK_WINDOW_MS, COOKIELESS_CLICK_WINDOW_MS, is_duplicate_click};
 use crate::event::{Action, Body, Event};
@@ -65,7 +65,8 @@ impl<M: Memory> Work<'_, M> {
                 self.emit(credited(touch, credit_of(&action, decision, basis)));
                 return;
             };
-            self.pay(&action, terms, decision, &legs_of(touch, payout, None, terms), |_leg| basis.clone());
+            let leg = Leg::of_creator(touch, payout, None);
+            self.pay(&action, terms, decision, vec![leg], |_leg| basis.clone());
         }
     }
 

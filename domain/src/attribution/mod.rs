@@ -37,7 +37,7 @@ use uuid::Uuid;
 
 use self::memory::{Changes, Memory, Note, Parked, Touch, View, VisitorState, note_of};
 pub use self::place::Place;
-use crate::command::{Basis, Credit, Decision, Reason};
+use crate::command::{Basis, Credit, Decision, Reason, Sharing};
 use crate::dedupe::{Arrival, arrival};
 use crate::event::{Action, Body, Event, Sought};
 use crate::ids::{EventId, UserId, VisitorKey, hash_uuid};
@@ -410,23 +410,28 @@ impl<M: Memory> Work<'_, M> {
         self.emit(credit_of(&parked.action, decision, Basis { waited_ms, ..Basis::none() }));
     }
 
-    /// Emits the legs of an action that is to be paid.
+    /// Emits what an action that is to be paid comes to: first its creators'
+    /// legs, then their supporters' rewards, so that no reward keeps money from a
+    /// creator.
     fn pay(
         &mut self,
         action: &Action,
         terms: &Terms,
         decision: Decision,
-        legs: &[Leg<'_>],
+        shares: Vec<Leg<'_>>,
         basis: impl Fn(&Leg<'_>) -> Basis,
     ) {
         let Decision::Payable { fee_bps, other_minor, .. } = decision else { return };
+        let rewards: Vec<Leg<'_>> =
+            shares.iter().zip(0_u16..).filter_map(|(leg, number)| leg.reward(number, terms)).collect();
+        let legs: Vec<Leg<'_>> = shares.into_iter().chain(rewards).collect();
         let count = u16::try_from(legs.len()).unwrap_or(u16::MAX);
         for (paid, leg) in legs.iter().zip(0_u16..) {
             let decision = match paid.payout.amount_minor {
                 0 => Decision::Nonpayable { reason: Reason::ShareTooSmall },
                 _ => Decision::Payable { payout: paid.payout, fee_bps, other_minor },
             };
-            let basis = Basis { sharing_bps: paid.sharing_bps, ..basis(paid) };
+            let basis = Basis { sharing: paid.sharing, ..basis(paid) };
             let credit = Credit { leg, legs: count, value: paid.value, ..credit_of(action, decision, basis) };
             let credit = credited(paid.touch, limited(Some(terms), action, credit));
             self.emit(Credit { creator: Some(paid.to), ..credit });
@@ -439,31 +444,37 @@ impl<M: Memory> Work<'_, M> {
 }
 
 /// What one of those who share in an action gets.
+#[derive(Clone, Copy)]
 struct Leg<'a> {
     touch: &'a Touch,
     to: UserId,
     payout: Money,
     /// Its part of what the action is worth.
     value: Option<Money>,
-    /// Of a supporter's reward, its share of what the creator's leg pays.
-    sharing_bps: Option<u16>,
+    /// Of a supporter's reward, what it is for.
+    sharing: Option<Sharing>,
 }
 
-/// The legs that a click's payout comes to: its creator's, and on top, where a
-/// supporter shared the link, the reward that the terms give for that, halves
-/// rounded up. A reward that rounds to nothing is none.
-fn legs_of<'a>(touch: &'a Touch, payout: Money, value: Option<Money>, terms: &Terms) -> Vec<Leg<'a>> {
-    let creator = Leg { touch, to: touch.creator, payout, value, sharing_bps: None };
-    let reward_minor = fee_of(payout.amount_minor, terms.share_bps).unwrap_or_default();
-    let reward = touch.supporter.filter(|_| reward_minor > 0).map(|supporter| Leg {
-        to: supporter,
-        payout: Money { amount_minor: reward_minor, ..payout },
-        // The action is worth what it is worth, whoever shared it.
-        value: value.map(|value| Money { amount_minor: 0, ..value }),
-        sharing_bps: Some(terms.share_bps),
-        ..creator
-    });
-    [Some(creator), reward].into_iter().flatten().collect()
+impl<'a> Leg<'a> {
+    /// The part of a click's creator.
+    fn of_creator(touch: &'a Touch, payout: Money, value: Option<Money>) -> Self {
+        Self { touch, to: touch.creator, payout, value, sharing: None }
+    }
+
+    /// What a supporter who shared the link gets on top, halves rounded up. What
+    /// rounds to nothing is none.
+    fn reward(&self, of_leg: u16, terms: &Terms) -> Option<Self> {
+        let to = self.touch.supporter?;
+        let amount_minor = fee_of(self.payout.amount_minor, terms.share_bps).ok()?;
+        (amount_minor > 0).then_some(Self {
+            to,
+            payout: Money { amount_minor, ..self.payout },
+            // The action is worth what it is worth, whoever shared it.
+            value: self.value.map(|value| Money { amount_minor: 0, ..value }),
+            sharing: Some(Sharing { of_leg, bps: terms.share_bps }),
+            ..*self
+        })
+    }
 }
 
 /// A decision on an action that nobody is credited with.

@@ -28,10 +28,18 @@ pub struct Basis {
     /// Of a payment, what decided it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment: Option<PaymentBasis>,
-    /// Of a supporter's reward for sharing the link, its share of what the
-    /// creator's leg pays, in basis points.
+    /// Of a supporter's reward for sharing a link, what it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sharing_bps: Option<u16>,
+    pub sharing: Option<Sharing>,
+}
+
+/// What a reward for sharing a link is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sharing {
+    /// The leg that pays the link's creator.
+    pub of_leg: u16,
+    /// The reward's share of what that one pays, in basis points.
+    pub bps: u16,
 }
 
 /// What decided a payment.
@@ -73,7 +81,7 @@ impl Basis {
             waited_ms: None,
             touches: Vec::new(),
             payment: None,
-            sharing_bps: None,
+            sharing: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::command::{Basis, Boost};
+use crate::command::{Basis, Boost, Sharing};
 use crate::ids::{CampaignId, EventId, UserId, VisitorKey, WorkspaceId};
 use crate::ledger::{Split, Transaction};
 use crate::money::Currency;
@@ -93,7 +93,7 @@ fn rewards_for_sharing_go_with_what_was_shared() {
         changed(&payable(event, 5, usd(minor)), |credit| {
             credit.leg = leg;
             credit.legs = 2;
-            credit.basis.sharing_bps = (leg == 1).then_some(1_000);
+            credit.basis.sharing = (leg == 1).then_some(Sharing { of_leg: 0, bps: 1_000 });
         })
     };
     let status = |plan: &Plan| -> Vec<&str> {

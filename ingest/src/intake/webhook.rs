@@ -7,7 +7,7 @@
 //! | Stripe `charge.dispute.closed` (lost) | refund, named after the dispute |
 //! | Shopify `orders/paid` | sale, with its lines; token from the note attribute or landing page's `tcid` |
 //! | Shopify `refunds/create` | refund, with its lines |
-//! | Shopify `disputes/update` (lost) | refund, named after the dispute |
+//! | Shopify `disputes/update` (a chargeback, lost or accepted) | refund, named after the dispute |
 //! | anything else | answered, not recorded |
 
 use std::sync::Arc;
@@ -256,13 +256,20 @@ fn of_shopify(topic: &str, content: &Value) -> Result<Option<NativeEvent>, Refus
                 ..NativeEvent::default()
             }))
         }
-        "disputes/update" if content["status"] == "lost" => Ok(Some(NativeEvent {
-            kind: "refund".to_owned(),
-            order_id: text(&content["order_id"]),
-            refund_id: text(&content["id"]).map(|id| format!("dispute-{id}")),
-            value: Some(money(&content["amount"], content["currency"].as_str().unwrap_or_default())?),
-            ..NativeEvent::default()
-        })),
+        // An inquiry takes no money, and a dispute may be of no order.
+        "disputes/update"
+            if content["type"] == "chargeback"
+                && (content["status"] == "lost" || content["status"] == "accepted")
+                && !content["order_id"].is_null() =>
+        {
+            Ok(Some(NativeEvent {
+                kind: "refund".to_owned(),
+                order_id: text(&content["order_id"]),
+                refund_id: text(&content["id"]).map(|id| format!("dispute-{id}")),
+                value: Some(money(&content["amount"], content["currency"].as_str().unwrap_or_default())?),
+                ..NativeEvent::default()
+            }))
+        }
         _ => Ok(None),
     }
 }
@@ -404,6 +411,12 @@ mod tests {
         let named = (refund.order_id.as_deref(), refund.refund_id.as_deref());
         assert_eq!(named, (Some("820982911"), Some("dispute-285332461")));
         assert_eq!(refund.value.unwrap().amount_minor, 1_150);
+        assert!(of_shopify("disputes/update", &dispute("accepted")).unwrap().is_some());
         assert_eq!(of_shopify("disputes/update", &dispute("under_review")).unwrap(), None);
+        for (field, value) in [("type", json!("inquiry")), ("order_id", Value::Null)] {
+            let mut other = dispute("lost");
+            other[field] = value;
+            assert_eq!(of_shopify("disputes/update", &other).unwrap(), None, "{field}");
+        }
     }
 }

@@ -41,10 +41,9 @@ pub struct DayRow {
     pub rejected: BTreeMap<String, u64>,
     /// Decisions that were put aside: an id that came again as something else.
     pub quarantined: u64,
-    /// Actions in ClickHouse without an outcome in the books: they wait.
-    pub undecided: BTreeSet<Uuid>,
-    /// For how long the first of them has waited, in seconds.
-    pub oldest_undecided_s: Option<i64>,
+    /// Actions in ClickHouse without an outcome in the books: they wait, for so
+    /// many seconds now.
+    pub undecided: BTreeMap<Uuid, i64>,
     /// Outcomes in the books whose action is not in ClickHouse.
     pub unknown: BTreeSet<Uuid>,
 }
@@ -58,6 +57,14 @@ pub struct ByDay {
     pub rows: Vec<DayRow>,
 }
 
+impl DayRow {
+    /// For how long the oldest action has waited, in seconds.
+    #[must_use]
+    pub fn oldest_undecided_s(&self) -> Option<i64> {
+        self.undecided.values().copied().max()
+    }
+}
+
 impl ByDay {
     /// Outcomes without an action, and actions that have waited too long.
     #[must_use]
@@ -66,23 +73,17 @@ impl ByDay {
             id: id.to_string(),
             detail: "an outcome in the books, no event in ClickHouse".to_owned(),
         });
-        let is_overdue = |row: &&DayRow| row.oldest_undecided_s.is_some_and(|age_s| age_s > overdue_s);
-        let overdue = self.rows.iter().filter(is_overdue).filter_map(|row| {
-            let (first, age_s) = (row.undecided.first()?, row.oldest_undecided_s?);
-            let detail = format!(
-                "no outcome; of {} such of {}, the first came {age_s} s ago",
-                row.undecided.len(),
-                row.day
-            );
-            Some(Offence { id: first.to_string(), detail })
-        });
+        let undecided = self.rows.iter().flat_map(|row| &row.undecided);
+        let overdue = undecided
+            .filter(|(_, age_s)| **age_s > overdue_s)
+            .map(|(id, age_s)| Offence { id: id.to_string(), detail: format!("no outcome after {age_s} s") });
         unknown.chain(overdue).take(MAX_LISTED).collect()
     }
 }
 
 /// Compares actions from `from_ms` to before `to_ms`, by their own time, as of
 /// `now_ms`. Outcomes need an event in ClickHouse if they were settled before
-/// `settled_before_ms`, and before what its loader of outcomes has not loaded.
+/// `settled_before_ms`, and before what ClickHouse's loaders have yet to load.
 ///
 /// # Errors
 /// When either database fails.
@@ -95,17 +96,20 @@ pub async fn by_day(
 ) -> Result<ByDay, SinkError> {
     // Before anything is compared: what is loaded meanwhile is no difference.
     let behind_since_ms = store::sinks::watermark(pool, "outcomes").await?;
-    let watermark_ms = behind_since_ms.map_or(settled_before_ms, |since_ms| since_ms.min(settled_before_ms));
+    let loaded_until_ms: i64 =
+        client.query(include_str!("../../queries/loaded_until.sql")).fetch_one().await?;
+    let watermark_ms = behind_since_ms.unwrap_or(i64::MAX).min(loaded_until_ms).min(settled_before_ms);
     let paying_clicks = store::campaigns::paying_clicks(pool).await?;
     let payable: Vec<Payable> = client
         .query(include_str!("../../queries/payable_events.sql"))
+        .with_setting("max_query_size", MAX_QUERY_BYTES)
         .param("from_ms", from_ms)
         .param("to_ms", to_ms)
-        .param("paying_clicks", texts(&paying_clicks))
+        .bind(texts(&paying_clicks))
         .fetch_all()
         .await?;
     let decided = store::outcomes::decided(pool, from_ms, to_ms, watermark_ms).await?;
-    let quarantined = store::outcomes::quarantined_by_day(pool, from_ms, to_ms).await?;
+    let quarantined = store::outcomes::quarantined_actions(pool, from_ms, to_ms).await?;
 
     // Repeats may stand on another day than the first; ids tell.
     let outcomes: HashSet<Uuid> = decided.iter().map(|outcome| outcome.event_id).collect();
@@ -128,16 +132,17 @@ async fn unknown(
     decided: &[Decided],
 ) -> Result<HashSet<Uuid>, SinkError> {
     let events: HashSet<Uuid> = payable.iter().map(|event| event.event_id).collect();
-    let mut missing: HashMap<Uuid, (Uuid, &[u8])> = decided
+    let mut missing: HashMap<Uuid, &Decided> = decided
         .iter()
         .filter(|outcome| outcome.is_due && !events.contains(&outcome.event_id))
-        .map(|outcome| (outcome.event_id, (outcome.workspace_id, &outcome.visitor[..])))
+        .map(|outcome| (outcome.event_id, outcome))
         .collect();
     let ids: Vec<Uuid> = missing.keys().copied().collect();
     for ids in ids.chunks(10_000) {
         let known: Vec<Id> = client
             .query(include_str!("../../queries/known_events.sql"))
-            .param("ids", texts(ids))
+            .with_setting("max_query_size", MAX_QUERY_BYTES)
+            .bind(texts(ids))
             .fetch_all()
             .await?;
         for Id { event_id } in known {
@@ -147,9 +152,12 @@ async fn unknown(
     if !missing.is_empty() {
         let erased: Vec<Erased> =
             client.query(include_str!("../../queries/erased_visitors.sql")).fetch_all().await?;
-        let erased: HashSet<(Uuid, &[u8])> =
-            erased.iter().map(|one| (one.workspace_id, &one.visitor[..])).collect();
-        missing.retain(|_, who| !erased.contains(who));
+        let erased: HashMap<(Uuid, &[u8]), i64> =
+            erased.iter().map(|one| ((one.workspace_id, &one.visitor[..]), one.until_ms)).collect();
+        missing.retain(|_, outcome| {
+            let until_ms = erased.get(&(outcome.workspace_id, &outcome.visitor[..]));
+            until_ms.is_none_or(|until_ms| outcome.at_ms > *until_ms)
+        });
     }
     Ok(missing.into_keys().collect())
 }
@@ -165,7 +173,11 @@ struct Erased {
     #[serde(with = "clickhouse::serde::uuid")]
     workspace_id: Uuid,
     visitor: [u8; 16],
+    until_ms: i64,
 }
+
+/// Ids by the thousand stand in a query.
+const MAX_QUERY_BYTES: &str = "16777216";
 
 fn texts(ids: &[Uuid]) -> Vec<String> {
     ids.iter().map(Uuid::to_string).collect()
@@ -183,13 +195,13 @@ fn row<'a>(rows: &'a mut Rows, day: &str, campaign: Option<Uuid>) -> &'a mut Day
 fn tally(
     payable: Vec<Payable>,
     decided: &[Decided],
-    quarantined: Vec<(Option<Uuid>, String, i64)>,
+    quarantined: Vec<(Uuid, Option<Uuid>, String)>,
     elsewhere: &HashSet<Uuid>,
     unknown: &HashSet<Uuid>,
     now_ms: i64,
 ) -> Vec<DayRow> {
     let mut rows = Rows::new();
-    // Per action and campaign, the leg that was paid, else any.
+    // Per action and campaign, the leg that was paid, else the first.
     let mut actions: HashMap<(Uuid, Option<Uuid>), &Decided> = HashMap::new();
     for outcome in decided {
         let action = actions.entry((outcome.event_id, outcome.campaign_id)).or_insert(outcome);
@@ -209,19 +221,18 @@ fn tally(
             row.unknown.insert(event);
         }
     }
-    let outcomes: HashSet<Uuid> = decided.iter().map(|outcome| outcome.event_id).collect();
+    let put_aside = quarantined.iter().map(|(id, ..)| *id);
+    let outcomes: HashSet<Uuid> = decided.iter().map(|outcome| outcome.event_id).chain(put_aside).collect();
     for event in payable {
         if outcomes.contains(&event.event_id) || elsewhere.contains(&event.event_id) {
             continue;
         }
         let row = row(&mut rows, &event.day, Some(event.clicked_campaign_id).filter(|id| !id.is_nil()));
         row.payable += 1;
-        row.undecided.insert(event.event_id);
-        let age_s = now_ms.saturating_sub(event.received_ms) / 1_000;
-        row.oldest_undecided_s = row.oldest_undecided_s.max(Some(age_s));
+        row.undecided.insert(event.event_id, now_ms.saturating_sub(event.received_ms) / 1_000);
     }
-    for (campaign, day, count) in quarantined {
-        row(&mut rows, &day, campaign).quarantined = count.unsigned_abs();
+    for (_, campaign, day) in quarantined {
+        row(&mut rows, &day, campaign).quarantined += 1;
     }
     rows.into_values().collect()
 }
@@ -250,6 +261,7 @@ mod tests {
             status: if reason.is_none() { "posted" } else { "rejected_rule" }.to_owned(),
             reason: reason.map(str::to_owned),
             visitor: vec![0; 16],
+            at_ms: NOW_MS,
             day: "2027-01-15".to_owned(),
             is_due: true,
         }
@@ -257,7 +269,7 @@ mod tests {
 
     #[test]
     fn every_action_is_paid_rejected_or_waits() {
-        let payable = vec![event(1, 7), event(2, 0), event(3, 0), event(4, 7), event(5, 0)];
+        let payable = vec![event(1, 7), event(2, 0), event(3, 0), event(4, 7), event(5, 0), event(6, 7)];
         let decided = [
             outcome(1, None),
             // Two legs, of which one is paid.
@@ -266,7 +278,8 @@ mod tests {
             outcome(3, Some("duplicate_click")),
             outcome(9, None),
         ];
-        let quarantined = vec![(CAMPAIGN, "2027-01-15".to_owned(), 3)];
+        let quarantined =
+            [6, 6, 7].map(|id| (Uuid::from_u128(id), CAMPAIGN, "2027-01-15".to_owned())).to_vec();
         let (elsewhere, unknown) = ([Uuid::from_u128(5)].into(), [Uuid::from_u128(9)].into());
         let rows = tally(payable, &decided, quarantined, &elsewhere, &unknown, NOW_MS);
         let row = DayRow {
@@ -276,8 +289,7 @@ mod tests {
             posted: 3,
             rejected: [("duplicate_click".to_owned(), 1)].into(),
             quarantined: 3,
-            undecided: [Uuid::from_u128(4)].into(),
-            oldest_undecided_s: Some(60),
+            undecided: [(Uuid::from_u128(4), 60)].into(),
             unknown: [Uuid::from_u128(9)].into(),
         };
         assert_eq!(rows, [row]);

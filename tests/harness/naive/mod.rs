@@ -484,6 +484,7 @@ impl<'a> Naive<'a> {
         let values = action.value.map(|value| apportion(value.amount_minor, &weights));
         let shares = journey.into_iter().enumerate().filter(|(place, _)| weights[*place] > 0);
         let mut leg = 0;
+        let mut rewards = Vec::new();
         for (place, touch) in shares {
             let payout = Money { amount_minor: payouts[place], ..payout };
             let decision = match payout.amount_minor {
@@ -493,13 +494,14 @@ impl<'a> Naive<'a> {
             let value = action.value.zip(values.as_ref());
             let value = value.map(|(value, values)| Money { amount_minor: values[place], ..value });
             self.say(action, leg, decision, Some(touch.credited()), value, matched_by, waited_ms);
+            rewards.extend(touch.reward(payout, terms));
             leg += 1;
-            if let Some((credited, payout)) = touch.reward(payout, terms) {
-                let decision = Decision::Payable { payout, fee_bps, other_minor };
-                let nothing = value.map(|value| Money { amount_minor: 0, ..value });
-                self.say(action, leg, decision, Some(credited), nothing, matched_by, waited_ms);
-                leg += 1;
-            }
+        }
+        for (credited, payout) in rewards {
+            let decision = Decision::Payable { payout, fee_bps, other_minor };
+            let nothing = action.value.map(|value| Money { amount_minor: 0, ..value });
+            self.say(action, leg, decision, Some(credited), nothing, matched_by, waited_ms);
+            leg += 1;
         }
         true
     }

@@ -67,7 +67,7 @@ fn decisions() {
         (vec![shared(click(1, T0, 12)), sale(2, T0 + 9, None)], "250 by 1, 83 by 1"),
         (
             vec![shared(click(1, T0, 15)), by_link(2, click(2, T0 + 1, 15)), sale(5, T0 + 9, None)],
-            "125 by 1, 42 by 1, 125 by 2",
+            "125 by 1, 125 by 2, 42 by 1",
         ),
         // The token says which campaign and which click comes last.
         (vec![click(1, T0, 15), click(2, T0 + 1, 12), sale(3, T0 + 9, Some(1))], "250 by 1"),
