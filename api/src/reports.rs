@@ -135,8 +135,11 @@ pub(crate) async fn explain(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let mut ids = vec![EventId::from_client(WorkspaceId(workspace.id), &id).0];
-    // A sale that names no id of its own is named by its order.
-    ids.push(EventId::from_client(WorkspaceId(workspace.id), &format!("sale:{id}")).0);
+    // A sale that names no id of its own is named by its order, a payment by its
+    // number.
+    for kind in ["sale", "payment"] {
+        ids.push(EventId::from_client(WorkspaceId(workspace.id), &format!("{kind}:{id}")).0);
+    }
     ids.extend(Uuid::parse_str(&id).ok());
     let outcomes = store::outcomes::of_events(&app.pool, workspace.id, &ids).await?;
     if outcomes.is_empty() {

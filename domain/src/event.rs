@@ -280,7 +280,7 @@ impl Event {
     pub fn names(&self) -> Option<Named> {
         match self.body {
             Body::Click { campaign, .. } => Some(Named::Campaign(campaign)),
-            Body::Payment(_) => Some(Named::Workspace(self.workspace)),
+            Body::Payment(ref payment) => Some(Named::Payee(self.workspace, payment.payee)),
             _ => None,
         }
     }

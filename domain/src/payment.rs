@@ -211,6 +211,10 @@ pub fn decide(payment: &Payment, workspace: WorkspaceId, at_ms: i64, rules: &Rul
         let decision = Decision::Rejected { reason: Reason::NoPaymentTerms };
         return (decision, Basis::direct(None, None));
     };
+    if !rules.is_payee(workspace, payment.payee) {
+        let decision = Decision::Rejected { reason: Reason::UnknownPayee };
+        return (decision, Basis::direct(Some(terms.version), None));
+    }
     let rates = &terms.rates;
     let tier = rates.tier(rules.seller_tier(workspace, payment.payee, at_ms));
     let is_purchase = payment.purpose == Purpose::Purchase;
@@ -311,6 +315,7 @@ mod tests {
         Rules::new([], 0)
             .with_payment_terms([terms(1, 1_000, rates()), terms(2, 9_000, without_premium)])
             .with_seller_tiers([tier(3_000, "premium"), tier(5_000, "ultimate"), tier(8_000, "premium")])
+            .with_payees([(WORKSPACE, SELLER)])
     }
 
     fn payment(purpose: Purpose, amount_minor: i64, code: &str, processor: &str) -> Payment {

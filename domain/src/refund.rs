@@ -130,7 +130,8 @@ impl Order {
     /// Takes `refund` off the legs of `campaign`. A refund beyond what is left
     /// takes what is left. What all refunds took of a part is, at every moment,
     /// the refunded share of it, halves rounded up: so the last one leaves
-    /// nothing, and none gives anything back.
+    /// nothing, and none gives anything back. Of a payment the parts are moved by
+    /// a cent where they would not sum to the refund.
     ///
     /// # Errors
     /// The reason why it takes nothing.
@@ -178,7 +179,11 @@ impl Order {
             let creator_minor = due(paid.split.creator_minor, sold.taken.creator_minor);
             let fee_minor = due(paid.split.fee_minor, sold.taken.fee_minor);
             let other_minor = due(paid.split.other_minor, sold.taken.other_minor);
-            let split = Split::of_parts(creator_minor, fee_minor, other_minor);
+            let mut split = Split::of_parts(creator_minor, fee_minor, other_minor);
+            // A payment's parts are of the very money that goes back.
+            if sold.campaign.is_none() {
+                split = split.summing_to(value_minor, paid.split, sold.taken);
+            }
             let of = sold.clone();
             sold.taken = sold.taken.plus(split);
             all.push(Taken { of, paid: Paid { split, ..paid }, value_minor });
@@ -255,6 +260,34 @@ mod tests {
                 .fold((0, 0), |(c, f), t| (c + t.paid.split.creator_minor, f + t.paid.split.fee_minor))
         };
         refunds.map(|refund| order.take_back(&refund, campaign()).map(sum)).collect()
+    }
+
+    proptest! {
+        /// What goes back of a payment is what the payer gets, to the cent, each
+        /// time; and in the end every part is back.
+        #[test]
+        fn refunds_of_payments_sum_to_what_was_refunded(
+            parts in (0_i64..10_000, 0_i64..3_000, 0_i64..500),
+            refunds in proptest::collection::vec(1_i64..4_000, 1..12),
+        ) {
+            let (creator_minor, fee_minor, other_minor) = parts;
+            let split = Split::of_parts(creator_minor, fee_minor, other_minor);
+            let whole = split.gross_minor;
+            let paid = Paid { split, currency: Currency::new("USD").unwrap(), fee_bps: 1_000 };
+            let payment = Sold { campaign: None, paid: Some(paid), ..sold(0, 1, whole, 0, 0) };
+            let mut order = order(vec![payment]);
+            let mut back = Split::default();
+            for (number, minor) in refunds.into_iter().chain([100_000]).enumerate() {
+                let expected = minor.min(whole - back.gross_minor);
+                if let Ok(taken) = order.take_back(&refund(number, Some(usd(minor))), None) {
+                    let split = taken[0].paid.split;
+                    prop_assert_eq!(split.gross_minor, expected);
+                    prop_assert!(split.creator_minor >= 0 && split.fee_minor >= 0 && split.other_minor >= 0);
+                    back = back.plus(split);
+                }
+            }
+            prop_assert_eq!(back, split);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Campaign terms, versioned by time: an event uses the terms in force at its
 //! own time, so a replay decides as the first run did.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -167,6 +167,7 @@ pub struct Rules {
     coupons: BTreeMap<(WorkspaceId, String), Vec<Coupon>>,
     payment_terms: BTreeMap<WorkspaceId, Vec<PaymentTerms>>,
     seller_tiers: BTreeMap<(WorkspaceId, UserId), Vec<SellerTier>>,
+    payees: HashSet<(WorkspaceId, UserId)>,
     read_at_ms: i64,
 }
 
@@ -175,8 +176,8 @@ pub struct Rules {
 pub enum Named {
     /// A campaign.
     Campaign(CampaignId),
-    /// A workspace that takes a payment.
-    Workspace(WorkspaceId),
+    /// A workspace that takes a payment, and who is paid.
+    Payee(WorkspaceId, UserId),
 }
 
 impl Rules {
@@ -223,6 +224,19 @@ impl Rules {
         self
     }
 
+    /// The same with those who may be paid: workspaces' creators, who are never
+    /// fewer later.
+    #[must_use]
+    pub fn with_payees(self, payees: impl IntoIterator<Item = (WorkspaceId, UserId)>) -> Self {
+        Self { payees: payees.into_iter().collect(), ..self }
+    }
+
+    /// Whether a user is one of a workspace's creators.
+    #[must_use]
+    pub fn is_payee(&self, workspace: WorkspaceId, user: UserId) -> bool {
+        self.payees.contains(&(workspace, user))
+    }
+
     /// What a workspace keeps of payments at `at_ms`. The first version also
     /// covers what came before it.
     #[must_use]
@@ -259,7 +273,9 @@ impl Rules {
         let is_known = match names {
             None => true,
             Some(Named::Campaign(id)) => self.campaigns.contains_key(&id),
-            Some(Named::Workspace(id)) => self.payment_terms.contains_key(&id),
+            Some(Named::Payee(workspace, payee)) => {
+                self.payment_terms.contains_key(&workspace) && self.is_payee(workspace, payee)
+            }
         };
         let good_for_ms = if is_known { RULES_GOOD_FOR_MS } else { 0 };
         at_ms <= self.read_at_ms.saturating_add(good_for_ms)
@@ -312,7 +328,7 @@ mod tests {
             // It was not there when the rules were read: nor was it at 5,000.
             (5_000, Some(unheard_of), true),
             (5_001, Some(unheard_of), false),
-            (5_001, Some(Named::Workspace(WorkspaceId(Uuid::from_u128(2)))), false),
+            (5_001, Some(Named::Payee(WorkspaceId(Uuid::from_u128(2)), UserId(Uuid::nil()))), false),
         ] {
             assert_eq!(rules.cover(at_ms, names), is_covered, "{at_ms} {names:?}");
         }

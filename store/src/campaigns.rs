@@ -191,7 +191,8 @@ pub async fn load_rules(pool: &Pool) -> Result<Rules, StoreError> {
     Ok(Rules::new(campaigns, clock_ms)
         .with_coupons(coupons.into_iter().map(Coupon::from))
         .with_payment_terms(crate::payments::terms(pool, None).await?)
-        .with_seller_tiers(crate::payments::tiers(pool).await?))
+        .with_seller_tiers(crate::payments::tiers(pool).await?)
+        .with_payees(crate::payments::payees(pool).await?))
 }
 
 /// A campaign as it is shown.

@@ -72,6 +72,15 @@ pub async fn tiers(pool: &Pool) -> Result<Vec<SellerTier>, StoreError> {
     Ok(rows.into_iter().map(tier).collect())
 }
 
+/// Everybody's creators.
+///
+/// # Errors
+/// When the database fails.
+pub async fn payees(pool: &Pool) -> Result<Vec<(WorkspaceId, UserId)>, StoreError> {
+    let rows: Vec<(Uuid, Uuid)> = sqlx::query_as(sql!("users/payees")).fetch_all(pool).await?;
+    Ok(rows.into_iter().map(|(workspace, user)| (WorkspaceId(workspace), UserId(user))).collect())
+}
+
 /// Puts a seller into a tier, from [`TERMS_LEAD_MS`] ahead; gives that moment, or
 /// nothing if the workspace has no such user.
 ///

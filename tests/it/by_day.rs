@@ -68,6 +68,11 @@ async fn what_clickhouse_has_is_laid_beside_the_books() -> anyhow::Result<()> {
     let (status, found) = report(&stack, &[]).await?;
     assert_eq!((status, rows(&found)), (Some(1), vec![waits, clicks(1)]), "{found:#}");
     assert!(found["checks"].to_string().contains(&first.id.to_string()), "{found:#}");
+    // That nobody could look is something else.
+    let mut nowhere = stack.command();
+    let nowhere =
+        nowhere.args(["reconcile", "--database-url", "postgres://nobody@127.0.0.1:9/none"]).output()?;
+    assert_eq!(nowhere.status.code(), Some(3), "{}", String::from_utf8_lossy(&nowhere.stderr));
     let shown = String::from_utf8(stack.run(&["reconcile", "--days", "2", "--grace-minutes", "0"])?.stdout)?;
     assert!(shown.contains("budget_exhausted 1, duplicate_click 1"), "{shown}");
     assert!(shown.contains("an outcome in the books, no event in ClickHouse"), "{shown}");

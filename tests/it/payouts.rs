@@ -146,6 +146,9 @@ async fn two_people_send_a_sepa_file_and_one_payment_comes_back() -> anyhow::Res
         let payout = &settled["payout"];
         assert_eq!((&payout["completed_count"], &payout["returned_count"]), (&json!(1), &json!(1)));
     }
+    // What has arrived does not come back by the same way.
+    let late = json!({ "returned": [{ "withdrawal_id": items[0], "reason": "late" }] });
+    assert!(refusal(maker.control(&format!("{payout}/settle"), &late).await).contains("settled as arrived"));
     // 100.00 less 10 %; each asked for a cent more than the one before.
     assert_eq!(place.available(&creators[0]).await?, (9_000 - 1_999, 0, 1_999));
     assert_eq!(place.available(&creators[1]).await?, (9_000, 0, 0));

@@ -219,6 +219,10 @@ async fn oros_supporters_tip_boost_and_buy_live() -> anyhow::Result<()> {
     pay("L-1", "live_sale", 1_995, json!({ "live_event": "friday" })).await?;
     // The same again, under whatever id, is the same.
     pay("T-1", "tip", 500, json!({ "unlock": unlock, "id": "another" })).await?;
+    // Nobody of that id is a creator here.
+    let mut lost = payment(&fan, "T-9", "tip", "stripe", 500);
+    lost["payee_id"] = json!(world.business);
+    world.accepted("/v1/payments", &lost).await?;
     // The processor's part alone is more.
     let tiny = pay("T-3", "tip", 31, json!({})).await?;
     stack.settle()?;
@@ -230,6 +234,11 @@ async fn oros_supporters_tip_boost_and_buy_live() -> anyhow::Result<()> {
     }
     let refused = world.report(&format!("/v1/conversions/{tiny}/explain")).await?;
     assert_eq!(refused["legs"][0]["reason"], "fees_exceed_amount");
+    let lost = world.report("/v1/conversions/T-9/explain").await?;
+    assert_eq!(
+        (&lost["legs"][0]["reason"], &lost["legs"][0]["payout"]),
+        (&json!("unknown_payee"), &Value::Null)
+    );
     // A boost of 9.99: 2.5 % is 24.975 → 0.25 to the fan, 9.74 to the campaign,
     // which pays one action of 9.74.
     let campaign = world.campaign("sale", 974, 0).await?;
@@ -263,6 +272,8 @@ async fn oros_supporters_tip_boost_and_buy_live() -> anyhow::Result<()> {
     let shared = json!({ "payout_minor": 974, "share_bps": 1_500 });
     let shared = world.campaign_with("sale", 1_300, &shared).await?;
     world.link(&shared, "shared-by-fan", &json!({ "supporter_id": fan })).await?;
+    let error = world.link(&shared, "own", &json!({ "supporter_id": world.creator })).await.unwrap_err();
+    assert!(error.to_string().contains("supporter_id"), "{error}");
     let mut sales = Vec::new();
     for order in ["S-1", "S-2"] {
         let click = world.click("shared-by-fan", &format!("buyer-{order}")).await?;

@@ -9,7 +9,8 @@ use crate::show::{amount, duration, list, text};
 
 #[derive(Args)]
 pub(crate) struct ExplainArgs {
-    /// The action: the event id that the collector answered, or the id that its sender gave it
+    /// The action: the event id that the collector answered, the id that its sender gave it, or
+    /// the number of the order or payment
     id: String,
 
     /// Workspace, by id or slug
@@ -67,6 +68,10 @@ pub(crate) fn print(answer: &Value) {
                 _ => String::new(),
             };
             say!("  touch     click {} {} before{credited}", text(&touch["click"]), duration(before_ms));
+        }
+        if let Some(bps) = attribution["sharing"]["bps"].as_f64() {
+            let of_leg = &attribution["sharing"]["of_leg"];
+            say!("  reward    {} % of what leg {of_leg} pays, for sharing the link", bps / 100.0);
         }
         if attribution["matched_by"] == "coupon" {
             say!("  coupon    names campaign and creator, without a click");

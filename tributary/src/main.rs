@@ -67,7 +67,8 @@ enum Command {
     Migrate,
     /// Send a web server's access log through the collector and measure it
     Replay(replay::ReplayArgs),
-    /// Check the books and ClickHouse; exit 1 with the offending ids if something is wrong
+    /// Check the books and ClickHouse; exit 1 with the offending ids if something is wrong, 3 if
+    /// nobody could tell
     Reconcile(reconcile::ReconcileArgs),
     /// Say how far each service is behind; with --wait, wait until none is
     Status(status::StatusArgs),
@@ -175,7 +176,7 @@ async fn dispatch(settings: Settings, command: Command) -> anyhow::Result<ExitCo
         Command::Up(args) => up::run(settings, args).await?,
         Command::Migrate => services::migrate(&settings).await?,
         Command::Replay(args) => replay::run(&settings, args).await?,
-        Command::Reconcile(args) => return reconcile::run(&settings, &args).await,
+        Command::Reconcile(args) => return Ok(reconcile::run(&settings, &args).await),
         Command::Status(args) => return status::run(&settings, &args).await,
         Command::Explain(args) => explain::run(&settings, &args).await?,
         Command::Attribute(args) => attribute::run(&settings, &args).await?,

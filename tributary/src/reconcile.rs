@@ -149,7 +149,18 @@ pub(crate) fn summary(verdicts: &[Verdict]) -> String {
     }
 }
 
-pub(crate) async fn run(settings: &Settings, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
+/// Whether the books are right: 0 if so, 1 if not; 3 if nobody could tell.
+pub(crate) async fn run(settings: &Settings, args: &ReconcileArgs) -> ExitCode {
+    match checked(settings, args).await {
+        Ok(code) => code,
+        Err(error) => {
+            crate::print_error(&error.context("the books could not be checked"));
+            ExitCode::from(3)
+        }
+    }
+}
+
+async fn checked(settings: &Settings, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
     let mut verdicts = check(settings, args.full).await?;
     let mut table = None;
     if let Some(days) = args.days {

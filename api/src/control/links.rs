@@ -98,6 +98,9 @@ pub(crate) async fn create_link(
 ) -> Result<Response, ApiError> {
     let Json(input) = body?;
     check_code(&input.code)?;
+    if input.supporter_id == Some(input.creator_id) {
+        return Err(ApiError::invalid("supporter_id", "is the creator, who is paid for the link already"));
+    }
     let link = NewLink {
         id: LinkId(Uuid::now_v7()),
         workspace: WorkspaceId(workspace.id),

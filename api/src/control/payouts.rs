@@ -259,6 +259,13 @@ pub(crate) async fn settle(
     if let Some(strange) = strange {
         return Err(ApiError::invalid("returned", format!("withdrawal {strange} is not in this payout")));
     }
+    let arrived = items.iter().find(|item| {
+        item.status == WithdrawalStatus::Completed.code() && returned.contains_key(&item.withdrawal_id)
+    });
+    if let Some(arrived) = arrived {
+        let message = format!("withdrawal {} was settled as arrived, which is final", arrived.withdrawal_id);
+        return Err(ApiError::conflict(message));
+    }
     let open: Vec<&ItemRow> =
         items.iter().filter(|item| item.status == WithdrawalStatus::Processing.code()).collect();
     let postings = settle_items(&mut transaction, &workspace, &open, &returned).await?;

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 /// | `already_refunded` | nothing of the order was left to refund |
 /// | `no_value` | the campaign pays a share of the value, and it came without one |
 /// | `no_payment_terms` | the workspace takes no payments |
+/// | `unknown_payee` | the payee is none of the workspace's creators |
 /// | `unknown_processor` | the payment's processor is none of the workspace's |
 /// | `campaign_cap_reached` | the campaign has spent what it may, on that day or in all |
 /// | `creator_cap_reached` | the creator has earned what they may in the campaign, on that day or in all |
@@ -58,6 +59,7 @@ pub enum Reason {
     AlreadyRefunded,
     NoValue,
     NoPaymentTerms,
+    UnknownPayee,
     UnknownProcessor,
     FeesExceedAmount,
     CampaignCapReached,
@@ -68,7 +70,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Bot,
         Self::DuplicateClick,
         Self::NoTouch,
@@ -90,6 +92,7 @@ impl Reason {
         Self::AlreadyRefunded,
         Self::NoValue,
         Self::NoPaymentTerms,
+        Self::UnknownPayee,
         Self::UnknownProcessor,
         Self::FeesExceedAmount,
         Self::CampaignCapReached,
@@ -123,6 +126,7 @@ impl Reason {
             Self::AlreadyRefunded => "already_refunded",
             Self::NoValue => "no_value",
             Self::NoPaymentTerms => "no_payment_terms",
+            Self::UnknownPayee => "unknown_payee",
             Self::UnknownProcessor => "unknown_processor",
             Self::FeesExceedAmount => "fees_exceed_amount",
             Self::CampaignCapReached => "campaign_cap_reached",
@@ -161,6 +165,7 @@ impl Reason {
             Self::AlreadyRefunded => "Nothing of the order was left to refund.",
             Self::NoValue => "The campaign pays a share of the value, and it came without one.",
             Self::NoPaymentTerms => "The workspace takes no payments.",
+            Self::UnknownPayee => "The payee is none of the workspace's creators.",
             Self::UnknownProcessor => "The payment's processor is none of the workspace's.",
             Self::CampaignCapReached => "The campaign has spent what it may, on that day or in all.",
             Self::CreatorCapReached => {

@@ -55,6 +55,31 @@ impl Split {
         }
     }
 
+    /// The same parts, moved so little that they sum to `gross_minor` and none is
+    /// below 0 or beyond what is left of `of` after `taken`. The platform's moves
+    /// first, the creator's last.
+    #[must_use]
+    pub fn summing_to(self, gross_minor: i64, of: Self, taken: Self) -> Self {
+        let left = |of: i64, taken: i64| of.saturating_sub(taken).max(0);
+        let mut parts = [
+            (self.fee_minor, left(of.fee_minor, taken.fee_minor)),
+            (self.other_minor, left(of.other_minor, taken.other_minor)),
+            (self.creator_minor, left(of.creator_minor, taken.creator_minor)),
+        ];
+        for (part, left) in &mut parts {
+            *part = (*part).clamp(0, *left);
+        }
+        let sum = parts.iter().fold(0_i64, |sum, (part, _)| sum.saturating_add(*part));
+        let mut missing = gross_minor.saturating_sub(sum);
+        for (part, left) in &mut parts {
+            let moved = part.saturating_add(missing).clamp(0, *left);
+            missing = missing.saturating_sub(moved.saturating_sub(*part));
+            *part = moved;
+        }
+        let [(fee_minor, _), (other_minor, _), (creator_minor, _)] = parts;
+        Self::of_parts(creator_minor, fee_minor, other_minor)
+    }
+
     /// The same, back.
     #[must_use]
     pub fn negated(self) -> Self {

@@ -102,6 +102,7 @@ pub(super) fn rules() -> Rules {
     Rules::new(plain.into_iter().chain([ended, paused, linear, slow]), i64::MAX)
         .with_coupons([coupon])
         .with_payment_terms([payment_terms()])
+        .with_payees([(WORKSPACE, UserId(Uuid::from_u128(7)))])
 }
 
 fn payment_terms() -> PaymentTerms {
