@@ -111,9 +111,12 @@ impl Work {
     /// Whether a credit rewards the sharing of what was not paid itself.
     fn is_unpaid_sharing(&self, credit: &Credit) -> bool {
         let Some(leg) = credit.shared_leg() else { return false };
+        // It stands right before, if it is in this batch.
         let mut settled = self.plan.outcomes.iter().rev();
-        !self.paid.contains(&(credit.event.0, leg))
-            && !settled.any(|o| o.event == credit.event && o.leg == leg && o.status == Status::Posted)
+        match settled.find(|outcome| outcome.event == credit.event && outcome.leg == leg) {
+            Some(outcome) => outcome.status != Status::Posted,
+            None => !self.paid.contains(&(credit.event.0, leg)),
+        }
     }
 
     /// Sends a refund to its sale's campaign, or parks it.
