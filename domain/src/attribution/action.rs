@@ -1,9 +1,10 @@
 //! A conversion or sale: the clicks that earned it, or where else to look for
 //! them.
 
+use super::credit::{Leg, credit_of, credited, limited};
 use super::memory::{MAX_PARKED, Memory, Parked, Touch, VisitorState};
 use super::model::Step;
-use super::{Emitted, Leg, MAX_WINDOW_MS, Work, credit_of, credited, limited};
+use super::{Emitted, MAX_WINDOW_MS, Work};
 use crate::command::{Basis, BasisTouch, Credit, Decision, MatchedBy, Reason};
 use crate::dedupe::{CLICK_WINDOW_MS, is_duplicate_click};
 use crate::event::{Action, Body, Event, Sought};
@@ -93,7 +94,7 @@ impl<M: Memory> Work<'_, M> {
         let Shares { weights, shares } = share(&journey, terms, payout, action);
         let legs = shares.into_iter().map(|(touch, payout, value)| Leg::of_creator(touch, payout, value));
         let basis = |leg: &Leg<'_>| basis(Some(terms), &weights, leg.touch.click);
-        self.pay(action, terms, decision, legs.collect(), basis);
+        self.pay(action, terms, legs.collect(), basis);
         true
     }
 

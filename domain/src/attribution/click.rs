@@ -1,7 +1,8 @@
 //! A click: a robot's, one of a flood, a duplicate, or a touch that may earn.
 
+use super::Work;
+use super::credit::{Leg, credit_of, credited};
 use super::memory::{Memory, Rate, Touch, VisitorState};
-use super::{Leg, Work, credit_of, credited};
 use crate::command::{Basis, Decision, Reason};
 use crate::dedupe::{CLICK_WINDOW_MS, COOKIELESS_CLICK_WINDOW_MS, is_duplicate_click};
 use crate::event::{Action, Body, Event};
@@ -66,7 +67,7 @@ impl<M: Memory> Work<'_, M> {
                 return;
             };
             let leg = Leg::of_creator(touch, payout, None);
-            self.pay(&action, terms, decision, vec![leg], |_leg| basis.clone());
+            self.pay(&action, terms, vec![leg], |_leg| basis.clone());
         }
     }
 

@@ -16,6 +16,7 @@
 //! | [`memory`] | what is remembered, within which bounds |
 //! | `click` | a click: duplicate, flood, or a touch |
 //! | `action` | a conversion or sale: which click, or where else to look |
+//! | `credit` | what is written down of it, for each who shares in it |
 //! | `payment` | a payment, which needs no click |
 //! | `place` | where a partition stands, what is held included |
 //! | [`model`] | how a payout is shared among clicks |
@@ -25,6 +26,7 @@
 
 mod action;
 mod click;
+mod credit;
 pub mod memory;
 pub mod model;
 mod payment;
@@ -33,18 +35,16 @@ mod place;
 use std::collections::{BTreeMap, VecDeque};
 
 use foldhash::HashMap;
-use uuid::Uuid;
 
-use self::memory::{Changes, Memory, Note, Parked, Touch, View, VisitorState, note_of};
+use self::credit::{credit_of, credited};
+use self::memory::{Changes, Memory, Note, Parked, View, VisitorState, note_of};
 pub use self::place::Place;
-use crate::command::{Basis, Credit, Decision, Reason, Sharing};
+use crate::command::{Basis, Credit, Decision, Reason};
 use crate::dedupe::{Arrival, arrival};
 use crate::event::{Action, Body, Event, Sought};
-use crate::ids::{EventId, UserId, VisitorKey, hash_uuid};
-use crate::limits::CreditLimits;
-use crate::money::{Money, fee_of};
+use crate::ids::{EventId, VisitorKey, hash_uuid};
 use crate::refund::Refund;
-use crate::rules::{Rules, Terms};
+use crate::rules::Rules;
 
 /// No attribution window may be longer; older clicks are forgotten: 90 days.
 pub const MAX_WINDOW_MS: i64 = 90 * 24 * 60 * 60 * 1_000;
@@ -410,116 +410,8 @@ impl<M: Memory> Work<'_, M> {
         self.emit(credit_of(&parked.action, decision, Basis { waited_ms, ..Basis::none() }));
     }
 
-    /// Emits what an action that is to be paid comes to: first its creators'
-    /// legs, then their supporters' rewards, so that no reward keeps money from a
-    /// creator.
-    fn pay(
-        &mut self,
-        action: &Action,
-        terms: &Terms,
-        decision: Decision,
-        shares: Vec<Leg<'_>>,
-        basis: impl Fn(&Leg<'_>) -> Basis,
-    ) {
-        let Decision::Payable { fee_bps, other_minor, .. } = decision else { return };
-        let rewards: Vec<Leg<'_>> =
-            shares.iter().zip(0_u16..).filter_map(|(leg, number)| leg.reward(number, terms)).collect();
-        let legs: Vec<Leg<'_>> = shares.into_iter().chain(rewards).collect();
-        let count = u16::try_from(legs.len()).unwrap_or(u16::MAX);
-        for (paid, leg) in legs.iter().zip(0_u16..) {
-            let decision = match paid.payout.amount_minor {
-                0 => Decision::Nonpayable { reason: Reason::ShareTooSmall },
-                _ => Decision::Payable { payout: paid.payout, fee_bps, other_minor },
-            };
-            let basis = Basis { sharing: paid.sharing, ..basis(paid) };
-            let credit = Credit { leg, legs: count, value: paid.value, ..credit_of(action, decision, basis) };
-            let credit = credited(paid.touch, limited(Some(terms), action, credit));
-            self.emit(Credit { creator: Some(paid.to), ..credit });
-        }
-    }
-
     fn emit(&mut self, credit: Credit) {
         self.emitted.push(Emitted::Credit(credit));
-    }
-}
-
-/// What one of those who share in an action gets.
-#[derive(Clone, Copy)]
-struct Leg<'a> {
-    touch: &'a Touch,
-    to: UserId,
-    payout: Money,
-    /// Its part of what the action is worth.
-    value: Option<Money>,
-    /// Of a supporter's reward, what it is for.
-    sharing: Option<Sharing>,
-}
-
-impl<'a> Leg<'a> {
-    /// The part of a click's creator.
-    fn of_creator(touch: &'a Touch, payout: Money, value: Option<Money>) -> Self {
-        Self { touch, to: touch.creator, payout, value, sharing: None }
-    }
-
-    /// What a supporter who shared the link gets on top, halves rounded up. What
-    /// rounds to nothing is none.
-    fn reward(&self, of_leg: u16, terms: &Terms) -> Option<Self> {
-        let to = self.touch.supporter?;
-        let amount_minor = fee_of(self.payout.amount_minor, terms.share_bps).ok()?;
-        (amount_minor > 0).then_some(Self {
-            to,
-            payout: Money { amount_minor, ..self.payout },
-            // The action is worth what it is worth, whoever shared it.
-            value: self.value.map(|value| Money { amount_minor: 0, ..value }),
-            sharing: Some(Sharing { of_leg, bps: terms.share_bps }),
-            ..*self
-        })
-    }
-}
-
-/// A decision on an action that nobody is credited with.
-fn credit_of(action: &Action, decision: Decision, basis: Basis) -> Credit {
-    Credit {
-        event: action.event,
-        leg: 0,
-        legs: 1,
-        order: action.order,
-        kind: action.kind.into(),
-        workspace: action.workspace,
-        at_ms: action.at_ms,
-        visitor: action.visitor,
-        payload_hash: action.payload_hash.clone(),
-        campaign: None,
-        creator: None,
-        link: None,
-        click: None,
-        value: action.value,
-        decision,
-        limits: None,
-        basis,
-    }
-}
-
-/// The same, under the limits of the campaign that is to pay it.
-fn limited(terms: Option<&Terms>, action: &Action, credit: Credit) -> Credit {
-    let limits = terms.map(|terms| terms.limits).filter(|limits| !limits.is_empty());
-    match (credit.decision, limits) {
-        (Decision::Payable { .. }, Some(limits)) => {
-            let customer = Uuid::from_bytes(action.user.unwrap_or(action.visitor).0);
-            Credit { limits: Some(CreditLimits { limits, customer }), ..credit }
-        }
-        _ => credit,
-    }
-}
-
-/// The same, credited to a click.
-fn credited(touch: &Touch, credit: Credit) -> Credit {
-    Credit {
-        campaign: Some(touch.campaign),
-        creator: Some(touch.creator),
-        link: Some(touch.link),
-        click: Some(touch.click),
-        ..credit
     }
 }
 
