@@ -315,7 +315,7 @@ mod tests {
         Rules::new([], 0)
             .with_payment_terms([terms(1, 1_000, rates()), terms(2, 9_000, without_premium)])
             .with_seller_tiers([tier(3_000, "premium"), tier(5_000, "ultimate"), tier(8_000, "premium")])
-            .with_payees([(WORKSPACE, SELLER)])
+            .with_payees(crate::rules::Payees::new([(WORKSPACE, SELLER)], 0))
     }
 
     fn payment(purpose: Purpose, amount_minor: i64, code: &str, processor: &str) -> Payment {

@@ -2,6 +2,7 @@
 //! own time, so a replay decides as the first run did.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -167,8 +168,33 @@ pub struct Rules {
     coupons: BTreeMap<(WorkspaceId, String), Vec<Coupon>>,
     payment_terms: BTreeMap<WorkspaceId, Vec<PaymentTerms>>,
     seller_tiers: BTreeMap<(WorkspaceId, UserId), Vec<SellerTier>>,
-    payees: HashSet<(WorkspaceId, UserId)>,
+    payees: Payees,
     read_at_ms: i64,
+}
+
+/// Who may be paid: workspaces' creators, as read at one moment. They only ever
+/// become more, so an earlier reading does for whoever is in it.
+#[derive(Clone, Debug, Default)]
+pub struct Payees {
+    creators: Arc<HashSet<(WorkspaceId, UserId)>>,
+    read_at_ms: Option<i64>,
+}
+
+impl Payees {
+    /// The creators there were at `read_at_ms` by the database's clock.
+    #[must_use]
+    pub fn new(creators: impl IntoIterator<Item = (WorkspaceId, UserId)>, read_at_ms: i64) -> Self {
+        Self { creators: Arc::new(creators.into_iter().collect()), read_at_ms: Some(read_at_ms) }
+    }
+
+    /// Whether they were read at all, and whoever an event names is among them.
+    #[must_use]
+    pub fn has(&self, named: Option<Named>) -> bool {
+        match named {
+            Some(Named::Payee(workspace, user)) => self.creators.contains(&(workspace, user)),
+            _ => self.read_at_ms.is_some(),
+        }
+    }
 }
 
 /// What an event names whose first terms hold at once.
@@ -224,17 +250,28 @@ impl Rules {
         self
     }
 
-    /// The same with those who may be paid: workspaces' creators, who are never
-    /// fewer later.
+    /// The same with those who may be paid.
     #[must_use]
-    pub fn with_payees(self, payees: impl IntoIterator<Item = (WorkspaceId, UserId)>) -> Self {
-        Self { payees: payees.into_iter().collect(), ..self }
+    pub fn with_payees(self, payees: Payees) -> Self {
+        Self { payees, ..self }
+    }
+
+    /// Those who may be paid.
+    #[must_use]
+    pub fn payees(&self) -> &Payees {
+        &self.payees
+    }
+
+    /// When they were read.
+    #[must_use]
+    pub fn read_at_ms(&self) -> i64 {
+        self.read_at_ms
     }
 
     /// Whether a user is one of a workspace's creators.
     #[must_use]
     pub fn is_payee(&self, workspace: WorkspaceId, user: UserId) -> bool {
-        self.payees.contains(&(workspace, user))
+        self.payees.creators.contains(&(workspace, user))
     }
 
     /// What a workspace keeps of payments at `at_ms`. The first version also
@@ -270,15 +307,16 @@ impl Rules {
     /// since they were read.
     #[must_use]
     pub fn cover(&self, at_ms: i64, names: Option<Named>) -> bool {
-        let is_known = match names {
-            None => true,
-            Some(Named::Campaign(id)) => self.campaigns.contains_key(&id),
-            Some(Named::Payee(workspace, payee)) => {
-                self.payment_terms.contains_key(&workspace) && self.is_payee(workspace, payee)
+        let (is_known, read_at_ms) = match names {
+            None => (true, self.read_at_ms),
+            Some(Named::Campaign(id)) => (self.campaigns.contains_key(&id), self.read_at_ms),
+            Some(Named::Payee(workspace, payee)) if self.is_payee(workspace, payee) => {
+                (self.payment_terms.contains_key(&workspace), self.read_at_ms)
             }
+            Some(Named::Payee(..)) => (false, self.payees.read_at_ms.unwrap_or(i64::MIN)),
         };
         let good_for_ms = if is_known { RULES_GOOD_FOR_MS } else { 0 };
-        at_ms <= self.read_at_ms.saturating_add(good_for_ms)
+        at_ms <= read_at_ms.saturating_add(good_for_ms)
     }
 }
 
@@ -287,6 +325,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::payment::PaymentRates;
 
     fn terms(version: u32, valid_from_ms: i64) -> Terms {
         Terms {
@@ -328,11 +367,32 @@ mod tests {
             // It was not there when the rules were read: nor was it at 5,000.
             (5_000, Some(unheard_of), true),
             (5_001, Some(unheard_of), false),
-            (5_001, Some(Named::Payee(WorkspaceId(Uuid::from_u128(2)), UserId(Uuid::nil()))), false),
         ] {
             assert_eq!(rules.cover(at_ms, names), is_covered, "{at_ms} {names:?}");
         }
         let workspace = WorkspaceId(Uuid::from_u128(2));
+        let payee = |number| Some(Named::Payee(workspace, UserId(Uuid::from_u128(number))));
+        assert!(!rules.cover(0, payee(7)), "nobody looked who the creators are");
+        let rates = PaymentRates {
+            tip_fee_bps: 0,
+            live_sale_fee_bps: 0,
+            commission_bps: BTreeMap::new(),
+            default_tier: String::new(),
+            processors: BTreeMap::new(),
+            boost_reward_bps: 0,
+        };
+        let terms = PaymentTerms { workspace, version: 1, valid_from_ms: 0, rates };
+        let creators = Payees::new([(workspace, UserId(Uuid::from_u128(7)))], 3_000);
+        let rules = rules.with_payment_terms([terms]).with_payees(creators);
+        for (at_ms, names, is_covered) in [
+            (7_000, payee(7), true),
+            (7_001, payee(7), false),
+            // The rules were read since then, the creators were not.
+            (3_000, payee(8), true),
+            (3_001, payee(8), false),
+        ] {
+            assert_eq!(rules.cover(at_ms, names), is_covered, "{at_ms} {names:?}");
+        }
         let coupon = |creator, valid_from_ms| Coupon {
             workspace,
             code: coupon_code(" anna10"),

@@ -146,8 +146,9 @@ struct RulesRow {
     ends_at_ms: Option<i64>,
 }
 
-/// Reads all that attribution decides by: campaigns with all their terms,
-/// coupons, and what is kept of payments.
+/// Reads what attribution decides by: campaigns with all their terms, coupons,
+/// and what is kept of payments. [`crate::payments::payees`] are read apart, as
+/// they are many and seldom new.
 ///
 /// # Errors
 /// When the database fails or holds what this version does not know.
@@ -191,8 +192,7 @@ pub async fn load_rules(pool: &Pool) -> Result<Rules, StoreError> {
     Ok(Rules::new(campaigns, clock_ms)
         .with_coupons(coupons.into_iter().map(Coupon::from))
         .with_payment_terms(crate::payments::terms(pool, None).await?)
-        .with_seller_tiers(crate::payments::tiers(pool).await?)
-        .with_payees(crate::payments::payees(pool).await?))
+        .with_seller_tiers(crate::payments::tiers(pool).await?))
 }
 
 /// A campaign as it is shown.
@@ -229,14 +229,15 @@ pub struct CampaignRow {
     pub limits: Limits,
     /// What a supporter who shared the link gets on top, of what an action pays.
     pub share_bps: i32,
-    /// All that was put in.
-    pub total_budget_minor: i64,
+    /// All that was put in. None, as with the next three, if nothing was, or it is
+    /// not for the asker to see.
+    pub total_budget_minor: Option<i64>,
     /// What is left.
-    pub remaining_budget_minor: i64,
+    pub remaining_budget_minor: Option<i64>,
     /// What was paid out.
-    pub spent_minor: i64,
+    pub spent_minor: Option<i64>,
     /// What went back to the business.
-    pub returned_minor: i64,
+    pub returned_minor: Option<i64>,
     /// When it ran out of money.
     pub exhausted_at_ms: Option<i64>,
     /// When it was closed.

@@ -23,14 +23,14 @@ use std::time::Duration;
 use domain::attribution::{Emitted, Policy};
 use domain::command::Command;
 use domain::event::Event;
-use domain::rules::Rules;
+use domain::rules::{Payees, Rules};
 use runtime::clock::now_ms;
 use runtime::consumer::{Batch, BatchLimits, Consumer, PartitionOwner};
 use runtime::producer::{Pending, Publisher};
 use runtime::retry::Backoff;
 use runtime::shutdown::CancellationToken;
 use runtime::topics::Topics;
-use store::Pool;
+use store::{Pool, StoreError};
 use tokio::runtime::Handle;
 
 use self::partitions::Partitions;
@@ -188,6 +188,19 @@ impl<'a> Work<'a> {
         Ok(true)
     }
 
+    /// The rules of this moment; the creators of it only if `events` pay one who
+    /// was not known.
+    async fn read_rules(&self, events: &[(i64, Event)]) -> Result<Rules, StoreError> {
+        let rules = store::campaigns::load_rules(&self.pool).await?;
+        let payees = self.rules.payees();
+        if events.iter().all(|(_, event)| payees.has(event.names())) {
+            return Ok(rules.with_payees(payees.clone()));
+        }
+        let creators = store::payments::payees(&self.pool).await?;
+        let read_at_ms = rules.read_at_ms();
+        Ok(rules.with_payees(Payees::new(creators, read_at_ms)))
+    }
+
     /// Waits until the rules are known for all `events`; `false` when told to
     /// stop before.
     fn cover(&mut self, events: &[(i64, Event)]) -> bool {
@@ -199,7 +212,7 @@ impl<'a> Work<'a> {
             if attempt > 0 {
                 std::thread::sleep(backoff.next_wait());
             }
-            match self.handle.block_on(store::campaigns::load_rules(&self.pool)) {
+            match self.handle.block_on(self.read_rules(events)) {
                 Ok(rules) => self.rules = rules,
                 Err(error) => tracing::warn!(%error, "cannot read the campaigns' terms"),
             }

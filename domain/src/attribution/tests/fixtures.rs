@@ -14,7 +14,7 @@ use crate::limits::Limits;
 use crate::money::{Currency, Money};
 use crate::pay::Pay;
 use crate::payment::{Frequency, Payment, PaymentRates, PaymentTerms, ProcessorRate, Purpose};
-use crate::rules::{Campaign, CampaignStatus, Coupon, DEFAULT_WINDOW_MS, Objective, Terms};
+use crate::rules::{Campaign, CampaignStatus, Coupon, DEFAULT_WINDOW_MS, Objective, Payees, Terms};
 
 pub(super) const WORKSPACE: WorkspaceId = WorkspaceId(Uuid::from_u128(1));
 /// A day in 2027.
@@ -102,7 +102,7 @@ pub(super) fn rules() -> Rules {
     Rules::new(plain.into_iter().chain([ended, paused, linear, slow]), i64::MAX)
         .with_coupons([coupon])
         .with_payment_terms([payment_terms()])
-        .with_payees([(WORKSPACE, UserId(Uuid::from_u128(7)))])
+        .with_payees(Payees::new([(WORKSPACE, UserId(Uuid::from_u128(7)))], i64::MAX))
 }
 
 fn payment_terms() -> PaymentTerms {
