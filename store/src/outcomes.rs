@@ -262,9 +262,7 @@ pub struct Decided {
     pub workspace_id: Uuid,
     /// The campaign it is attributed to.
     pub campaign_id: Option<Uuid>,
-    /// Its status.
-    pub status: String,
-    /// Why it was not paid.
+    /// Why it was not paid; none if it was.
     pub reason: Option<String>,
     /// Who acted: 16 bytes.
     pub visitor: Vec<u8>,
@@ -274,6 +272,14 @@ pub struct Decided {
     pub day: String,
     /// Whether it was settled before the watermark that was asked for.
     pub is_due: bool,
+}
+
+impl Decided {
+    /// Whether it was paid.
+    #[must_use]
+    pub fn is_posted(&self) -> bool {
+        self.reason.is_none()
+    }
 }
 
 /// What became of actions from `from_ms` to before `to_ms`, by their own time;

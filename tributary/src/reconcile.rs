@@ -38,11 +38,15 @@ pub(crate) struct ReconcileArgs {
     json: bool,
 }
 
+/// Connections to the books.
+pub(crate) async fn connect(settings: &Settings) -> anyhow::Result<Pool> {
+    Ok(store::connect(&settings.database_url, 2).await?)
+}
+
 /// Checks everything, or what is new.
-pub(crate) async fn check(settings: &Settings, is_full: bool) -> anyhow::Result<Vec<Verdict>> {
-    let pool = store::connect(&settings.database_url, 2).await?;
-    let mut verdicts = check_books(&pool, is_full).await?;
-    verdicts.extend(check_clickhouse(settings, &pool, is_full).await?);
+pub(crate) async fn check(settings: &Settings, pool: &Pool, is_full: bool) -> anyhow::Result<Vec<Verdict>> {
+    let mut verdicts = check_books(pool, is_full).await?;
+    verdicts.extend(check_clickhouse(settings, pool, is_full).await?);
     verdicts.sort_by_key(|verdict| verdict.number);
     Ok(verdicts)
 }
@@ -76,16 +80,16 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 /// The table of `--days`, and what is wrong in it.
 async fn check_days(
     settings: &Settings,
+    pool: &Pool,
     args: &ReconcileArgs,
     days: u16,
 ) -> anyhow::Result<(ByDay, Verdict)> {
-    let pool = store::connect(&settings.database_url, 2).await?;
     let client = sinks::client(&settings.clickhouse_url, &settings.clickhouse_database);
     let now_ms = now_ms();
     let to_ms = (now_ms.div_euclid(DAY_MS) + 1) * DAY_MS;
     let range_ms = (to_ms - i64::from(days) * DAY_MS, to_ms);
     let settled_before_ms = now_ms - i64::from(args.grace_minutes) * 60_000;
-    let table = by_day(&client, &pool, range_ms, settled_before_ms, now_ms).await?;
+    let table = by_day(&client, pool, range_ms, settled_before_ms, now_ms).await?;
     let verdict = Verdict {
         number: 27,
         title: "every action in ClickHouse is decided, and every outcome is of one".to_owned(),
@@ -95,10 +99,9 @@ async fn check_days(
 }
 
 /// The table, for people.
-async fn show_days(settings: &Settings, table: &ByDay) -> anyhow::Result<()> {
-    let pool = store::connect(&settings.database_url, 1).await?;
+async fn show_days(pool: &Pool, table: &ByDay) -> anyhow::Result<()> {
     let campaigns: Vec<Uuid> = table.rows.iter().filter_map(|row| row.campaign).collect();
-    let titles = store::campaigns::titles(&pool, &campaigns).await?;
+    let titles = store::campaigns::titles(pool, &campaigns).await?;
     say!(
         "{:<10}  {:<24}  {:>8}  {:>8}  {:>8}  {:>8}  {:>7}  {:>10}  rejected by reason",
         "day",
@@ -161,10 +164,11 @@ pub(crate) async fn run(settings: &Settings, args: &ReconcileArgs) -> ExitCode {
 }
 
 async fn checked(settings: &Settings, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
-    let mut verdicts = check(settings, args.full).await?;
+    let pool = connect(settings).await?;
+    let mut verdicts = check(settings, &pool, args.full).await?;
     let mut table = None;
     if let Some(days) = args.days {
-        let (days, verdict) = check_days(settings, args, days).await?;
+        let (days, verdict) = check_days(settings, &pool, args, days).await?;
         verdicts.push(verdict);
         table = Some(days);
     }
@@ -174,7 +178,7 @@ async fn checked(settings: &Settings, args: &ReconcileArgs) -> anyhow::Result<Ex
         say!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         if let Some(table) = &table {
-            show_days(settings, table).await?;
+            show_days(&pool, table).await?;
         }
         for verdict in &verdicts {
             let word = if verdict.offences.is_empty() { "ok" } else { "FAILED" };

@@ -100,15 +100,14 @@ fn csv(year: i16, lines: &[TaxLine]) -> Result<String, ApiError> {
     for line in lines {
         let currency = Currency::new(&line.currency).map_err(|error| ApiError::invalid("currency", error))?;
         let decimal = |amount_minor| Money { amount_minor, currency }.decimal();
-        let text = |text: &str| quoted(text);
         write!(
             table,
             "{year},{},{},{},{},{},{currency},{},{},{},{}\r\n",
-            text(&line.form),
+            quoted(&line.form),
             line.creator_id,
-            text(&line.username),
-            text(&line.display_name),
-            text(&line.email),
+            quoted(&line.username),
+            quoted(&line.display_name),
+            quoted(&line.email),
             decimal(line.paid_minor),
             decimal(line.threshold_minor),
             line.is_due,

@@ -116,7 +116,7 @@ pub async fn by_day(
     let without: Vec<(Uuid, u16)> = payable
         .iter()
         .filter(|event| !outcomes.contains(&event.event_id))
-        .flat_map(|event| (0..2).map(|leg| (event.event_id, leg)))
+        .map(|event| (event.event_id, 0))
         .collect();
     let elsewhere = store::outcomes::known(&mut *store::begin(pool).await?, &without).await?;
     let elsewhere: HashSet<Uuid> = elsewhere.into_keys().map(|(id, _leg)| id).collect();
@@ -205,7 +205,7 @@ fn tally(
     let mut actions: HashMap<(Uuid, Option<Uuid>), &Decided> = HashMap::new();
     for outcome in decided {
         let action = actions.entry((outcome.event_id, outcome.campaign_id)).or_insert(outcome);
-        if outcome.status == "posted" {
+        if outcome.is_posted() {
             *action = outcome;
         }
     }
@@ -258,7 +258,6 @@ mod tests {
             event_id: Uuid::from_u128(id),
             workspace_id: Uuid::nil(),
             campaign_id: CAMPAIGN,
-            status: if reason.is_none() { "posted" } else { "rejected_rule" }.to_owned(),
             reason: reason.map(str::to_owned),
             visitor: vec![0; 16],
             at_ms: NOW_MS,

@@ -20,10 +20,11 @@ SELECT
     t.model,
     t.limits,
     t.share_bps,
-    coalesce(b.funded_minor, 0) AS total_budget_minor,
-    coalesce(b.available_minor, 0) AS remaining_budget_minor,
-    coalesce(b.spent_minor, 0) AS spent_minor,
-    coalesce(b.returned_minor, 0) AS returned_minor,
+    -- A policy may hide them.
+    b.funded_minor AS total_budget_minor,
+    b.available_minor AS remaining_budget_minor,
+    b.spent_minor,
+    b.returned_minor,
     (extract(epoch FROM b.closed_at) * 1000)::bigint AS closed_at_ms,
     (extract(epoch FROM b.exhausted_at) * 1000)::bigint AS exhausted_at_ms
 FROM campaigns c

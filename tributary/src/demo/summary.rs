@@ -21,7 +21,7 @@ pub(crate) async fn print(settings: &Settings, api: &ApiClient, world: &World) -
     wallets(api, &board).await?;
     exhausted(api, world).await?;
     explained(settings, api).await?;
-    let verdicts = reconcile::check(settings, true).await?;
+    let verdicts = reconcile::check(settings, &reconcile::connect(settings).await?, true).await?;
     say!("\n{}", reconcile::summary(&verdicts));
     for verdict in verdicts.iter().filter(|verdict| !verdict.offences.is_empty()) {
         say!("  {} {}: {:?}", verdict.number, verdict.title, verdict.offences);
