@@ -27,11 +27,13 @@
 //! | [`payout`] | withdrawals that are sent together, and the files that banks take |
 //! | [`ledger`] | balanced postings |
 //! | [`settlement`] | commands to outcomes and postings |
+//! | [`audit`] | what must hold of a settled batch, told from its rows |
 //! | [`chain`] | the hash chain over batches, the digest of the books |
 #![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic, clippy::cast_possible_truncation)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 pub mod attribution;
+pub mod audit;
 pub mod budget;
 pub mod chain;
 pub mod command;

@@ -196,17 +196,6 @@ struct OutcomeRecordRow {
 
 type LineRow = (Uuid, i16, Uuid, i64, String);
 
-/// What the hash of a batch covers.
-///
-/// # Errors
-/// When the database fails.
-pub async fn records(connection: &mut Connection, batch: i64) -> Result<Records, StoreError> {
-    let outcomes =
-        sqlx::query_as(sql!("outcomes/records_of_batch")).bind(batch).fetch_all(&mut *connection).await?;
-    let lines = sqlx::query_as(sql!("ledger_entries/records_of_batch")).bind(batch).fetch_all(connection);
-    records_of(outcomes, lines.await?)
-}
-
 /// What the digest of the books covers: what follows from the topic `credits`
 /// alone.
 ///

@@ -1,6 +1,6 @@
 //! Budgets, accounts, transactions and entries.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::budget::Budget;
 use domain::chain::LineRecord;
@@ -359,4 +359,13 @@ pub async fn entries(pool: &Pool, transaction: Uuid) -> Result<Vec<EntryRow>, St
     let entries =
         sqlx::query_as(sql!("ledger_entries/of_transaction")).bind(transaction).fetch_all(pool).await?;
     Ok(entries)
+}
+
+/// What each budget has spent, by campaign.
+///
+/// # Errors
+/// When the database fails.
+pub async fn spent(connection: &mut Connection) -> Result<HashMap<Uuid, i64>, StoreError> {
+    let rows: Vec<(Uuid, i64)> = sqlx::query_as(sql!("campaign_budgets/spent")).fetch_all(connection).await?;
+    Ok(rows.into_iter().collect())
 }

@@ -21,6 +21,7 @@ pub mod payments;
 pub mod payouts;
 pub mod reconcile;
 pub mod refunds;
+pub mod scan;
 pub mod sinks;
 pub mod statements;
 pub mod tax;
@@ -166,6 +167,23 @@ pub async fn begin(pool: &Pool) -> Result<Transaction, StoreError> {
 /// When the server does not answer.
 pub async fn begin_snapshot(pool: &Pool) -> Result<Transaction, StoreError> {
     Ok(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+}
+
+/// A connection of its own, outside of the pool, that sees what `transaction`, of
+/// one moment, sees, as long as that lasts.
+///
+/// # Errors
+/// When the server does not answer.
+pub async fn look_along(pool: &Pool, transaction: &mut Transaction) -> Result<Connection, StoreError> {
+    let snapshot: String =
+        sqlx::query_scalar("SELECT pg_export_snapshot()").fetch_one(&mut **transaction).await?;
+    use sqlx::Connection as _;
+
+    let mut connection = Connection::connect_with(&pool.connect_options()).await?;
+    let begin =
+        format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{snapshot}'");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(begin)).execute(&mut connection).await?;
+    Ok(connection)
 }
 
 /// Begins a transaction that sees all of it as of one moment, and may write.

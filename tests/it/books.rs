@@ -282,6 +282,16 @@ async fn reconcile_looks_at_what_is_new() -> anyhow::Result<()> {
         .await?;
     assert_eq!(failed_checks(&stack, &[])?.0, [3]);
     assert_eq!(failed_checks(&stack, &["--full"])?.0, [3]);
+    change("UPDATE ledger_accounts SET balance_minor = balance_minor - 1 WHERE kind = 'platform_fee'")
+        .await?;
+    // Nor does an entry that no batch wrote.
+    change(
+        "INSERT INTO ledger_entries (transaction_id, line, account_id, amount_minor, currency)
+         SELECT transaction_id, 99, account_id, amount_minor, currency FROM ledger_entries LIMIT 1",
+    )
+    .await?;
+    let (failed, report) = failed_checks(&stack, &["--full"])?;
+    assert!(failed.contains(&2), "{report}");
     Ok(())
 }
 

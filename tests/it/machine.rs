@@ -17,7 +17,6 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::{Value, json};
 use store::Pool;
-use store::reconcile::{CHECKS, Extent};
 use tests::{Stack, World};
 use uuid::Uuid;
 
@@ -279,9 +278,8 @@ impl Books {
     }
 
     async fn check(&self) -> anyhow::Result<()> {
-        for check in CHECKS.into_iter().filter(|check| check.is_run(Extent::Full)) {
-            let offences = check.run(&self.pool, Extent::Full).await?;
-            anyhow::ensure!(offences.is_empty(), "{}: {offences:?}", check.title);
+        for verdict in processors::reconcile::check_books(&self.pool, true).await? {
+            anyhow::ensure!(verdict.offences.is_empty(), "{verdict:?}");
         }
         Ok(())
     }
@@ -320,8 +318,6 @@ async fn run(stack: &Stack, number: usize, steps: Vec<[Work; WORKERS]>) -> anyho
         books.forward(&mut workers).await?;
         books.check().await?;
     }
-    let offences = processors::reconcile::verify_chain(&mut *store::begin(&books.pool).await?, None).await?;
-    anyhow::ensure!(offences.is_empty(), "{offences:?}");
     Ok(())
 }
 

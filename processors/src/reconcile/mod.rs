@@ -1,17 +1,28 @@
-//! Checks the books: every invariant that Postgres alone can answer, and the
-//! hash chain.
+//! Checks the books: every invariant that Postgres alone can answer, by a query
+//! each, and what batches' own rows tell, the hash chain among it.
+//!
+//! | module | job |
+//! |---|---|
+//! | here | all verdicts, now and then or when asked for |
+//! | [`pass`] | reads all that batches wrote, once |
+//! | [`assembly`] | puts together what belongs to a batch |
 
-mod chain;
+mod assembly;
+mod pass;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
+use domain::audit::{Findings, Flaw};
+use domain::ledger::AccountKind;
 use runtime::shutdown::CancellationToken;
 use serde::Serialize;
-use store::reconcile::{CHECKS, Extent, Offence, Part, new_batches};
+use store::reconcile::{CHECKS, Extent, MAX_LISTED, Offence, Part, new_batches};
+use store::scan::ScannedAccount;
 use store::{Connection, Pool, StoreError};
+use uuid::Uuid;
 
-pub use self::chain::verify_chain;
+use self::pass::Pass;
 
 /// An invariant, checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -33,20 +44,10 @@ pub async fn check_books(pool: &Pool, is_full: bool) -> Result<Vec<Verdict>, Sto
     // One snapshot for all checks: settlement goes on meanwhile.
     let mut transaction = store::begin_repeatable(pool).await?;
     let new = new_batches(&mut *transaction, Part::Books).await?;
-    let (over, only) = if is_full { (Extent::Full, None) } else { (Extent::New(&new), Some(&new[..])) };
-    let (mut verdicts, broken) = if pool.options().get_max_connections() > 1 {
-        // What is chained does not change, so the chain needs no snapshot.
-        let mut chain = store::begin(pool).await?;
-        tokio::try_join!(queries(&mut transaction, over), verify_chain(&mut chain, only))?
-    } else {
-        let verdicts = queries(&mut transaction, over).await?;
-        (verdicts, verify_chain(&mut transaction, only).await?)
-    };
-    verdicts.push(Verdict {
-        number: 6,
-        title: "every batch's hash is right and links to the one before".to_owned(),
-        offences: broken,
-    });
+    let over = if is_full { Extent::Full } else { Extent::New(&new) };
+    let pass = tell(pass::run(pool, &mut transaction, over).await?, &mut transaction, over).await?;
+    let mut verdicts = queries(&mut transaction, over).await?;
+    verdicts.extend(pass);
     verdicts.sort_by_key(|verdict| verdict.number);
     if verdicts.iter().all(|verdict| verdict.offences.is_empty())
         && let Err(error) = note(transaction, &new).await
@@ -55,6 +56,78 @@ pub async fn check_books(pool: &Pool, is_full: bool) -> Result<Vec<Verdict>, Sto
         tracing::debug!(%error, "it is not noted what was found right");
     }
     Ok(verdicts)
+}
+
+/// Recomputes the hash of every batch from the rows it covers.
+///
+/// # Errors
+/// When the database fails.
+pub async fn verify_chain(pool: &Pool) -> Result<Vec<Offence>, StoreError> {
+    let mut transaction = store::begin_snapshot(pool).await?;
+    let pass = pass::run(pool, &mut transaction, Extent::Full).await?;
+    Ok(offences(&pass.findings.flaws, 6))
+}
+
+/// What a pass found, as verdicts.
+async fn tell(
+    pass: Pass,
+    transaction: &mut store::Transaction,
+    over: Extent<'_>,
+) -> Result<Vec<Verdict>, StoreError> {
+    let Pass { mut findings, accounts } = pass;
+    let mut told = vec![
+        (1, "every transaction balances, per currency"),
+        (6, "every batch's hash is right and links to the one before"),
+        (9, "posted outcomes and campaign postings match one to one"),
+        (17, "creator's part, fee and processor's part sum to the gross"),
+    ];
+    if over == Extent::Full {
+        told.push((2, "every entry is of a transaction"));
+        told.push((3, "every balance is the sum of its entries"));
+        told.push((14, "budget spent is what was posted out of escrow"));
+        let spent_minor = store::ledger::spent(transaction).await?;
+        findings.flaws.extend(sums_differ(&findings, &accounts, &spent_minor));
+    }
+    let verdict = |(number, title): (u8, &str)| Verdict {
+        number,
+        title: title.to_owned(),
+        offences: offences(&findings.flaws, number),
+    };
+    Ok(told.into_iter().map(verdict).collect())
+}
+
+/// Where balances and budgets are not the sums that all batches came to.
+fn sums_differ(
+    findings: &Findings,
+    accounts: &[ScannedAccount],
+    spent_minor: &HashMap<Uuid, i64>,
+) -> Vec<Flaw> {
+    let sum = |sums: &HashMap<Uuid, i128>, account: Uuid| sums.get(&account).copied().unwrap_or_default();
+    let mut flaws = Vec::new();
+    let mut posted_minor: HashMap<Uuid, i128> = HashMap::new();
+    for ScannedAccount { id, kind, owner, balance_minor } in accounts {
+        let entries = sum(&findings.moved_minor, *id);
+        if entries != i128::from(*balance_minor) {
+            let detail = format!("{} balance {balance_minor}, entries sum to {entries}", kind.code());
+            flaws.push(Flaw { invariant: 3, id: id.to_string(), detail });
+        }
+        if *kind == AccountKind::CampaignEscrow {
+            *posted_minor.entry(*owner).or_default() += sum(&findings.spent_minor, *id);
+        }
+    }
+    for (campaign, spent) in spent_minor {
+        let posted = sum(&posted_minor, *campaign);
+        if posted != i128::from(*spent) {
+            let detail = format!("spent {spent}, posted out of escrow {posted}");
+            flaws.push(Flaw { invariant: 14, id: campaign.to_string(), detail });
+        }
+    }
+    flaws
+}
+
+fn offences(flaws: &[Flaw], invariant: u8) -> Vec<Offence> {
+    let of = flaws.iter().filter(|flaw| flaw.invariant == invariant).take(MAX_LISTED);
+    of.map(|flaw| Offence { id: flaw.id.clone(), detail: flaw.detail.clone() }).collect()
 }
 
 /// The checks that are a query each.

@@ -45,8 +45,7 @@ pub(crate) async fn run(settings: &Settings, command: LedgerCommand) -> anyhow::
             Ok(ExitCode::SUCCESS)
         }
         LedgerCommand::VerifyChain { heads } => {
-            let offences =
-                processors::reconcile::verify_chain(&mut *store::begin_snapshot(&pool).await?, None).await?;
+            let offences = processors::reconcile::verify_chain(&pool).await?;
             for offence in &offences {
                 say!("{}: {}", offence.id, offence.detail);
             }

@@ -1,0 +1,1 @@
+SELECT campaign_id, spent_minor FROM campaign_budgets
