@@ -211,9 +211,10 @@ pub(crate) fn within(sql: &str, over: Extent<'_>) -> String {
             let condition = match over {
                 Extent::Full => "true".to_owned(),
                 Extent::New(batches) => {
+                    let ids: Vec<String> = batches.iter().map(i64::to_string).collect();
                     // A list of none is no list to SQL.
-                    let ids: Vec<String> = batches.iter().chain([&-1]).map(i64::to_string).collect();
-                    format!("{column} IN ({})", among.replace("{batches}", &ids.join(",")))
+                    let ids = if ids.is_empty() { "NULL".to_owned() } else { ids.join(",") };
+                    format!("{column} IN ({})", among.replace("{batches}", &ids))
                 }
             };
             sql = format!("{before}{condition}{after}");
@@ -274,8 +275,8 @@ mod tests {
     fn queries_say_what_they_look_at() {
         let sql = "SELECT x::text FROM t WHERE :batch(t.b) AND :transaction(id)";
         assert_eq!(within(sql, Extent::Full), "SELECT x::text FROM t WHERE true AND true");
-        let new = "SELECT x::text FROM t WHERE t.b IN (7,9,-1) \
-            AND id IN (SELECT id FROM ledger_transactions WHERE batch_id IN (7,9,-1))";
+        let new = "SELECT x::text FROM t WHERE t.b IN (7,9) \
+            AND id IN (SELECT id FROM ledger_transactions WHERE batch_id IN (7,9))";
         assert_eq!(within(sql, Extent::New(&[7, 9])), new);
     }
 

@@ -26,6 +26,9 @@ pub trait Scanned: Sized {
     fn read(fields: &mut Fields<'_>) -> Result<Self, String>;
 }
 
+/// So few batches are found by indexes.
+const FEW_BATCHES: usize = 64;
+
 /// The rows of a table that `over` takes in.
 ///
 /// # Errors
@@ -34,6 +37,12 @@ pub async fn scan<'c, R: Scanned + Send + 'static>(
     connection: &'c mut Connection,
     over: Extent<'_>,
 ) -> Result<BoxStream<'c, Result<R, StoreError>>, StoreError> {
+    if matches!(over, Extent::New(batches) if batches.len() <= FEW_BATCHES) {
+        // Rows per batch are guessed too high for the planner to look them up.
+        let by_index = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; \
+            SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
+        sqlx::raw_sql(by_index).execute(&mut *connection).await?;
+    }
     let copy = format!("COPY (\n{}\n) TO STDOUT (FORMAT binary)", within(R::SQL, over));
     let messages = connection.copy_out_raw(&copy).await?;
     let mut is_first = true;
