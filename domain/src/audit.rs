@@ -2,7 +2,7 @@
 //! database has of it, whoever wrote them. The numbers are those of
 //! `docs/INVARIANTS.md`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
@@ -81,11 +81,51 @@ impl Flaw {
     }
 }
 
+/// At most this many flaws of an invariant are named.
+pub const MAX_LISTED: usize = 20;
+
+/// What is wrong: of each invariant, the first flaws.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flaws(BTreeMap<u8, Vec<Flaw>>);
+
+impl Flaws {
+    /// Those of an invariant.
+    #[must_use]
+    pub fn of(&self, invariant: u8) -> &[Flaw] {
+        self.0.get(&invariant).map_or(&[], Vec::as_slice)
+    }
+
+    /// All of them, by invariant.
+    pub fn iter(&self) -> impl Iterator<Item = &Flaw> {
+        self.0.values().flatten()
+    }
+}
+
+impl IntoIterator for Flaws {
+    type Item = Flaw;
+    type IntoIter = std::iter::Flatten<std::collections::btree_map::IntoValues<u8, Vec<Flaw>>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_values().flatten()
+    }
+}
+
+impl Extend<Flaw> for Flaws {
+    fn extend<I: IntoIterator<Item = Flaw>>(&mut self, flaws: I) {
+        for flaw in flaws {
+            let listed = self.0.entry(flaw.invariant).or_default();
+            if listed.len() < MAX_LISTED {
+                listed.push(flaw);
+            }
+        }
+    }
+}
+
 /// What came of looking at batches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     /// What is wrong.
-    pub flaws: Vec<Flaw>,
+    pub flaws: Flaws,
     /// By account, the sum of its lines.
     pub moved_minor: HashMap<Uuid, i128>,
     /// By escrow account, what actions took out of it, less what their refunds
@@ -139,7 +179,7 @@ pub fn audit(
         if is_of_an_outcome {
             let posting = Posting { transaction: transaction.id, gross_minor };
             if postings.insert((transaction.source, transaction.leg), posting).is_some() {
-                findings.flaws.push(Flaw::new(9, transaction.source, "has several transactions"));
+                findings.flaws.extend([Flaw::new(9, transaction.source, "has several transactions")]);
             }
         }
     }
@@ -263,17 +303,16 @@ fn misfit(head: &BatchHead, rows: BatchRows) -> Option<Flaw> {
     Some(Flaw::new(6, &head.name, detail))
 }
 
-/// What a row is that belongs to no batch, or was not there when it was written.
+/// An entry without a transaction.
 #[must_use]
-pub fn stray_line(line: &LineRecord) -> Flaw {
-    let detail = format!("an entry of {} that no batch wrote", line.amount_minor);
-    Flaw::new(2, line.transaction, detail)
+pub fn orphan(transaction: Uuid) -> Flaw {
+    Flaw::new(2, transaction, "an entry names this transaction, which is not there")
 }
 
-/// What an outcome or transaction is that its batch did not write.
+/// An outcome, a transaction, or an entry of one, that came after its batch.
 #[must_use]
-pub fn stray_row(id: Uuid, batch: i64) -> Flaw {
-    Flaw::new(6, id, format!("batch {batch} did not write it"))
+pub fn added(id: Uuid, batch: i64) -> Flaw {
+    Flaw::new(6, id, format!("was added to batch {batch} after it was settled"))
 }
 
 #[cfg(test)]
@@ -366,7 +405,7 @@ mod tests {
     fn a_right_batch_has_no_flaw_and_its_sums() {
         let rows = rows();
         let findings = audit(&head(&rows), rows, kind_of);
-        assert_eq!(findings.flaws, []);
+        assert_eq!(findings.flaws, Flaws::default());
         let moved = [(ESCROW, 440), (CREATOR, 50), (FEE, 10), (9, -500)];
         assert_eq!(findings.moved_minor, moved.map(|(account, minor)| (id(account), minor)).into());
         assert_eq!(findings.spent_minor, [(id(ESCROW), 60)].into());
@@ -392,6 +431,7 @@ mod tests {
                 expected.iter().map(|(number, id, detail)| (*number, &id[..], *detail)).collect();
             assert_eq!(found, expected);
         };
+        check(|_| (), &[]);
         check(|rows| rows.lines[2].amount_minor = 11, &[(1, 10, "3 lines in USD sum to 1")]);
         check(
             |rows| rows.lines.truncate(5),
@@ -448,8 +488,8 @@ mod tests {
             let mut head = head(&rows);
             change(&mut head, &mut rows);
             let found = audit(&head, rows, kind_of).flaws;
-            let found = found.into_iter().find(|flaw| flaw.invariant == 6).map(|flaw| flaw.detail);
-            assert_eq!(found.as_deref(), Some(expected));
+            let found: Vec<&str> = found.of(6).iter().map(|flaw| flaw.detail.as_str()).collect();
+            assert_eq!(found, [expected]);
         };
         check(|head, _| head.hash_before = [8; 32], "does not link to the batch before it");
         check(|_, rows| rows.lines.truncate(6), "it wrote 7 ledger lines; 6 are there");

@@ -313,7 +313,12 @@ impl Rules {
             Some(Named::Payee(workspace, payee)) if self.is_payee(workspace, payee) => {
                 (self.payment_terms.contains_key(&workspace), self.read_at_ms)
             }
-            Some(Named::Payee(..)) => (false, self.payees.read_at_ms.unwrap_or(i64::MIN)),
+            // Whoever was not there when the creators were read may have been made
+            // since: with these rules they must have been read again.
+            Some(Named::Payee(..)) if self.payees.read_at_ms == Some(self.read_at_ms) => {
+                (false, self.read_at_ms)
+            }
+            Some(Named::Payee(..)) => (false, i64::MIN),
         };
         let good_for_ms = if is_known { RULES_GOOD_FOR_MS } else { 0 };
         at_ms <= read_at_ms.saturating_add(good_for_ms)
@@ -382,15 +387,17 @@ mod tests {
             boost_reward_bps: 0,
         };
         let terms = PaymentTerms { workspace, version: 1, valid_from_ms: 0, rates };
-        let creators = Payees::new([(workspace, UserId(Uuid::from_u128(7)))], 3_000);
-        let rules = rules.with_payment_terms([terms]).with_payees(creators);
-        for (at_ms, names, is_covered) in [
-            (7_000, payee(7), true),
-            (7_001, payee(7), false),
+        let rules = rules.with_payment_terms([terms]);
+        for (creators_read_at_ms, at_ms, names, is_covered) in [
+            (3_000, 7_000, payee(7), true),
+            (3_000, 7_001, payee(7), false),
             // The rules were read since then, the creators were not.
-            (3_000, payee(8), true),
-            (3_001, payee(8), false),
+            (3_000, 0, payee(8), false),
+            (5_000, 5_000, payee(8), true),
+            (5_000, 5_001, payee(8), false),
         ] {
+            let creators = Payees::new([(workspace, UserId(Uuid::from_u128(7)))], creators_read_at_ms);
+            let rules = rules.clone().with_payees(creators);
             assert_eq!(rules.cover(at_ms, names), is_covered, "{at_ms} {names:?}");
         }
         let coupon = |creator, valid_from_ms| Coupon {

@@ -1,10 +1,13 @@
 //! The batch log: what was settled when, chained by hashes.
 
-use domain::chain::{GENESIS, Hash, LineRecord, OutcomeRecord, Records};
-use domain::ledger::TransactionKind;
-use uuid::Uuid;
+use std::collections::HashSet;
 
-use crate::{Connection, Pool, StoreError, currency, narrow, sql};
+use domain::chain::{GENESIS, Hash, LineRecord, Records};
+use futures_util::TryStreamExt as _;
+
+use crate::reconcile::Extent;
+use crate::scan::{ScannedOutcome, ScannedTransaction, scan};
+use crate::{Connection, Pool, StoreError, sql};
 
 /// A batch that is being settled.
 #[derive(Clone, Debug)]
@@ -177,66 +180,31 @@ pub async fn list(connection: &mut Connection, only: Option<&[i64]>) -> Result<V
         .collect()
 }
 
-#[derive(sqlx::FromRow)]
-struct OutcomeRecordRow {
-    event_id: Uuid,
-    leg: i16,
-    status: String,
-    reason: Option<String>,
-    campaign_id: Option<Uuid>,
-    creator_id: Option<Uuid>,
-    gross_minor: Option<i64>,
-    creator_minor: Option<i64>,
-    fee_minor: Option<i64>,
-    currency: Option<String>,
-    payload_hash: String,
-    original_event_id: Option<Uuid>,
-    original_leg: Option<i16>,
-}
-
-type LineRow = (Uuid, i16, Uuid, i64, String);
-
 /// What the digest of the books covers: what follows from the topic `credits`
 /// alone.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn all_records(connection: &mut Connection) -> Result<Records, StoreError> {
-    let outcomes = sqlx::query_as(sql!("outcomes/records")).fetch_all(&mut *connection).await?;
-    let follows = TransactionKind::ALL.into_iter().filter(|kind| kind.follows_from_the_log());
-    let kinds: Vec<&str> = follows.map(TransactionKind::code).collect();
-    let lines = sqlx::query_as(sql!("ledger_entries/records_of_kinds")).bind(kinds).fetch_all(connection);
-    records_of(outcomes, lines.await?)
-}
-
-fn records_of(outcomes: Vec<OutcomeRecordRow>, lines: Vec<LineRow>) -> Result<Records, StoreError> {
-    let outcomes = outcomes
-        .into_iter()
-        .map(|row| {
-            let amount = |minor: Option<i64>| minor.unwrap_or_default();
-            Ok(OutcomeRecord {
-                event: row.event_id,
-                leg: narrow("outcomes", row.leg.into())?,
-                status: row.status,
-                reason: row.reason.unwrap_or_default(),
-                campaign: row.campaign_id.unwrap_or_default(),
-                creator: row.creator_id.unwrap_or_default(),
-                amounts_minor: [amount(row.gross_minor), amount(row.creator_minor), amount(row.fee_minor)],
-                currency: row.currency.unwrap_or_default(),
-                payload_hash: row.payload_hash,
-                original: match row.original_event_id.zip(row.original_leg) {
-                    Some((event, leg)) => Some((event, narrow("outcomes", leg.into())?)),
-                    None => None,
-                },
-            })
-        })
-        .collect::<Result<_, StoreError>>()?;
-    let lines = lines
-        .into_iter()
-        .map(|(transaction, line, account, amount_minor, code)| {
-            let currency = currency("ledger_entries", &code)?;
-            Ok(LineRecord { transaction, line, account, amount_minor, currency })
-        })
-        .collect::<Result<_, StoreError>>()?;
-    Ok(Records { outcomes, lines })
+    let mut records = Records::default();
+    let mut outcomes = scan::<ScannedOutcome>(connection, Extent::Full).await?;
+    while let Some(scanned) = outcomes.try_next().await? {
+        records.outcomes.push(scanned.outcome.record);
+    }
+    drop(outcomes);
+    let mut of_the_log = HashSet::new();
+    let mut transactions = scan::<ScannedTransaction>(connection, Extent::Full).await?;
+    while let Some(ScannedTransaction { record, .. }) = transactions.try_next().await? {
+        if record.kind.follows_from_the_log() {
+            of_the_log.insert(record.id);
+        }
+    }
+    drop(transactions);
+    let mut lines = scan::<LineRecord>(connection, Extent::Full).await?;
+    while let Some(line) = lines.try_next().await? {
+        if of_the_log.contains(&line.transaction) {
+            records.lines.push(line);
+        }
+    }
+    Ok(records)
 }

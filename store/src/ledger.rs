@@ -369,3 +369,24 @@ pub async fn spent(connection: &mut Connection) -> Result<HashMap<Uuid, i64>, St
     let rows: Vec<(Uuid, i64)> = sqlx::query_as(sql!("campaign_budgets/spent")).fetch_all(connection).await?;
     Ok(rows.into_iter().collect())
 }
+
+/// The batches of those of `transactions` that are there.
+///
+/// # Errors
+/// When the database fails.
+pub async fn batches_of(
+    connection: &mut Connection,
+    transactions: &[Uuid],
+) -> Result<HashMap<Uuid, i64>, StoreError> {
+    let query = sqlx::query_as(sql!("ledger_transactions/batches_of")).bind(transactions);
+    let rows: Vec<(Uuid, i64)> = query.fetch_all(connection).await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// Transactions that entries name and that are not there; a few of them.
+///
+/// # Errors
+/// When the database fails.
+pub async fn orphans(connection: &mut Connection) -> Result<Vec<Uuid>, StoreError> {
+    Ok(sqlx::query_scalar(sql!("ledger_entries/orphans")).fetch_all(connection).await?)
+}

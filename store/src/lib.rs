@@ -30,6 +30,7 @@ pub mod withdrawals;
 
 use std::time::Duration;
 
+use sqlx::Connection as _;
 pub use sqlx::postgres::PgPool as Pool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 pub use sqlx::{PgConnection as Connection, Postgres};
@@ -41,6 +42,9 @@ macro_rules! sql {
     };
 }
 pub(crate) use sql;
+
+/// Whoever does not answer within this time is away.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A transaction in progress; dropped, it rolls back.
 pub type Transaction = sqlx::Transaction<'static, Postgres>;
@@ -135,7 +139,7 @@ pub async fn connect(url: &str, max_connections: u32) -> Result<Pool, StoreError
     let options: PgConnectOptions = url.parse().map_err(StoreError::Url)?;
     PgPoolOptions::new()
         .max_connections(max_connections)
-        .acquire_timeout(Duration::from_secs(10))
+        .acquire_timeout(CONNECT_TIMEOUT)
         .connect_with(options.application_name("tributary"))
         .await
         .map_err(StoreError::Unreachable)
@@ -175,15 +179,27 @@ pub async fn begin_snapshot(pool: &Pool) -> Result<Transaction, StoreError> {
 /// # Errors
 /// When the server does not answer.
 pub async fn look_along(pool: &Pool, transaction: &mut Transaction) -> Result<Connection, StoreError> {
+    // It waits while others look along.
+    sqlx::query("SET LOCAL idle_in_transaction_session_timeout = 0").execute(&mut **transaction).await?;
     let snapshot: String =
         sqlx::query_scalar("SELECT pg_export_snapshot()").fetch_one(&mut **transaction).await?;
-    use sqlx::Connection as _;
-
-    let mut connection = Connection::connect_with(&pool.connect_options()).await?;
-    let begin =
-        format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{snapshot}'");
+    let options = pool.connect_options();
+    let mut connection = tokio::time::timeout(CONNECT_TIMEOUT, Connection::connect_with(&options))
+        .await
+        .map_err(|_elapsed| StoreError::Unreachable(sqlx::Error::PoolTimedOut))??;
+    // Scans begin where the table begins, and not where another one is.
+    let begin = format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{snapshot}'; \
+         SET LOCAL synchronize_seqscans = off"
+    );
     sqlx::raw_sql(sqlx::AssertSqlSafe(begin)).execute(&mut connection).await?;
     Ok(connection)
+}
+
+/// Says good-bye to the server.
+pub async fn hang_up(connection: Connection) {
+    // If it is gone already, so much the better.
+    let _gone = connection.close().await;
 }
 
 /// Begins a transaction that sees all of it as of one moment, and may write.

@@ -1,18 +1,16 @@
 //! The invariants that a query on Postgres can check. The numbers are those of
 //! `docs/INVARIANTS.md`.
 
+use domain::audit::MAX_LISTED;
 use sqlx::{AssertSqlSafe, PgExecutor};
 
 use crate::{Connection, StoreError, sql};
-
-/// At most this many offences of a check are listed.
-pub const MAX_LISTED: usize = 20;
 
 /// How much of the books a check needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// Each batch by itself: of books that were checked before, the new ones.
-    /// Its query has one of [`MARKS`] where it says which rows it looks at.
+    /// Its query says by a mark, such as `:batch(batch_id)`, which rows it looks at.
     Batches,
     /// What stands now, however it came about: cheap.
     Now,

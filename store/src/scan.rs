@@ -27,7 +27,7 @@ pub trait Scanned: Sized {
 }
 
 /// So few batches are found by indexes.
-const FEW_BATCHES: usize = 64;
+pub const FEW_BATCHES: usize = 64;
 
 /// The rows of a table that `over` takes in.
 ///
@@ -180,10 +180,9 @@ impl Scanned for ScannedTransaction {
         let batch = some(fields.int8()?)?;
         let id = some(fields.uuid()?)?;
         let code = some(fields.text()?)?;
-        let kind = TransactionKind::ALL.into_iter().find(|kind| kind.code() == code);
         let record = TransactionRecord {
             id,
-            kind: kind.ok_or_else(|| format!("unknown kind {code}"))?,
+            kind: TransactionKind::from_code(code).ok_or_else(|| format!("unknown kind {code}"))?,
             source: some(fields.uuid()?)?,
             leg: leg(some(fields.int2()?)?)?,
         };
@@ -226,10 +225,9 @@ impl Scanned for ScannedAccount {
     fn read(fields: &mut Fields<'_>) -> Result<Self, String> {
         let id = some(fields.uuid()?)?;
         let code = some(fields.text()?)?;
-        let kind = AccountKind::ALL.into_iter().find(|kind| kind.code() == code);
         Ok(Self {
             id,
-            kind: kind.ok_or_else(|| format!("unknown kind {code}"))?,
+            kind: AccountKind::from_code(code).ok_or_else(|| format!("unknown kind {code}"))?,
             owner: some(fields.uuid()?)?,
             balance_minor: some(fields.int8()?)?,
         })

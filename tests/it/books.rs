@@ -284,14 +284,39 @@ async fn reconcile_looks_at_what_is_new() -> anyhow::Result<()> {
     assert_eq!(failed_checks(&stack, &["--full"])?.0, [3]);
     change("UPDATE ledger_accounts SET balance_minor = balance_minor - 1 WHERE kind = 'platform_fee'")
         .await?;
-    // Nor does an entry that no batch wrote.
-    change(
-        "INSERT INTO ledger_entries (transaction_id, line, account_id, amount_minor, currency)
-         SELECT transaction_id, 99, account_id, amount_minor, currency FROM ledger_entries LIMIT 1",
-    )
-    .await?;
+    // Entries added to a transaction show in the chain at least, though they and
+    // balances add up; entries of none, by themselves.
+    let add = async |transaction: &str| {
+        change(&format!(
+            "INSERT INTO ledger_entries (transaction_id, line, account_id, amount_minor, currency)
+             SELECT {transaction}, 90 + e.line, e.account_id, v.minor, e.currency
+             FROM ledger_entries e JOIN (VALUES (0, 7), (1, -7)) AS v (line, minor) USING (line)
+             WHERE e.transaction_id = (SELECT transaction_id FROM outcomes WHERE event_id = '{new}');
+             UPDATE ledger_accounts a SET balance_minor = a.balance_minor + v.minor
+             FROM ledger_entries e JOIN (VALUES (0, 7), (1, -7)) AS v (line, minor) USING (line)
+             WHERE e.transaction_id = (SELECT transaction_id FROM outcomes WHERE event_id = '{new}')
+                 AND a.id = e.account_id"
+        ))
+        .await
+    };
+    add("e.transaction_id").await?;
     let (failed, report) = failed_checks(&stack, &["--full"])?;
-    assert!(failed.contains(&2), "{report}");
+    assert!(failed.contains(&6) && !failed.contains(&2), "{report}");
+    assert_eq!(stack.run(&["ledger", "verify-chain"])?.status.code(), Some(1));
+    let pool = stack.pool().await?;
+    for (orphans, max_held_rows) in [(false, usize::MAX), (false, 0), (true, usize::MAX), (true, 0)] {
+        if orphans {
+            change("DELETE FROM ledger_entries WHERE line >= 90").await?;
+            add("gen_random_uuid()").await?;
+        }
+        let verdicts = processors::reconcile::check_books_holding(&pool, true, max_held_rows).await?;
+        let failed: Vec<u8> = verdicts
+            .iter()
+            .filter(|verdict| !verdict.offences.is_empty())
+            .map(|verdict| verdict.number)
+            .collect();
+        assert_eq!((failed.contains(&2), failed.contains(&6)), (orphans, !orphans), "{verdicts:?}");
+    }
     Ok(())
 }
 
@@ -320,7 +345,6 @@ async fn reconcile_names_what_is_wrong() -> anyhow::Result<()> {
     assert_eq!(output.status.code(), Some(1));
     // Whoever does not ask is told as well.
     let stop = runtime::shutdown::CancellationToken::new();
-    // As the program gives it: one connection.
     let pool = store::connect(&stack.database_url("tributary_app", "tributary"), 1).await?;
     runtime::telemetry::init_metrics();
     let checking = processors::reconcile::run(pool, Duration::from_millis(100), stop.clone());

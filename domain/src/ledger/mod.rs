@@ -73,6 +73,12 @@ impl AccountKind {
             Self::PlatformFee => "platform_fee",
         }
     }
+
+    /// The kind of that name.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
 }
 
 /// What names an account. Its id follows from it, so an account need not be
@@ -159,6 +165,12 @@ impl TransactionKind {
             Self::WithdrawalCompleted => "withdrawal_completed",
             Self::WithdrawalReturned => "withdrawal_returned",
         }
+    }
+
+    /// The kind of that name.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
     }
 
     /// Whether it follows from the topic `credits` alone. The others also

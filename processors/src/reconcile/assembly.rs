@@ -1,10 +1,10 @@
 //! Puts together what belongs to a batch, from three tables that are read at
-//! once, each as its rows lie. Batches are written one after the other, so few
-//! of them are open at a time; nothing depends on that but memory.
+//! once, each as its rows lie. As batches are written one after the other, few are
+//! open at a time, mostly; how many rows are held is counted.
 
 use std::collections::HashMap;
 
-use domain::audit::{BatchHead, BatchRows, Flaw, stray_line, stray_row};
+use domain::audit::{BatchHead, BatchRows, Flaws, added};
 use domain::chain::LineRecord;
 use store::scan::{ScannedOutcome, ScannedTransaction};
 use uuid::Uuid;
@@ -19,21 +19,41 @@ pub(super) struct Assembly {
     batch_of: HashMap<Uuid, i64>,
     /// Lines that were read before their transaction.
     early: HashMap<Uuid, Vec<LineRecord>>,
-    strays: Vec<Flaw>,
+    held_rows: usize,
+    flaws: Flaws,
+}
+
+/// What is left when all rows were read.
+pub(super) struct Rest {
+    /// The batches that lack some.
+    pub lacking: Vec<Whole>,
+    /// The transactions of entries that found none in the batches while they were
+    /// open.
+    pub without: Vec<Uuid>,
+    /// Outcomes and transactions that were added to batches.
+    pub flaws: Flaws,
 }
 
 impl Assembly {
     pub(super) fn new(heads: impl IntoIterator<Item = (i64, BatchHead)>) -> Self {
         let open = heads.into_iter().map(|(id, head)| (id, (head, BatchRows::default()))).collect();
-        Self { open, batch_of: HashMap::new(), early: HashMap::new(), strays: Vec::new() }
+        Self { open, batch_of: HashMap::new(), early: HashMap::new(), held_rows: 0, flaws: Flaws::default() }
+    }
+
+    /// How many rows wait for others.
+    pub(super) fn held_rows(&self) -> usize {
+        self.held_rows
     }
 
     /// Takes an outcome in; gives its batch, if that was the last row it waited for.
     pub(super) fn outcome(&mut self, outcome: ScannedOutcome) -> Option<Whole> {
         let ScannedOutcome { batch, outcome } = outcome;
         match self.open.get_mut(&batch) {
-            Some((_, rows)) => rows.outcomes.push(outcome),
-            None => self.strays.push(stray_row(outcome.record.event, batch)),
+            Some((_, rows)) => {
+                rows.outcomes.push(outcome);
+                self.held_rows += 1;
+            }
+            None => self.flaws.extend([added(outcome.record.event, batch)]),
         }
         self.if_whole(batch)
     }
@@ -47,14 +67,16 @@ impl Assembly {
                 rows.lines.extend(self.early.remove(&record.id).unwrap_or_default());
                 rows.transactions.push(record);
                 self.batch_of.insert(record.id, batch);
+                self.held_rows += 1;
             }
-            None => self.strays.push(stray_row(record.id, batch)),
+            None => self.flaws.extend([added(record.id, batch)]),
         }
         self.if_whole(batch)
     }
 
     /// Takes a line in; gives its batch, if that was the last row it waited for.
     pub(super) fn line(&mut self, line: LineRecord) -> Option<Whole> {
+        self.held_rows += 1;
         let Some(&batch) = self.batch_of.get(&line.transaction) else {
             self.early.entry(line.transaction).or_default().push(line);
             return None;
@@ -74,17 +96,18 @@ impl Assembly {
             return None;
         }
         let whole = self.open.remove(&batch)?;
+        self.held_rows -= whole.1.outcomes.len() + whole.1.transactions.len() + whole.1.lines.len();
         for transaction in &whole.1.transactions {
             self.batch_of.remove(&transaction.id);
         }
         Some(whole)
     }
 
-    /// All rows were read: the batches that lack some, and what belongs to none.
-    pub(super) fn finish(self) -> (impl Iterator<Item = Whole>, Vec<Flaw>) {
-        let mut strays = self.strays;
-        strays.extend(self.early.values().flatten().map(stray_line));
-        (self.open.into_values(), strays)
+    /// All rows were read.
+    pub(super) fn finish(self) -> Rest {
+        let mut without: Vec<Uuid> = self.early.into_keys().collect();
+        without.sort_unstable();
+        Rest { lacking: self.open.into_values().collect(), without, flaws: self.flaws }
     }
 }
 
@@ -158,8 +181,10 @@ mod tests {
         assert_eq!(assembly.outcome(outcome(2, 21)), None);
         assert_eq!(assembly.transaction(transaction(9, 90)), None);
         assert_eq!(assembly.line(line(10, 2)), None);
-        let (lacking, strays) = assembly.finish();
-        assert_eq!(lacking.map(|(head, _)| head.name).collect::<Vec<_>>(), ["three"]);
-        assert_eq!(strays.iter().map(|flaw| flaw.invariant).collect::<Vec<_>>(), [6, 6, 2]);
+        assert_eq!(assembly.held_rows(), 1);
+        let Rest { lacking, without, flaws } = assembly.finish();
+        assert_eq!(lacking.into_iter().map(|(head, _)| head.name).collect::<Vec<_>>(), ["three"]);
+        assert_eq!(without, [Uuid::from_u128(10)]);
+        assert_eq!(flaws.of(6).len(), 2);
     }
 }

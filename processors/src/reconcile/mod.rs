@@ -13,11 +13,11 @@ mod pass;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use domain::audit::{Findings, Flaw};
+use domain::audit::{Findings, Flaw, Flaws};
 use domain::ledger::AccountKind;
 use runtime::shutdown::CancellationToken;
 use serde::Serialize;
-use store::reconcile::{CHECKS, Extent, MAX_LISTED, Offence, Part, new_batches};
+use store::reconcile::{CHECKS, Extent, Offence, Part, new_batches};
 use store::scan::ScannedAccount;
 use store::{Connection, Pool, StoreError};
 use uuid::Uuid;
@@ -35,19 +35,44 @@ pub struct Verdict {
     pub offences: Vec<Offence>,
 }
 
+/// So many rows take about a gigabyte.
+const MAX_HELD_ROWS: usize = 4_000_000;
+
 /// Checks the books: all of them, or, of books that were checked before, what is
 /// new. What was found right is not looked at again, until all is.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn check_books(pool: &Pool, is_full: bool) -> Result<Vec<Verdict>, StoreError> {
+    check_books_holding(pool, is_full, MAX_HELD_ROWS).await
+}
+
+/// As [`check_books`], while no more than `max_held_rows` wait in memory for what
+/// belongs to them; where the tables do not allow that, it takes longer.
+///
+/// # Errors
+/// When the database fails.
+pub async fn check_books_holding(
+    pool: &Pool,
+    is_full: bool,
+    max_held_rows: usize,
+) -> Result<Vec<Verdict>, StoreError> {
     // One snapshot for all checks: settlement goes on meanwhile.
     let mut transaction = store::begin_repeatable(pool).await?;
     let new = new_batches(&mut *transaction, Part::Books).await?;
     let over = if is_full { Extent::Full } else { Extent::New(&new) };
-    let pass = tell(pass::run(pool, &mut transaction, over).await?, &mut transaction, over).await?;
-    let mut verdicts = queries(&mut transaction, over).await?;
-    verdicts.extend(pass);
+    let mut verdicts = match pass::run(pool, &mut transaction, over, max_held_rows).await {
+        Ok(pass) => tell(pass, &mut transaction, over).await?,
+        // What cannot be read is no reason to look at nothing else.
+        Err(StoreError::Row { table, message }) => {
+            vec![Verdict {
+                offences: vec![Offence { id: table.to_owned(), detail: message }],
+                ..verdict_of(HASHES, &Flaws::default())
+            }]
+        }
+        Err(error) => return Err(error),
+    };
+    verdicts.extend(queries(&mut transaction, over).await?);
     verdicts.sort_by_key(|verdict| verdict.number);
     if verdicts.iter().all(|verdict| verdict.offences.is_empty())
         && let Err(error) = note(transaction, &new).await
@@ -64,8 +89,8 @@ pub async fn check_books(pool: &Pool, is_full: bool) -> Result<Vec<Verdict>, Sto
 /// When the database fails.
 pub async fn verify_chain(pool: &Pool) -> Result<Vec<Offence>, StoreError> {
     let mut transaction = store::begin_snapshot(pool).await?;
-    let pass = pass::run(pool, &mut transaction, Extent::Full).await?;
-    Ok(offences(&pass.findings.flaws, 6))
+    let pass = pass::run(pool, &mut transaction, Extent::Full, MAX_HELD_ROWS).await?;
+    Ok(offences(pass.findings.flaws.of(HASHES.0)))
 }
 
 /// What a pass found, as verdicts.
@@ -77,7 +102,7 @@ async fn tell(
     let Pass { mut findings, accounts } = pass;
     let mut told = vec![
         (1, "every transaction balances, per currency"),
-        (6, "every batch's hash is right and links to the one before"),
+        HASHES,
         (9, "posted outcomes and campaign postings match one to one"),
         (17, "creator's part, fee and processor's part sum to the gross"),
     ];
@@ -86,14 +111,17 @@ async fn tell(
         told.push((3, "every balance is the sum of its entries"));
         told.push((14, "budget spent is what was posted out of escrow"));
         let spent_minor = store::ledger::spent(transaction).await?;
-        findings.flaws.extend(sums_differ(&findings, &accounts, &spent_minor));
+        let flaws = sums_differ(&findings, &accounts, &spent_minor);
+        findings.flaws.extend(flaws);
     }
-    let verdict = |(number, title): (u8, &str)| Verdict {
-        number,
-        title: title.to_owned(),
-        offences: offences(&findings.flaws, number),
-    };
-    Ok(told.into_iter().map(verdict).collect())
+    Ok(told.into_iter().map(|check| verdict_of(check, &findings.flaws)).collect())
+}
+
+/// The chain: number and title.
+const HASHES: (u8, &str) = (6, "every batch's hash is right and links to the one before");
+
+fn verdict_of((number, title): (u8, &str), flaws: &Flaws) -> Verdict {
+    Verdict { number, title: title.to_owned(), offences: offences(flaws.of(number)) }
 }
 
 /// Where balances and budgets are not the sums that all batches came to.
@@ -125,9 +153,8 @@ fn sums_differ(
     flaws
 }
 
-fn offences(flaws: &[Flaw], invariant: u8) -> Vec<Offence> {
-    let of = flaws.iter().filter(|flaw| flaw.invariant == invariant).take(MAX_LISTED);
-    of.map(|flaw| Offence { id: flaw.id.clone(), detail: flaw.detail.clone() }).collect()
+fn offences(flaws: &[Flaw]) -> Vec<Offence> {
+    flaws.iter().map(|flaw| Offence { id: flaw.id.clone(), detail: flaw.detail.clone() }).collect()
 }
 
 /// The checks that are a query each.

@@ -4,24 +4,27 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use domain::audit::{BatchHead, Findings, audit};
+use domain::audit::{BatchHead, Findings, added, audit, orphan};
 use domain::chain::LineRecord;
 use domain::ledger::AccountKind;
 use foldhash::fast::RandomState;
 use futures_util::stream::{BoxStream, TryStreamExt as _};
 use store::batches::Batch;
 use store::reconcile::Extent;
-use store::scan::{ScannedAccount, ScannedOutcome, ScannedTransaction, scan};
-use store::{Pool, StoreError, Transaction, look_along};
+use store::scan::{FEW_BATCHES, ScannedAccount, ScannedOutcome, ScannedTransaction, scan};
+use store::{Connection, Pool, StoreError, Transaction, hang_up, look_along};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::assembly::{Assembly, Whole};
+use super::assembly::{Assembly, Rest, Whole};
 
 /// So many rows of a table are read before it is asked which lags most.
 const STRIDE: usize = 1_024;
+/// So many entries that found no transaction are looked into.
+const MAX_LOOKED_INTO: usize = 1_000;
 
 /// What the pass found.
+#[derive(Default)]
 pub(super) struct Pass {
     /// What is wrong with batches, and their sums.
     pub findings: Findings,
@@ -29,31 +32,87 @@ pub(super) struct Pass {
     pub accounts: Vec<ScannedAccount>,
 }
 
-/// Reads the batches that `over` takes in, as `transaction` sees them.
+/// Reads the batches that `over` takes in, as `transaction` sees them. Tables are
+/// read as they lie, unless more than `max_held_rows` would have to wait for what
+/// belongs to them: then by some batches at a time.
 pub(super) async fn run(
     pool: &Pool,
     transaction: &mut Transaction,
     over: Extent<'_>,
+    max_held_rows: usize,
 ) -> Result<Pass, StoreError> {
     let only = match over {
         Extent::Full => None,
+        Extent::New([]) => return Ok(Pass::default()),
         Extent::New(batches) => Some(batches),
     };
     let batches = store::batches::list(transaction, only).await?;
-    // Each table needs a connection, as they are read at once.
-    let mut first = look_along(pool, transaction).await?;
-    let mut second = look_along(pool, transaction).await?;
-    let mut third = look_along(pool, transaction).await?;
-    let accounts: Vec<ScannedAccount> = scan::<ScannedAccount>(&mut first, over).await?.try_collect().await?;
+    let mut tables = open(pool, transaction).await?;
+    let accounts: Vec<ScannedAccount> =
+        scan::<ScannedAccount>(&mut tables[0], over).await?.try_collect().await?;
+    let kinds = accounts.iter().map(|account| (account.id, account.kind)).collect();
+    let kinds: Arc<Kinds> = Arc::new(kinds);
+    let findings = match read(&mut tables, transaction, over, &batches, &kinds, max_held_rows).await? {
+        Some(findings) => findings,
+        None => {
+            tracing::info!("the tables lie in other orders; they are read by some batches at a time");
+            // The old connections are full of rows that nobody reads.
+            tables = open(pool, transaction).await?;
+            by_portions(&mut tables, transaction, over, &batches, &kinds).await?
+        }
+    };
+    for connection in tables {
+        hang_up(connection).await;
+    }
+    Ok(Pass { findings, accounts })
+}
+
+/// Each table needs a connection, as they are read at once.
+async fn open(pool: &Pool, transaction: &mut Transaction) -> Result<[Connection; 3], StoreError> {
+    Ok([
+        look_along(pool, transaction).await?,
+        look_along(pool, transaction).await?,
+        look_along(pool, transaction).await?,
+    ])
+}
+
+async fn by_portions(
+    tables: &mut [Connection; 3],
+    transaction: &mut Transaction,
+    over: Extent<'_>,
+    batches: &[Batch],
+    kinds: &Arc<Kinds>,
+) -> Result<Findings, StoreError> {
+    let mut findings = Findings::default();
+    for portion in batches.chunks(FEW_BATCHES) {
+        let ids: Vec<i64> = portion.iter().map(|batch| batch.id).collect();
+        let found = read(tables, transaction, Extent::New(&ids), portion, kinds, usize::MAX).await?;
+        findings.add(found.expect("no limit"));
+    }
+    if over == Extent::Full {
+        findings.flaws.extend(store::ledger::orphans(transaction).await?.into_iter().map(orphan));
+    }
+    Ok(findings)
+}
+
+/// Reads three tables at once; nothing, if more than `max_held_rows` had to wait.
+async fn read(
+    [first, second, third]: &mut [Connection; 3],
+    transaction: &mut Transaction,
+    over: Extent<'_>,
+    batches: &[Batch],
+    kinds: &Arc<Kinds>,
+    max_held_rows: usize,
+) -> Result<Option<Findings>, StoreError> {
     let sum = |count: fn(&Batch) -> i32| batches.iter().map(|batch| f64::from(count(batch))).sum();
     let mut outcomes: Table<'_, ScannedOutcome> =
-        Table::new(scan(&mut first, over).await?, sum(|batch| batch.outcome_count));
+        Table::new(scan(first, over).await?, sum(|batch| batch.outcome_count));
     let mut transactions: Table<'_, ScannedTransaction> =
-        Table::new(scan(&mut second, over).await?, sum(|batch| batch.transaction_count));
+        Table::new(scan(second, over).await?, sum(|batch| batch.transaction_count));
     let mut lines: Table<'_, LineRecord> =
-        Table::new(scan(&mut third, over).await?, sum(|batch| batch.line_count));
-    let mut assembly = Assembly::new(batches.into_iter().map(|batch| (batch.id, head(batch))));
-    let mut audits = Audits::new(&accounts);
+        Table::new(scan(third, over).await?, sum(|batch| batch.line_count));
+    let mut assembly = Assembly::new(batches.iter().map(|batch| (batch.id, head(batch))));
+    let mut audits = Audits::new(Arc::clone(kinds));
     // What lies as far in as the rest belongs together, by and large.
     loop {
         let shares = [outcomes.share_read(), transactions.share_read(), lines.share_read()];
@@ -70,17 +129,26 @@ pub(super) async fn run(
         for whole in whole {
             audits.start(whole).await;
         }
+        if assembly.held_rows() > max_held_rows {
+            return Ok(None);
+        }
     }
-    let (lacking, strays) = assembly.finish();
+    let Rest { lacking, mut without, flaws } = assembly.finish();
     for whole in lacking {
         audits.start(whole).await;
     }
     let mut findings = audits.finish().await;
-    findings.flaws.extend(strays);
-    Ok(Pass { findings, accounts })
+    findings.flaws.extend(flaws);
+    without.truncate(MAX_LOOKED_INTO);
+    let batch_of = store::ledger::batches_of(transaction, &without).await?;
+    findings.flaws.extend(without.into_iter().map(|id| match batch_of.get(&id) {
+        Some(batch) => added(id, *batch),
+        None => orphan(id),
+    }));
+    Ok(Some(findings))
 }
 
-fn head(batch: Batch) -> BatchHead {
+fn head(batch: &Batch) -> BatchHead {
     let count = |count: i32| u64::try_from(count).unwrap_or_default();
     BatchHead {
         name: format!("{}/{}@{}", batch.topic, batch.partition, batch.first_offset),
@@ -124,9 +192,12 @@ impl<'c, R> Table<'c, R> {
     }
 }
 
+/// Of accounts.
+type Kinds = HashMap<Uuid, AccountKind, RandomState>;
+
 /// Looks at batches, several at once.
 struct Audits {
-    kinds: Arc<HashMap<Uuid, AccountKind, RandomState>>,
+    kinds: Arc<Kinds>,
     running: JoinSet<Findings>,
     findings: Findings,
 }
@@ -135,9 +206,8 @@ impl Audits {
     /// Whole batches are large: no more than these wait to be looked at.
     const AT_ONCE: usize = 8;
 
-    fn new(accounts: &[ScannedAccount]) -> Self {
-        let kinds = accounts.iter().map(|account| (account.id, account.kind)).collect();
-        Self { kinds: Arc::new(kinds), running: JoinSet::new(), findings: Findings::default() }
+    fn new(kinds: Arc<Kinds>) -> Self {
+        Self { kinds, running: JoinSet::new(), findings: Findings::default() }
     }
 
     async fn start(&mut self, (head, rows): Whole) {
