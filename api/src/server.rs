@@ -14,11 +14,12 @@ use runtime::shutdown::CancellationToken;
 use store::Pool;
 
 use crate::control::{
-    budgets, campaigns, coupons, links, payees, payments, payouts, people, statements, tax, withdrawals,
-    workspaces,
+    budgets, campaigns, cohorts, coupons, links, payees, payments, payouts, people, statements, tax,
+    withdrawals, workspaces,
 };
 use crate::error::ApiError;
-use crate::{me, reports};
+use crate::me;
+use crate::reports::{explain, leaderboards, wallet};
 
 /// How the API behaves.
 #[derive(Clone, Debug)]
@@ -101,9 +102,11 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/coupons", post(coupons::create_coupon).get(coupons::list_coupons))
         .route("/v1/links", post(links::create_link).get(links::list_links))
         .route("/v1/links/{id}", put(links::change_link))
-        .route("/v1/wallets/{user}", get(reports::wallet))
-        .route("/v1/leaderboards", get(reports::leaderboard))
-        .route("/v1/conversions/{id}/explain", get(reports::explain))
+        .route("/v1/wallets/{user}", get(wallet::wallet))
+        .route("/v1/cohorts", post(cohorts::create).get(cohorts::list))
+        .route("/v1/cohorts/{id}/creators/{creator}", put(cohorts::add).delete(cohorts::remove))
+        .route("/v1/leaderboards", get(leaderboards::leaderboard))
+        .route("/v1/conversions/{id}/explain", get(explain::explain))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/metrics", get(|| async { runtime::telemetry::render_metrics() }))
         .fallback(|| async {

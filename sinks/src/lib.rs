@@ -5,6 +5,7 @@
 //! | [`schema`] | the tables, and bringing them up to date |
 //! | [`events`] | topic `events` → table `events` |
 //! | [`outcomes`] | settled batches → table `outcomes` |
+//! | [`snapshots`] | leaderboards as they stood → table `leaderboard_snapshots` |
 //! | [`reconcile`] | compares ClickHouse with the books |
 //! | `rows` | what a row is made of |
 
@@ -13,6 +14,7 @@ pub mod outcomes;
 pub mod reconcile;
 mod rows;
 pub mod schema;
+pub mod snapshots;
 
 pub use clickhouse::Client;
 pub use rows::{EventRow, OutcomeRow};
@@ -33,6 +35,9 @@ pub enum SinkError {
     #[error("another loader has moved {0} on")]
     Fenced(String),
 }
+
+/// Ids by the thousand stand in a query.
+const MAX_QUERY_BYTES: &str = "16777216";
 
 /// A client for the database `database` at `url`.
 #[must_use]

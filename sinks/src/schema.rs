@@ -8,12 +8,13 @@ use crate::SinkError;
 /// Version, name and statements of each migration. Every statement must be
 /// harmless to repeat: ClickHouse has no transactions over DDL, and two
 /// migrators may meet.
-const MIGRATIONS: [(u32, &str, &str); 5] = [
+const MIGRATIONS: [(u32, &str, &str); 6] = [
     (1, "events", include_str!("../../clickhouse/0001_events.sql")),
     (2, "outcomes", include_str!("../../clickhouse/0002_outcomes.sql")),
     (3, "devices", include_str!("../../clickhouse/0003_devices.sql")),
     (4, "payments", include_str!("../../clickhouse/0004_payments.sql")),
     (5, "rewards", include_str!("../../clickhouse/0005_rewards.sql")),
+    (6, "leaderboard snapshots", include_str!("../../clickhouse/0006_leaderboard_snapshots.sql")),
 ];
 
 #[derive(Row, Serialize, Deserialize)]

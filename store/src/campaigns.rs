@@ -373,3 +373,12 @@ pub async fn titles(pool: &Pool, campaigns: &[Uuid]) -> Result<HashMap<Uuid, Str
         sqlx::query_as(sql!("campaigns/titles")).bind(campaigns).fetch_all(pool).await?;
     Ok(rows.into_iter().collect())
 }
+
+/// The campaigns of a workspace with a hashtag, as it was written.
+///
+/// # Errors
+/// When the database fails.
+pub async fn with_hashtag(pool: &Pool, workspace: Uuid, hashtag: &str) -> Result<Vec<Uuid>, StoreError> {
+    let query = sqlx::query_scalar(sql!("campaigns/with_hashtag"));
+    Ok(query.bind(workspace).bind(hashtag).fetch_all(pool).await?)
+}

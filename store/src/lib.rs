@@ -8,6 +8,7 @@
 pub mod access;
 pub mod batches;
 pub mod campaigns;
+pub mod cohorts;
 pub mod control;
 pub mod export;
 pub mod journal;
@@ -19,6 +20,7 @@ pub mod offsets;
 pub mod outcomes;
 pub mod payments;
 pub mod payouts;
+pub mod periods;
 pub mod reconcile;
 pub mod refunds;
 pub mod scan;

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, PgExecutor, SqlStr};
 use crate::{Pool, StoreError};
 
 /// Version, description and SQL of each migration.
-const MIGRATIONS: [(i64, &str, &str); 19] = [
+const MIGRATIONS: [(i64, &str, &str); 20] = [
     (1, "control", include_str!("../../migrations/0001_control.sql")),
     (2, "books", include_str!("../../migrations/0002_books.sql")),
     (3, "sink positions", include_str!("../../migrations/0003_sink_positions.sql")),
@@ -28,6 +28,7 @@ const MIGRATIONS: [(i64, &str, &str); 19] = [
     (17, "tax thresholds", include_str!("../../migrations/0017_tax_thresholds.sql")),
     (18, "share rewards", include_str!("../../migrations/0018_share_rewards.sql")),
     (19, "exhausted links", include_str!("../../migrations/0019_exhausted_links.sql")),
+    (20, "cohorts", include_str!("../../migrations/0020_cohorts.sql")),
 ];
 
 /// The ledger has partitions for so many months to come.

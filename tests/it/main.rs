@@ -19,6 +19,7 @@ mod export;
 mod flow;
 mod intake;
 mod killed;
+mod leaderboards;
 mod links;
 mod machine;
 mod outage;

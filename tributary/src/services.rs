@@ -180,6 +180,17 @@ pub(crate) fn outcome_sink(settings: &Settings, stop: CancellationToken) -> anyh
     }))
 }
 
+/// Leaderboards as they stand, kept on schedule.
+pub(crate) fn snapshots(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
+    let pool = store::connect_lazy(&settings.database_url, POOL)?;
+    let client = sinks::client(&settings.clickhouse_url, &settings.clickhouse_database);
+    let every = Duration::from_secs(60 * u64::from(settings.snapshot_minutes));
+    Ok(Box::pin(async move {
+        sinks::snapshots::run(every, client, pool, stop).await;
+        Ok(())
+    }))
+}
+
 /// The control and report API.
 pub(crate) async fn api(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
     let pool = store::connect_lazy(&settings.database_url, POOL)?;

@@ -231,6 +231,17 @@ pub(crate) struct Settings {
     )]
     pub(crate) reconcile_minutes: u32,
 
+    /// How often leaderboards are kept as they stand
+    #[arg(
+        long,
+        global = true,
+        env = "TRIBUTARY_SNAPSHOT_MINUTES",
+        default_value_t = 60,
+        value_name = "MINUTES",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub(crate) snapshot_minutes: u32,
+
     /// Messages in one batch of a processor, rows in one insert of a sink
     #[arg(long, global = true, env = "TRIBUTARY_BATCH", default_value_t = 5_000, value_name = "N")]
     pub(crate) batch: usize,

@@ -7,6 +7,7 @@
 //! | [`people`] | creators and businesses |
 //! | [`budgets`] | money for campaigns, and closing them |
 //! | [`campaigns`] | campaigns, their terms and who takes part |
+//! | [`cohorts`] | creators who are ranked among themselves |
 //! | [`coupons`] | codes that credit a creator without a click |
 //! | [`payees`] | what creators must meet to be paid, and where it goes |
 //! | [`payments`] | what is kept of payments, and sellers' tiers |
@@ -18,6 +19,7 @@
 
 pub(crate) mod budgets;
 pub(crate) mod campaigns;
+pub(crate) mod cohorts;
 pub(crate) mod coupons;
 pub(crate) mod links;
 pub(crate) mod payees;

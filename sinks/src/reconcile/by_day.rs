@@ -12,7 +12,7 @@ use store::reconcile::Offence;
 use uuid::Uuid;
 
 use super::MAX_LISTED;
-use crate::SinkError;
+use crate::{MAX_QUERY_BYTES, SinkError};
 
 /// What may earn something, in ClickHouse.
 #[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
@@ -175,9 +175,6 @@ struct Erased {
     visitor: [u8; 16],
     until_ms: i64,
 }
-
-/// Ids by the thousand stand in a query.
-const MAX_QUERY_BYTES: &str = "16777216";
 
 fn texts(ids: &[Uuid]) -> Vec<String> {
     ids.iter().map(Uuid::to_string).collect()

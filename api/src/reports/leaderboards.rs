@@ -1,0 +1,295 @@
+//! Creators by a metric: over any time, in all, of a campaign, of campaigns with a
+//! hashtag, or among a cohort.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use store::periods::Window;
+use uuid::Uuid;
+
+use super::form::{Form, Report};
+use super::period::{Period, PeriodQuery};
+use crate::access::{InFinance, Tenant};
+use crate::error::ApiError;
+use crate::server::App;
+
+const LEADERBOARD: &str = concat!(
+    include_str!("../../../clickhouse/queries/creator_figures.sql"),
+    include_str!("../../../clickhouse/queries/leaderboard.sql")
+);
+const PREVIOUS_RANKS: &str = include_str!("../../../clickhouse/queries/previous_ranks.sql");
+
+/// Long lists of ids stand in a query.
+const MAX_QUERY_BYTES: &str = "16777216";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Metric {
+    Clicks,
+    UniqueClicks,
+    Conversions,
+    ConversionRate,
+    Revenue,
+    Earnings,
+    EarningsPerClick,
+}
+
+impl Metric {
+    /// The name, as in ClickHouse.
+    fn code(self) -> &'static str {
+        match self {
+            Self::Clicks => "clicks",
+            Self::UniqueClicks => "unique_clicks",
+            Self::Conversions => "conversions",
+            Self::ConversionRate => "conversion_rate",
+            Self::Revenue => "revenue",
+            Self::Earnings => "earnings",
+            Self::EarningsPerClick => "earnings_per_click",
+        }
+    }
+
+    /// A figure of this metric: counts and minor units are whole.
+    fn figure(self, value: f64) -> Value {
+        match self {
+            Self::ConversionRate | Self::EarningsPerClick => json!(value),
+            _ => json!(value as i64),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LeaderboardQuery {
+    #[serde(rename = "workspace")]
+    _workspace: Option<String>,
+    metric: Metric,
+    period: Option<String>,
+    as_of_ms: Option<i64>,
+    from_ms: Option<i64>,
+    to_ms: Option<i64>,
+    campaign: Option<Uuid>,
+    hashtag: Option<String>,
+    cohort: Option<String>,
+    #[serde(default = "default_limit")]
+    limit: u32,
+    #[serde(default)]
+    offset: u32,
+    #[serde(default)]
+    format: Form,
+}
+
+fn default_limit() -> u32 {
+    20
+}
+
+/// Which campaigns and creators count; all, where there is no list.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Scope {
+    campaigns: Option<Vec<Uuid>>,
+    creators: Option<Vec<Uuid>>,
+    /// Under which snapshots are kept; not all are.
+    kept_as: Option<String>,
+}
+
+impl LeaderboardQuery {
+    fn period(&self) -> PeriodQuery {
+        let Self { period, as_of_ms, from_ms, to_ms, .. } = self;
+        PeriodQuery { period: period.clone(), as_of_ms: *as_of_ms, from_ms: *from_ms, to_ms: *to_ms }
+    }
+
+    async fn scope(&self, app: &App, workspace: &Tenant) -> Result<Scope, ApiError> {
+        match (self.campaign, &self.hashtag, &self.cohort) {
+            (None, None, None) => Ok(Scope { kept_as: Some("all".to_owned()), ..Scope::default() }),
+            (Some(campaign), None, None) => {
+                if store::campaigns::list(&app.pool, workspace.id, Some(campaign)).await?.is_empty() {
+                    return Err(ApiError::not_found("campaign"));
+                }
+                Ok(Scope { campaigns: Some(vec![campaign]), ..Scope::default() })
+            }
+            (None, Some(hashtag), None) => {
+                let campaigns = store::campaigns::with_hashtag(&app.pool, workspace.id, hashtag).await?;
+                Ok(Scope { campaigns: Some(campaigns), ..Scope::default() })
+            }
+            (None, None, Some(cohort)) => {
+                let mut found = store::cohorts::list(&app.pool, workspace.id, Some(cohort)).await?;
+                let cohort = found.pop().ok_or_else(|| ApiError::not_found("cohort"))?;
+                let kept_as = Some(format!("cohort:{}", cohort.id));
+                Ok(Scope { creators: Some(cohort.creators), kept_as, ..Scope::default() })
+            }
+            _ => {
+                let message = "ask for a campaign, a hashtag or a cohort, not for several";
+                Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_query", message))
+            }
+        }
+    }
+}
+
+#[derive(Row, Deserialize)]
+struct Ranked {
+    rank: u64,
+    total: u64,
+    value: f64,
+    #[serde(with = "clickhouse::serde::uuid")]
+    creator_id: Uuid,
+    clicks: u64,
+    unique_clicks: u64,
+    repeated_clicks: u64,
+    bot_clicks: u64,
+    conversions: u64,
+    conversion_rate: Option<f64>,
+    revenue_minor: i64,
+    earnings_minor: i64,
+    earnings_per_click_minor: Option<f64>,
+}
+
+#[derive(Row, Deserialize)]
+struct Previous {
+    #[serde(with = "clickhouse::serde::uuid")]
+    creator_id: Uuid,
+    rank: u32,
+    captured_ms: i64,
+}
+
+const COLUMNS: &[&str] = &[
+    "rank",
+    "previous_rank",
+    "creator_id",
+    "display_name",
+    "value",
+    "clicks",
+    "unique_clicks",
+    "repeated_clicks",
+    "bot_clicks",
+    "conversions",
+    "conversion_rate",
+    "revenue_minor",
+    "earnings_minor",
+    "earnings_per_click_minor",
+];
+
+pub(crate) async fn leaderboard(
+    State(app): State<Arc<App>>,
+    InFinance(workspace): InFinance,
+    query: Result<Query<LeaderboardQuery>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(query) = query?;
+    if !(1..=1_000).contains(&query.limit) || query.offset > 1_000_000 {
+        let message = "limit must be 1 to 1000, offset at most 1000000";
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_query", message));
+    }
+    let period = query.period().read(&app, &workspace, Window::All).await?;
+    let scope = query.scope(&app, &workspace).await?;
+    let rows = ranked(&app, &workspace, &query, period, &scope).await?;
+    let previous = previous_ranks(&app, &workspace, &query, period, &scope).await?;
+    let creators = store::control::list_creators(&app.pool, workspace.id).await?;
+    let names: HashMap<Uuid, String> =
+        creators.into_iter().map(|creator| (creator.id, creator.display_name)).collect();
+    let asked = json!({
+        "metric": query.metric.code(),
+        "period": period.window.map(Window::code),
+        "from_ms": period.from_ms,
+        "to_ms": period.to_ms,
+        "time_zone": workspace.time_zone,
+        "currency": workspace.currency,
+        "total": rows.first().map_or(0, |row| row.total),
+        "offset": query.offset,
+        "compared_with_ms": previous.values().next().map(|previous| previous.captured_ms),
+    });
+    let rows = rows.into_iter().map(|row| {
+        let before = previous.get(&row.creator_id).map(|previous| previous.rank);
+        shown(&query, &row, names.get(&row.creator_id), before)
+    });
+    let report = Report { asked: object(asked), columns: COLUMNS, rows: rows.collect() };
+    Ok(report.answer(query.format))
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+fn shown(
+    query: &LeaderboardQuery,
+    row: &Ranked,
+    name: Option<&String>,
+    previous_rank: Option<u32>,
+) -> Map<String, Value> {
+    object(json!({
+        "rank": row.rank,
+        "previous_rank": previous_rank,
+        "creator_id": row.creator_id,
+        "display_name": name,
+        "value": query.metric.figure(row.value),
+        "clicks": row.clicks,
+        "unique_clicks": row.unique_clicks,
+        "repeated_clicks": row.repeated_clicks,
+        "bot_clicks": row.bot_clicks,
+        "conversions": row.conversions,
+        "conversion_rate": row.conversion_rate,
+        "revenue_minor": row.revenue_minor,
+        "earnings_minor": row.earnings_minor,
+        "earnings_per_click_minor": row.earnings_per_click_minor,
+    }))
+}
+
+fn texts(ids: Option<&Vec<Uuid>>) -> Vec<String> {
+    ids.into_iter().flatten().map(Uuid::to_string).collect()
+}
+
+async fn ranked(
+    app: &App,
+    workspace: &Tenant,
+    query: &LeaderboardQuery,
+    period: Period,
+    scope: &Scope,
+) -> Result<Vec<Ranked>, ApiError> {
+    let rows = app
+        .clickhouse
+        .query(LEADERBOARD)
+        .with_setting("max_query_size", MAX_QUERY_BYTES)
+        .bind(texts(scope.campaigns.as_ref()))
+        .bind(texts(scope.creators.as_ref()))
+        .param("all_campaigns", scope.campaigns.is_none())
+        .param("all_creators", scope.creators.is_none())
+        .param("workspace", workspace.id.to_string())
+        .param("currency", &workspace.currency)
+        .param("metric", query.metric.code())
+        .param("from_ms", period.from_ms)
+        .param("to_ms", period.to_ms)
+        .param("limit", query.limit)
+        .param("offset", query.offset)
+        .fetch_all()
+        .await?;
+    Ok(rows)
+}
+
+/// Where creators stood in the last snapshot of this very board.
+async fn previous_ranks(
+    app: &App,
+    workspace: &Tenant,
+    query: &LeaderboardQuery,
+    period: Period,
+    scope: &Scope,
+) -> Result<HashMap<Uuid, Previous>, ApiError> {
+    let (Some(kept_as), Some(window)) = (&scope.kept_as, period.window) else { return Ok(HashMap::new()) };
+    let rows: Vec<Previous> = app
+        .clickhouse
+        .query(PREVIOUS_RANKS)
+        .param("workspace", workspace.id.to_string())
+        .param("scope", kept_as)
+        .param("metric", query.metric.code())
+        .param("period", window.code())
+        .param("before_ms", period.to_ms)
+        .fetch_all()
+        .await?;
+    Ok(rows.into_iter().map(|previous| (previous.creator_id, previous)).collect())
+}

@@ -1,0 +1,81 @@
+//! Which time a report is about: a window that ends now, in the workspace's time
+//! zone, or whatever is asked for.
+
+use runtime::clock::now_ms;
+use store::control::WorkspaceRow;
+use store::periods::Window;
+
+use crate::error::ApiError;
+use crate::server::App;
+
+/// What a request says of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PeriodQuery {
+    /// A window's name.
+    pub(crate) period: Option<String>,
+    /// Where the window ends, if not now.
+    pub(crate) as_of_ms: Option<i64>,
+    /// From this moment on, instead of a window.
+    pub(crate) from_ms: Option<i64>,
+    /// To before this moment.
+    pub(crate) to_ms: Option<i64>,
+}
+
+/// From a moment to before another, milliseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Period {
+    /// The window, if it is one.
+    pub(crate) window: Option<Window>,
+    /// The first moment.
+    pub(crate) from_ms: i64,
+    /// The first moment after it.
+    pub(crate) to_ms: i64,
+}
+
+/// No event can be later: in the year 2100.
+const MAX_MS: i64 = 4_102_444_800_000;
+
+fn invalid(message: impl Into<String>) -> ApiError {
+    ApiError::new(axum::http::StatusCode::BAD_REQUEST, "invalid_query", message)
+}
+
+impl PeriodQuery {
+    /// What was asked for; `otherwise`, if nothing was.
+    pub(crate) async fn read(
+        &self,
+        app: &App,
+        workspace: &WorkspaceRow,
+        otherwise: Window,
+    ) -> Result<Period, ApiError> {
+        for (name, moment) in [("as_of_ms", self.as_of_ms), ("from_ms", self.from_ms), ("to_ms", self.to_ms)]
+        {
+            if moment.is_some_and(|moment| !(0..=MAX_MS).contains(&moment)) {
+                return Err(invalid(format!(
+                    "{name} is in milliseconds since 1970, and before the year 2100"
+                )));
+            }
+        }
+        if self.from_ms.is_some() || self.to_ms.is_some() {
+            if self.period.is_some() || self.as_of_ms.is_some() {
+                return Err(invalid(
+                    "ask for a period, as of a moment, or from one moment to another; not for both",
+                ));
+            }
+            let (from_ms, to_ms) = (self.from_ms.unwrap_or(0), self.to_ms.unwrap_or_else(now_ms));
+            if from_ms >= to_ms {
+                return Err(invalid(format!("from_ms ({from_ms}) must be before to_ms ({to_ms})")));
+            }
+            return Ok(Period { window: None, from_ms, to_ms });
+        }
+        let window = match self.period.as_deref() {
+            None => otherwise,
+            Some(code) => Window::from_code(code).ok_or_else(|| {
+                let known: Vec<&str> = Window::ALL.into_iter().map(Window::code).collect();
+                invalid(format!("period {code:?} is none of {}", known.join(", ")))
+            })?,
+        };
+        let to_ms = self.as_of_ms.unwrap_or_else(now_ms);
+        let from_ms = store::periods::start_ms(&app.pool, window, &workspace.time_zone, to_ms).await?;
+        Ok(Period { window: Some(window), from_ms, to_ms })
+    }
+}

@@ -1,0 +1,61 @@
+//! Where days, weeks and months begin in a time zone.
+
+use sqlx::PgExecutor;
+
+use crate::{StoreError, sql};
+
+/// A time up to a moment, begun at a round one of a time zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Window {
+    /// Since the full hour.
+    Hour,
+    /// Since midnight.
+    Day,
+    /// The day and the six before it.
+    Days7,
+    /// The day and the 29 before it.
+    Days30,
+    /// Since the month's first day.
+    Month,
+    /// Ever.
+    All,
+}
+
+impl Window {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Hour, Self::Day, Self::Days7, Self::Days30, Self::Month, Self::All];
+
+    /// Its name.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Days7 => "7d",
+            Self::Days30 => "30d",
+            Self::Month => "month",
+            Self::All => "all",
+        }
+    }
+
+    /// The window of that name.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|window| window.code() == code)
+    }
+}
+
+/// Where the window that ends at `as_of_ms` begins in `time_zone`, milliseconds
+/// since 1970.
+///
+/// # Errors
+/// When the database fails, or knows no such zone.
+pub async fn start_ms(
+    from: impl PgExecutor<'_>,
+    window: Window,
+    time_zone: &str,
+    as_of_ms: i64,
+) -> Result<i64, StoreError> {
+    let query = sqlx::query_scalar(sql!("workspaces/period_start"));
+    Ok(query.bind(window.code()).bind(time_zone).bind(as_of_ms).fetch_one(from).await?)
+}
