@@ -19,7 +19,7 @@ use crate::control::{
 };
 use crate::error::ApiError;
 use crate::me;
-use crate::reports::{explain, leaderboards, wallet};
+use crate::reports::{breakdowns, explain, leaderboards, timeseries, wallet};
 
 /// How the API behaves.
 #[derive(Clone, Debug)]
@@ -106,6 +106,9 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/cohorts", post(cohorts::create).get(cohorts::list))
         .route("/v1/cohorts/{id}/creators/{creator}", put(cohorts::add).delete(cohorts::remove))
         .route("/v1/leaderboards", get(leaderboards::leaderboard))
+        .route("/v1/reports/timeseries", get(timeseries::timeseries))
+        .route("/v1/reports/breakdown", get(breakdowns::breakdown))
+        .route("/v1/reports/pages", get(breakdowns::pages))
         .route("/v1/conversions/{id}/explain", get(explain::explain))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/metrics", get(|| async { runtime::telemetry::render_metrics() }))

@@ -59,3 +59,45 @@ pub async fn start_ms(
     let query = sqlx::query_scalar(sql!("workspaces/period_start"));
     Ok(query.bind(window.code()).bind(time_zone).bind(as_of_ms).fetch_one(from).await?)
 }
+
+/// What a time is divided into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Hours.
+    Hour,
+    /// Days of the zone.
+    Day,
+    /// Weeks, from Monday on.
+    Week,
+    /// Months.
+    Month,
+}
+
+impl Unit {
+    /// Its name.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+        }
+    }
+}
+
+/// Where the units of `time_zone` begin, from the one that `from_ms` is in to
+/// before `to_ms`: milliseconds since 1970, at most `limit` of them.
+///
+/// # Errors
+/// When the database fails, or knows no such zone.
+pub async fn bucket_starts_ms(
+    from: impl PgExecutor<'_>,
+    unit: Unit,
+    time_zone: &str,
+    (from_ms, to_ms): (i64, i64),
+    limit: i64,
+) -> Result<Vec<i64>, StoreError> {
+    let query = sqlx::query_scalar(sql!("workspaces/bucket_starts"));
+    Ok(query.bind(unit.code()).bind(time_zone).bind(from_ms).bind(to_ms).bind(limit).fetch_all(from).await?)
+}

@@ -5,6 +5,7 @@ mod http;
 pub mod naive;
 mod pipeline;
 mod proxy;
+mod random;
 mod world;
 
 use std::io::{BufRead as _, BufReader};
@@ -23,6 +24,7 @@ use nix::unistd::Pid;
 pub use crate::http::{Answer, Http};
 pub use crate::pipeline::{Settler, reader};
 pub use crate::proxy::{Point, Proxy};
+pub use crate::random::Random;
 pub use crate::world::{BROWSER, Campaign, World};
 
 /// Names the brokers of a Kafka to test against instead of the embedded one.

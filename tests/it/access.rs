@@ -122,6 +122,14 @@ async fn users_see_and_do_what_is_theirs() -> anyhow::Result<()> {
     assert_eq!(status(finance.report("/v1/campaigns").await.unwrap_err()), "403");
     admin.report("/v1/campaigns").await?;
     assert_eq!(status(admin.at_workspace("two").report("/v1/campaigns").await.unwrap_err()), "404");
+    for report in
+        ["leaderboards?metric=clicks", "reports/timeseries", "reports/breakdown?by=os", "reports/pages"]
+    {
+        let path = format!("/v1/{report}");
+        finance.report(&path).await?;
+        assert_eq!(status(finance.at_workspace("two").report(&path).await.unwrap_err()), "404", "{path}");
+        assert_eq!(status(ada.report(&path).await.unwrap_err()), "403", "{path}");
+    }
     assert_eq!(status(admin.report("/v1/workspaces").await.unwrap_err()), "403");
     assert_eq!(status(place.world.report("/v1/me").await.unwrap_err()), "403");
     // Nobody makes a second person of themselves.

@@ -16,6 +16,7 @@ mod engines;
 mod errors;
 mod explain;
 mod export;
+mod figures;
 mod flow;
 mod intake;
 mod killed;

@@ -10,6 +10,7 @@ use domain::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId};
 use domain::money::{Currency, Money};
 use domain::pay::Pay;
 use domain::rules::{Campaign, CampaignStatus, Coupon, Objective, Rules, Terms};
+use tests::Random;
 use uuid::Uuid;
 
 pub(crate) const HOUR_MS: i64 = 3_600_000;
@@ -18,37 +19,6 @@ const T0: i64 = 1_800_000_000_000;
 const WINDOW_MS: i64 = 30 * HOUR_MS;
 const MIN_DELAY_MS: i64 = HOUR_MS / 2;
 const WORKSPACE: WorkspaceId = WorkspaceId(Uuid::from_u128(1));
-
-/// Numbers from a seed: SplitMix64 (Steele, Lea and Flood, 2014).
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// Below `limit`.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-
-    /// True in one of `of` cases.
-    pub(crate) fn one_in(&mut self, of: usize) -> bool {
-        self.below(of) == 0
-    }
-
-    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())].clone()
-    }
-}
 
 /// All that happens, and by which rules.
 pub(crate) struct History {

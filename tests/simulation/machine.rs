@@ -13,7 +13,9 @@ use domain::ids::VisitorKey;
 use domain::refund::Refund;
 use uuid::Uuid;
 
-use crate::history::{HOUR_MS, History, Random};
+use tests::Random;
+
+use crate::history::{HOUR_MS, History};
 
 const MACHINES: usize = 2;
 

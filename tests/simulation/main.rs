@@ -35,7 +35,9 @@ use std::collections::BTreeSet;
 use domain::event::Event;
 use tests::naive::{Expected, Sent, Verdict, expected};
 
-use crate::history::{History, Random};
+use tests::Random;
+
+use crate::history::History;
 use crate::machine::Cluster;
 
 /// How many seeds, unless `SEEDS` says otherwise.

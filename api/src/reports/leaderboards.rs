@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use store::periods::Window;
 use uuid::Uuid;
 
-use super::form::{Form, Report};
+use super::form::{Form, Report, object};
 use super::period::{Period, PeriodQuery};
 use crate::access::{InFinance, Tenant};
 use crate::error::ApiError;
@@ -25,9 +25,6 @@ const LEADERBOARD: &str = concat!(
     include_str!("../../../clickhouse/queries/leaderboard.sql")
 );
 const PREVIOUS_RANKS: &str = include_str!("../../../clickhouse/queries/previous_ranks.sql");
-
-/// Long lists of ids stand in a query.
-const MAX_QUERY_BYTES: &str = "16777216";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -210,13 +207,6 @@ pub(crate) async fn leaderboard(
     Ok(report.answer(query.format))
 }
 
-fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    }
-}
-
 fn shown(
     query: &LeaderboardQuery,
     row: &Ranked,
@@ -255,7 +245,7 @@ async fn ranked(
     let rows = app
         .clickhouse
         .query(LEADERBOARD)
-        .with_setting("max_query_size", MAX_QUERY_BYTES)
+        .with_setting("max_query_size", super::MAX_QUERY_BYTES)
         .bind(texts(scope.campaigns.as_ref()))
         .bind(texts(scope.creators.as_ref()))
         .param("all_campaigns", scope.campaigns.is_none())

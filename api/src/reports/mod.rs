@@ -4,13 +4,22 @@
 //! | module | job |
 //! |---|---|
 //! | [`leaderboards`] | creators by a metric |
+//! | [`timeseries`] | figures by hour, day, week or month |
+//! | [`breakdowns`] | clicks by what is known of them; pages |
+//! | [`filter`] | whose clicks count |
 //! | [`period`] | which time a report is about |
 //! | [`form`] | rows as JSON, CSV or NDJSON |
 //! | [`wallet`] | what a user has |
 //! | [`explain`] | why something was credited |
 
+pub(crate) mod breakdowns;
 pub(crate) mod explain;
+mod filter;
 mod form;
 pub(crate) mod leaderboards;
 mod period;
+pub(crate) mod timeseries;
 pub(crate) mod wallet;
+
+/// Long lists of ids and moments stand in a query.
+const MAX_QUERY_BYTES: &str = "16777216";

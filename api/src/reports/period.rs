@@ -35,7 +35,8 @@ pub(crate) struct Period {
 /// No event can be later: in the year 2100.
 const MAX_MS: i64 = 4_102_444_800_000;
 
-fn invalid(message: impl Into<String>) -> ApiError {
+/// A query that cannot be answered.
+pub(super) fn invalid(message: impl Into<String>) -> ApiError {
     ApiError::new(axum::http::StatusCode::BAD_REQUEST, "invalid_query", message)
 }
 

@@ -1,0 +1,144 @@
+//! Figures by hour, day, week or month of the workspace's time zone.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::response::Response;
+use clickhouse::Row;
+use domain::timestamp::rfc3339;
+use serde::Deserialize;
+use serde_json::json;
+use store::periods::{Unit, Window, bucket_starts_ms};
+use uuid::Uuid;
+
+use super::filter::Filter;
+use super::form::{Form, Report, object};
+use super::period::{PeriodQuery, invalid};
+use crate::access::InFinance;
+use crate::error::ApiError;
+use crate::server::App;
+
+/// A series has at most so many points.
+const MAX_BUCKETS: i64 = 10_000;
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum UnitName {
+    Hour,
+    #[default]
+    Day,
+    Week,
+    Month,
+}
+
+impl From<UnitName> for Unit {
+    fn from(name: UnitName) -> Self {
+        match name {
+            UnitName::Hour => Self::Hour,
+            UnitName::Day => Self::Day,
+            UnitName::Week => Self::Week,
+            UnitName::Month => Self::Month,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SeriesQuery {
+    #[serde(rename = "workspace")]
+    _workspace: Option<String>,
+    #[serde(default)]
+    unit: UnitName,
+    period: Option<String>,
+    as_of_ms: Option<i64>,
+    from_ms: Option<i64>,
+    to_ms: Option<i64>,
+    campaign: Option<Uuid>,
+    creator: Option<Uuid>,
+    link: Option<Uuid>,
+    #[serde(default)]
+    format: Form,
+}
+
+#[derive(Default, Row, Deserialize)]
+struct Point {
+    bucket_ms: i64,
+    clicks: u64,
+    unique_clicks: u64,
+    bot_clicks: u64,
+    page_views: u64,
+    visitors: u64,
+    conversions: u64,
+    revenue_minor: i64,
+    earnings_minor: i64,
+}
+
+const COLUMNS: &[&str] = &[
+    "from",
+    "from_ms",
+    "clicks",
+    "unique_clicks",
+    "bot_clicks",
+    "page_views",
+    "visitors",
+    "conversions",
+    "revenue_minor",
+    "earnings_minor",
+];
+
+pub(crate) async fn timeseries(
+    State(app): State<Arc<App>>,
+    InFinance(workspace): InFinance,
+    query: Result<Query<SeriesQuery>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(SeriesQuery {
+        unit, period, as_of_ms, from_ms, to_ms, campaign, creator, link, format, ..
+    }) = query?;
+    let unit = Unit::from(unit);
+    let period = PeriodQuery { period, as_of_ms, from_ms, to_ms };
+    let period = period.read(&app, &workspace, Window::Days30).await?;
+    let range_ms = (period.from_ms, period.to_ms);
+    let starts = bucket_starts_ms(&app.pool, unit, &workspace.time_zone, range_ms, MAX_BUCKETS + 1).await?;
+    if starts.len() as i64 > MAX_BUCKETS {
+        let message = format!("more than {MAX_BUCKETS} points; ask for a shorter time, or a longer unit");
+        return Err(invalid(message));
+    }
+    let query = app.clickhouse.query(include_str!("../../../clickhouse/queries/timeseries.sql"));
+    let points: Vec<Point> = Filter { campaign, creator, link }
+        .param(query)
+        .with_setting("max_query_size", super::MAX_QUERY_BYTES)
+        .bind(&starts)
+        .bind(&starts)
+        .param("workspace", workspace.id.to_string())
+        .param("currency", &workspace.currency)
+        .param("from_ms", period.from_ms)
+        .param("to_ms", period.to_ms)
+        .fetch_all()
+        .await?;
+    let mut points: HashMap<i64, Point> = points.into_iter().map(|point| (point.bucket_ms, point)).collect();
+    let rows = starts.into_iter().map(|from_ms| {
+        let point = points.remove(&from_ms).unwrap_or_default();
+        object(json!({
+            "from": rfc3339(from_ms),
+            "from_ms": from_ms,
+            "clicks": point.clicks,
+            "unique_clicks": point.unique_clicks,
+            "bot_clicks": point.bot_clicks,
+            "page_views": point.page_views,
+            "visitors": point.visitors,
+            "conversions": point.conversions,
+            "revenue_minor": point.revenue_minor,
+            "earnings_minor": point.earnings_minor,
+        }))
+    });
+    let asked = json!({
+        "unit": unit.code(),
+        "from_ms": period.from_ms,
+        "to_ms": period.to_ms,
+        "time_zone": workspace.time_zone,
+        "currency": workspace.currency,
+    });
+    Ok(Report { asked: object(asked), columns: COLUMNS, rows: rows.collect() }.answer(format))
+}

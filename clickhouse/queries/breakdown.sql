@@ -1,0 +1,58 @@
+-- Clicks, and what came of them, by something that is known of a click. What came
+-- of clicks before the time asked for is not in it, nor what no click earned.
+WITH clicks AS
+(
+    SELECT
+        event_id AS click,
+        any(visitor) AS by_visitor,
+        any(link_id) AS by_link,
+        any(bot) AS robot,
+        any(multiIf(
+            {by:String} = 'country', country,
+            {by:String} = 'city', if(city = '', '', concat(country, '/', city)),
+            {by:String} = 'device', device,
+            {by:String} = 'os', os,
+            {by:String} = 'browser', browser,
+            {by:String} = 'referrer', domainWithoutWWW(referrer),
+            {by:String} = 'variant', name,
+            {by:String} = 'link', toString(link_id),
+            {by:String} = 'campaign', toString(campaign_id),
+            {by:String} = 'creator', toString(creator_id),
+            startsWith({by:String}, 'utm_'), JSONExtractString(properties, substring({by:String}, 5)),
+            '')) AS key
+    FROM events
+    WHERE workspace_id = {workspace:UUID} AND kind = 'click'
+        AND at >= fromUnixTimestamp64Milli({from_ms:Int64}) AND at < fromUnixTimestamp64Milli({to_ms:Int64})
+        AND ({campaign:UUID} = {none:UUID} OR campaign_id = {campaign:UUID})
+        AND ({creator:UUID} = {none:UUID} OR creator_id = {creator:UUID})
+        AND ({link:UUID} = {none:UUID} OR link_id = {link:UUID})
+    GROUP BY event_id
+),
+earned AS
+(
+    SELECT
+        click_id AS click,
+        uniqExactIf(event_id, kind IN ('conversion', 'sale') AND status IN ('posted', 'rejected_budget')
+            AND NOT is_reward) AS conversions,
+        sumIf(value_minor, (kind = 'sale' AND status IN ('posted', 'rejected_budget')
+            OR kind = 'refund' AND status = 'posted') AND value_currency = {currency:String}) AS revenue_minor,
+        sumIf(creator_minor, currency = {currency:String}) AS earnings_minor
+    FROM outcomes FINAL
+    WHERE workspace_id = {workspace:UUID} AND click_id != {none:UUID}
+        AND at >= fromUnixTimestamp64Milli({from_ms:Int64})
+    GROUP BY click_id
+)
+SELECT
+    key,
+    count() OVER () AS total,
+    countIf(robot = '') AS clicks,
+    uniqExactIf((by_visitor, by_link), robot = '') AS unique_clicks,
+    countIf(robot != '') AS bot_clicks,
+    toUInt64(sum(e.conversions)) AS conversions,
+    toInt64(sum(e.revenue_minor)) AS revenue_minor,
+    toInt64(sum(e.earnings_minor)) AS earnings_minor
+FROM clicks AS c
+LEFT JOIN earned AS e ON e.click = c.click
+GROUP BY key
+ORDER BY clicks DESC, key
+LIMIT {limit:UInt32} OFFSET {offset:UInt32}

@@ -1,0 +1,535 @@
+//! Every figure of the reports equals what is counted here, one event after the
+//! other, over the same events: a day of 25 hours, with robots, repeats, refunds
+//! and shared sales.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use clickhouse::{Client, RowOwned, RowWrite};
+use serde_json::{Value, json};
+use sinks::{EventRow, OutcomeRow};
+use tests::{Random, Stack, World};
+use uuid::Uuid;
+
+const HOUR_MS: i64 = 3_600_000;
+/// Midnight of 25 October 2026 in Berlin, where clocks go back at 3 o'clock.
+const MIDNIGHT_MS: i64 = 1_792_879_200_000;
+const DAY_MS: i64 = 25 * HOUR_MS;
+const NOBODY: Uuid = Uuid::nil();
+
+/// What there is to count.
+struct Day {
+    events: Vec<EventRow>,
+    outcomes: Vec<OutcomeRow>,
+}
+
+/// So many events, and what came of the clicks among them.
+fn day(workspace: Uuid, campaign: Uuid, count: usize) -> Day {
+    let mut random = Random::new(20_261_025);
+    let id = |random: &mut Random| Uuid::from_u128(random.bits());
+    let creators: Vec<Uuid> = (0..40).map(|_| id(&mut random)).collect();
+    let campaigns: Vec<Uuid> = (0..5).map(|_| id(&mut random)).chain([campaign]).collect();
+    let links: Vec<(Uuid, Uuid, Uuid)> =
+        (0..150).map(|_| (id(&mut random), random.pick(&campaigns), random.pick(&creators))).collect();
+    let mut day = Day { events: Vec::new(), outcomes: Vec::new() };
+    while day.events.len() < count {
+        if !day.events.is_empty() && random.one_in(20) {
+            let again = random.below(day.events.len());
+            day.events.push(day.events[again].clone());
+            continue;
+        }
+        let event = event(&mut random, workspace, &links);
+        if event.kind == "click" && event.bot.is_empty() && random.one_in(25) {
+            sale(&mut random, &event, &links, &mut day.outcomes);
+        }
+        day.events.push(event);
+    }
+    day
+}
+
+fn event(random: &mut Random, workspace: Uuid, links: &[(Uuid, Uuid, Uuid)]) -> EventRow {
+    let mut visitor = [0; 16];
+    visitor[..4].copy_from_slice(&(random.below(30_000) as u32).to_be_bytes());
+    // Some just before the day, and just after it.
+    let at = MIDNIGHT_MS - HOUR_MS / 2 + random.below((DAY_MS + HOUR_MS) as usize) as i64;
+    let text = |random: &mut Random, texts: &[&str]| random.pick(texts).to_owned();
+    let mut event = EventRow {
+        event_id: Uuid::from_u128(random.bits()),
+        workspace_id: workspace,
+        at,
+        received_at: at,
+        visitor,
+        bot: if random.one_in(8) { text(random, &["user_agent", "prefetch"]) } else { String::new() },
+        country: text(random, &["DE", "FR", "US", ""]),
+        city: text(random, &["Paris", "Berlin", ""]),
+        device: text(random, &["ios", "android", "desktop", "other"]),
+        os: text(random, &["iOS", "Android", "Windows"]),
+        browser: text(random, &["Safari", "Chrome", "Firefox"]),
+        referrer: text(
+            random,
+            &["", "https://www.blog.example/a?b", "https://blog.example/", "https://t.example/x"],
+        ),
+        ..EventRow::default()
+    };
+    match random.below(10) {
+        0..6 => {
+            event.kind = "click".to_owned();
+            (event.link_id, event.campaign_id, event.creator_id) = random.pick(links);
+            event.name = text(random, &["", "a", "b"]);
+            event.properties =
+                text(random, &["", r#"{"source":"mail"}"#, r#"{"source":"x","medium":"cpc"}"#]);
+        }
+        6..9 => {
+            event.kind = "page".to_owned();
+            event.url = format!("https://shop.example/{}?q={}#top", random.below(12), random.below(5));
+        }
+        _ => event.kind = "track".to_owned(),
+    }
+    event
+}
+
+/// A sale after a click, of one or two creators' legs, some refunded, some with a
+/// reward; or what became of it instead.
+fn sale(random: &mut Random, click: &EventRow, links: &[(Uuid, Uuid, Uuid)], outcomes: &mut Vec<OutcomeRow>) {
+    let event_id = Uuid::from_u128(random.bits());
+    let at = click.at + random.below(HOUR_MS as usize) as i64;
+    let (status, reason) = random.pick(&[
+        ("posted", ""),
+        ("posted", ""),
+        ("rejected_budget", "budget_exhausted"),
+        ("rejected_rule", "too_late"),
+        ("nonpayable", "bot"),
+    ]);
+    let legs = 1 + u16::from(random.one_in(3));
+    for leg in 0..legs {
+        let (link_id, campaign_id, creator_id) = match leg {
+            0 => (click.link_id, click.campaign_id, click.creator_id),
+            // Now and then the same creator's again.
+            _ if random.one_in(4) => (click.link_id, click.campaign_id, click.creator_id),
+            _ => random.pick(links),
+        };
+        let value_minor = random.below(20_000) as i64;
+        let creator_minor = if status == "posted" { value_minor / 10 } else { 0 };
+        let outcome = OutcomeRow {
+            event_id,
+            leg,
+            batch_id: 1,
+            workspace_id: click.workspace_id,
+            kind: random.pick(&["sale", "sale", "conversion"]).to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            campaign_id: if random.one_in(50) { NOBODY } else { campaign_id },
+            creator_id: if random.one_in(50) { NOBODY } else { creator_id },
+            link_id,
+            click_id: click.event_id,
+            visitor: click.visitor,
+            at,
+            value_minor,
+            value_currency: random.pick(&["EUR", "EUR", "EUR", "USD"]).to_owned(),
+            gross_minor: creator_minor,
+            creator_minor,
+            fee_minor: 0,
+            other_minor: 0,
+            is_reward: leg > 0 && random.one_in(5),
+            currency: random.pick(&["EUR", "EUR", "USD"]).to_owned(),
+        };
+        outcomes.push(outcome.clone());
+        if status == "posted" && random.one_in(6) {
+            let refund = OutcomeRow {
+                event_id: Uuid::from_u128(random.bits()),
+                kind: "refund".to_owned(),
+                value_minor: -outcome.value_minor / 2,
+                creator_minor: -outcome.creator_minor / 2,
+                at: at + random.below(HOUR_MS as usize) as i64,
+                ..outcome
+            };
+            outcomes.push(refund);
+        }
+    }
+}
+
+async fn fill<T: RowOwned + RowWrite>(client: &Client, table: &str, rows: &[T]) -> anyhow::Result<()> {
+    for rows in rows.chunks(200_000) {
+        let mut insert = client.insert::<T>(table).await?;
+        for row in rows {
+            insert.write(row).await?;
+        }
+        insert.end().await?;
+    }
+    Ok(())
+}
+
+/// All that is counted of one creator, one hour, one country.
+#[derive(Clone, Debug, Default)]
+struct Count {
+    clicks: HashSet<Uuid>,
+    unique_clicks: HashSet<([u8; 16], Uuid)>,
+    bot_clicks: HashSet<Uuid>,
+    page_views: HashSet<Uuid>,
+    visitors: HashSet<[u8; 16]>,
+    conversions: HashSet<Uuid>,
+    revenue_minor: i64,
+    earnings_minor: i64,
+}
+
+impl Count {
+    fn event(&mut self, event: &EventRow) {
+        let is_human = event.bot.is_empty();
+        match event.kind.as_str() {
+            "click" if is_human => {
+                self.clicks.insert(event.event_id);
+                self.unique_clicks.insert((event.visitor, event.link_id));
+            }
+            "click" => drop(self.bot_clicks.insert(event.event_id)),
+            "page" if is_human => drop(self.page_views.insert(event.event_id)),
+            _ => {}
+        }
+        if is_human {
+            self.visitors.insert(event.visitor);
+        }
+    }
+
+    fn outcome(&mut self, outcome: &OutcomeRow) {
+        let is_attributed = ["posted", "rejected_budget"].contains(&outcome.status.as_str());
+        if is_attributed && outcome.kind != "refund" && !outcome.is_reward {
+            self.conversions.insert(outcome.event_id);
+        }
+        let is_revenue = outcome.kind == "sale" && is_attributed || outcome.kind == "refund";
+        if is_revenue && outcome.value_currency == "EUR" {
+            self.revenue_minor += outcome.value_minor;
+        }
+        if outcome.currency == "EUR" {
+            self.earnings_minor += outcome.creator_minor;
+        }
+    }
+
+    fn figure(&self, name: &str) -> Value {
+        let ratio = |sum: f64| match self.clicks.len() {
+            0 => Value::Null,
+            clicks => json!(sum / clicks as f64),
+        };
+        match name {
+            "clicks" => json!(self.clicks.len()),
+            "unique_clicks" => json!(self.unique_clicks.len()),
+            "repeated_clicks" => json!(self.clicks.len() - self.unique_clicks.len()),
+            "bot_clicks" => json!(self.bot_clicks.len()),
+            "page_views" => json!(self.page_views.len()),
+            "visitors" => json!(self.visitors.len()),
+            "conversions" => json!(self.conversions.len()),
+            "conversion_rate" => ratio(self.conversions.len() as f64),
+            "revenue" | "revenue_minor" => json!(self.revenue_minor),
+            "earnings" | "earnings_minor" => json!(self.earnings_minor),
+            "earnings_per_click" | "earnings_per_click_minor" => ratio(self.earnings_minor as f64),
+            other => panic!("{other}"),
+        }
+    }
+}
+
+/// Ratios, as far as they are compared: JSON's reader is off by a bit.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a.as_f64(), b.as_f64()) {
+        (Some(a), Some(b)) => (a - b).abs() < 1e-9 * (1.0 + a.abs()),
+        _ => a == b,
+    }
+}
+
+fn id(made: &Value) -> String {
+    made["id"].as_str().expect("an id").to_owned()
+}
+
+fn rows(report: &Value) -> &[Value] {
+    report["rows"].as_array().map_or(&[], Vec::as_slice)
+}
+
+impl Day {
+    /// Counts what `takes` takes, under the key that it gives.
+    fn count<K: std::hash::Hash + Eq>(
+        &self,
+        of_event: impl Fn(&EventRow) -> Option<K>,
+        of_outcome: impl Fn(&OutcomeRow) -> Option<K>,
+    ) -> HashMap<K, Count> {
+        let is_within = |at: i64| (MIDNIGHT_MS..MIDNIGHT_MS + DAY_MS).contains(&at);
+        let mut counts: HashMap<K, Count> = HashMap::new();
+        for event in self.events.iter().filter(|event| is_within(event.at)) {
+            if let Some(key) = of_event(event) {
+                counts.entry(key).or_default().event(event);
+            }
+        }
+        for outcome in self.outcomes.iter().filter(|outcome| is_within(outcome.at)) {
+            if let Some(key) = of_outcome(outcome) {
+                counts.entry(key).or_default().outcome(outcome);
+            }
+        }
+        counts
+    }
+}
+
+const SPAN: &str = "from_ms=1792879200000&to_ms=1792969200000";
+
+async fn boards(world: &World, day: &Day, campaign: Uuid) -> anyhow::Result<()> {
+    for (scope, only) in [(String::new(), None), (format!("&campaign={campaign}"), Some(campaign))] {
+        let is_in = |of: Uuid| only.is_none_or(|only| only == of);
+        let counts = day.count(
+            |event| (event.kind == "click" && is_in(event.campaign_id)).then_some(event.creator_id),
+            |outcome| {
+                (!outcome.creator_id.is_nil() && is_in(outcome.campaign_id)).then_some(outcome.creator_id)
+            },
+        );
+        for metric in [
+            "clicks",
+            "unique_clicks",
+            "conversions",
+            "conversion_rate",
+            "revenue",
+            "earnings",
+            "earnings_per_click",
+        ] {
+            let board =
+                world.report(&format!("/v1/leaderboards?metric={metric}{scope}&limit=1000&{SPAN}")).await?;
+            // Who has no clicks has no rate.
+            let ranked = counts.values().filter(|count| !count.figure(metric).is_null()).count();
+            assert_eq!(rows(&board).len(), ranked, "{metric}{scope}");
+            for row in rows(&board) {
+                let creator: Uuid = row["creator_id"].as_str().unwrap().parse()?;
+                let count = &counts[&creator];
+                for figure in [
+                    "clicks",
+                    "unique_clicks",
+                    "repeated_clicks",
+                    "bot_clicks",
+                    "conversions",
+                    "conversion_rate",
+                    "revenue_minor",
+                    "earnings_minor",
+                    "earnings_per_click_minor",
+                ] {
+                    assert!(
+                        same(&row[figure], &count.figure(figure)),
+                        "{figure}: {row}, counted {}",
+                        count.figure(figure)
+                    );
+                }
+                let value = count.figure(metric);
+                assert!(same(&row["value"], &value), "{metric}: {row}, counted {value}");
+                let better = counts.values().filter(|other| other.figure(metric).as_f64() > value.as_f64());
+                assert_eq!(row["rank"], json!(1 + better.count()), "{metric}: {row}");
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn series(world: &World, day: &Day) -> anyhow::Result<()> {
+    let of_interest = |event: &EventRow| ["click", "page", "track"].contains(&event.kind.as_str());
+    for (unit, bucket_ms, buckets) in [("hour", HOUR_MS, 25), ("day", DAY_MS, 1)] {
+        let bucket = |at: i64| (at - MIDNIGHT_MS) / bucket_ms;
+        let counts = day.count(
+            |event| of_interest(event).then(|| bucket(event.at)),
+            |outcome| (!outcome.creator_id.is_nil()).then(|| bucket(outcome.at)),
+        );
+        let report = world.report(&format!("/v1/reports/timeseries?unit={unit}&{SPAN}")).await?;
+        assert_eq!(rows(&report).len(), buckets, "{unit}");
+        for (number, row) in (0..).zip(rows(&report)) {
+            assert_eq!(row["from_ms"], json!(MIDNIGHT_MS + number * bucket_ms), "{unit}");
+            for figure in [
+                "clicks",
+                "unique_clicks",
+                "bot_clicks",
+                "page_views",
+                "visitors",
+                "conversions",
+                "revenue_minor",
+                "earnings_minor",
+            ] {
+                let counted = counts[&number].figure(figure);
+                assert_eq!(row[figure], counted, "{unit} {number} {figure}");
+            }
+        }
+    }
+    let (link, creator) =
+        day.events.iter().find(|event| !event.link_id.is_nil()).map(|e| (e.link_id, e.creator_id)).unwrap();
+    for (filter, takes) in [
+        (
+            format!("link={link}"),
+            Box::new(move |l: Uuid, _: Uuid| l == link) as Box<dyn Fn(Uuid, Uuid) -> bool>,
+        ),
+        (format!("creator={creator}"), Box::new(move |_, c| c == creator)),
+    ] {
+        let counts = day.count(
+            |event| (of_interest(event) && takes(event.link_id, event.creator_id)).then_some(()),
+            |outcome| {
+                (!outcome.creator_id.is_nil() && takes(outcome.link_id, outcome.creator_id)).then_some(())
+            },
+        );
+        let report = world.report(&format!("/v1/reports/timeseries?unit=day&{filter}&{SPAN}")).await?;
+        for figure in ["clicks", "unique_clicks", "visitors", "conversions", "earnings_minor"] {
+            assert_eq!(rows(&report)[0][figure], counts[&()].figure(figure), "{filter} {figure}");
+        }
+    }
+    Ok(())
+}
+
+/// What is known of a click.
+type Key<'a> = &'a dyn Fn(&EventRow) -> String;
+
+async fn parts(world: &World, day: &Day) -> anyhow::Result<()> {
+    let utm = |event: &EventRow, name: &str| -> String {
+        let properties: Value = serde_json::from_str(&event.properties).unwrap_or_default();
+        properties[name].as_str().unwrap_or_default().to_owned()
+    };
+    let of: [(&str, Key); 11] = [
+        ("country", &|event| event.country.clone()),
+        ("city", &|event| match event.city.as_str() {
+            "" => String::new(),
+            city => format!("{}/{city}", event.country),
+        }),
+        ("device", &|event| event.device.clone()),
+        ("os", &|event| event.os.clone()),
+        ("browser", &|event| event.browser.clone()),
+        ("referrer", &|event| {
+            let host = event.referrer.split('/').nth(2).unwrap_or_default();
+            host.trim_start_matches("www.").to_owned()
+        }),
+        ("utm_source", &|event| utm(event, "source")),
+        ("utm_medium", &|event| utm(event, "medium")),
+        ("variant", &|event| event.name.clone()),
+        ("link", &|event| event.link_id.to_string()),
+        ("campaign", &|event| event.campaign_id.to_string()),
+    ];
+    let is_within = |at: i64| (MIDNIGHT_MS..MIDNIGHT_MS + DAY_MS).contains(&at);
+    for (by, key) in of {
+        let clicks = day.events.iter().filter(|event| event.kind == "click" && is_within(event.at));
+        let of_click: HashMap<Uuid, String> = clicks.map(|event| (event.event_id, key(event))).collect();
+        let mut counts: BTreeMap<String, Count> = BTreeMap::new();
+        for event in day.events.iter().filter(|event| of_click.contains_key(&event.event_id)) {
+            counts.entry(key(event)).or_default().event(event);
+        }
+        for outcome in day.outcomes.iter().filter(|outcome| outcome.at >= MIDNIGHT_MS) {
+            if let Some(key) = of_click.get(&outcome.click_id) {
+                counts.entry(key.clone()).or_default().outcome(outcome);
+            }
+        }
+        let report = world.report(&format!("/v1/reports/breakdown?by={by}&limit=1000&{SPAN}")).await?;
+        assert_eq!((rows(&report).len(), &report["total"]), (counts.len(), &json!(counts.len())), "{by}");
+        for row in rows(&report) {
+            let count = &counts[row["key"].as_str().unwrap()];
+            for figure in
+                ["clicks", "unique_clicks", "bot_clicks", "conversions", "revenue_minor", "earnings_minor"]
+            {
+                assert_eq!(row[figure], count.figure(figure), "{by} {row} {figure}");
+            }
+        }
+    }
+    let mut pages: BTreeMap<&str, Count> = BTreeMap::new();
+    for event in day.events.iter().filter(|event| event.kind == "page" && is_within(event.at)) {
+        pages.entry(event.url.split(['?', '#']).next().unwrap()).or_default().event(event);
+    }
+    let report = world.report(&format!("/v1/reports/pages?{SPAN}")).await?;
+    assert_eq!(rows(&report).len(), pages.len());
+    for row in rows(&report) {
+        let count = &pages[row["page"].as_str().unwrap()];
+        for figure in ["page_views", "visitors"] {
+            assert_eq!(row[figure], count.figure(figure), "{row}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_million_events_of_a_long_day_are_counted_right() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let other = World::create(&stack, "other").await?;
+    let workspace = json!({
+        "slug": "berlin", "name": "Berlin", "currency": "EUR", "platform_fee_bps": 0, "time_zone": "Europe/Berlin",
+    });
+    let made = other.control("/v1/workspaces", &workspace).await?;
+    let world = other.at_workspace("berlin");
+    let workspace = made["workspace"]["id"].as_str().unwrap().parse()?;
+    let campaign = json!({
+        "business_id": id(&world.control("/v1/businesses", &json!({ "email": "b@berlin.example", "username": "shop", "company_name": "Shop" })).await?),
+        "title": "One of them", "objective": "sale", "terms": { "payout_minor": 1 },
+    });
+    let campaign: Uuid = id(&world.control("/v1/campaigns", &campaign).await?).parse()?;
+    let day = day(workspace, campaign, 1_000_000);
+    let client = sinks::client(&stack.clickhouse_url(), "tributary");
+    fill(&client, "events", &day.events).await?;
+    fill(&client, "outcomes", &day.outcomes).await?;
+    // Another tenant's are nobody else's.
+    let strangers = day
+        .events
+        .iter()
+        .take(1_000)
+        .map(|event| EventRow { workspace_id: other.workspace, ..event.clone() });
+    fill(&client, "events", &strangers.collect::<Vec<_>>()).await?;
+    boards(&world, &day, campaign).await?;
+    series(&world, &day).await?;
+    parts(&world, &day).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_cannot_be_is_refused_with_the_reason() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let world = World::create(&stack, "refused").await?;
+    for (path, status, part) in [
+        ("timeseries?unit=second", 400, "unknown variant"),
+        ("timeseries?from_ms=2&to_ms=1", 400, "must be before"),
+        ("timeseries?unit=hour&period=all", 400, "more than 10000 points"),
+        ("timeseries?unit=day&from_ms=0&to_ms=4102444800000", 400, "more than 10000 points"),
+        ("timeseries?link=1", 400, "UUID"),
+        ("timeseries?limit=1", 400, "unknown field"),
+        ("breakdown", 400, "missing field `by`"),
+        ("breakdown?by=shoe", 400, "unknown variant"),
+        ("breakdown?by=country')%20--", 400, "unknown variant"),
+        ("breakdown?by=country&limit=1000000000", 400, "limit must be 1 to 1000"),
+        ("breakdown?by=country&offset=1000001", 400, "offset at most"),
+        ("pages?period=yesterday", 400, "is none of hour, day"),
+        ("pages?to_ms=9999999999999999999999", 400, "to_ms"),
+        ("nothing", 404, "nothing at this path"),
+    ] {
+        let error = world.report(&format!("/v1/reports/{path}")).await.map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains(&status.to_string()) && error.contains(part), "{path}: {error}");
+    }
+    let empty = world.report("/v1/reports/breakdown?by=country").await?;
+    assert_eq!((rows(&empty), &empty["total"]), (&[][..], &json!(0)));
+    // Thirty days, however little there is in them.
+    assert_eq!(rows(&world.report("/v1/reports/timeseries").await?).len(), 30);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_and_buckets_begin_by_the_zone() -> anyhow::Result<()> {
+    use store::periods::{Unit, Window, bucket_starts_ms, start_ms};
+
+    let stack = Stack::start_with(&["--engines-only"])?;
+    let pool = stack.pool().await?;
+    let ms = |text: &str| domain::timestamp::read_rfc3339(text).unwrap();
+    for (zone, window, as_of, start) in [
+        ("UTC", Window::Hour, "2026-11-22T04:59:59.999Z", "2026-11-22T04:00:00Z"),
+        ("Asia/Kolkata", Window::Hour, "2026-11-22T04:59:59Z", "2026-11-22T04:30:00Z"),
+        ("Europe/Berlin", Window::Day, "2026-11-21T23:00:00Z", "2026-11-21T23:00:00Z"),
+        ("Europe/Berlin", Window::Day, "2026-11-21T22:59:59.999Z", "2026-11-20T23:00:00Z"),
+        // Over the end of daylight saving.
+        ("Europe/Berlin", Window::Days7, "2026-10-28T12:00:00Z", "2026-10-21T22:00:00Z"),
+        ("Europe/Berlin", Window::Days30, "2026-04-01T12:00:00Z", "2026-03-02T23:00:00Z"),
+        ("America/New_York", Window::Month, "2026-11-01T03:59:59Z", "2026-10-01T04:00:00Z"),
+        ("America/New_York", Window::Month, "2026-11-01T04:00:00Z", "2026-11-01T04:00:00Z"),
+        ("UTC", Window::All, "2026-11-01T04:00:00Z", "1970-01-01T00:00:00Z"),
+    ] {
+        let found = start_ms(&pool, window, zone, ms(as_of)).await?;
+        assert_eq!(found, ms(start), "{zone} {window:?} {as_of}");
+    }
+    for (zone, unit, from, to, count, hours) in [
+        // A day of 25 hours, one of 23, and half an hour's change.
+        ("Europe/Berlin", Unit::Hour, "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z", 25, 1.0),
+        ("Europe/Berlin", Unit::Hour, "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z", 23, 1.0),
+        ("Europe/Berlin", Unit::Day, "2026-10-25T12:00:00Z", "2026-10-25T23:00:00.001Z", 2, 25.0),
+        ("Australia/Lord_Howe", Unit::Day, "2026-04-04T13:00:00Z", "2026-04-05T13:31:00Z", 2, 24.5),
+        ("UTC", Unit::Week, "2026-11-22T00:00:00Z", "2026-11-23T00:00:00.001Z", 2, 168.0),
+        ("UTC", Unit::Month, "2028-02-10T00:00:00Z", "2028-03-01T00:00:00.001Z", 2, 29.0 * 24.0),
+    ] {
+        let found = bucket_starts_ms(&pool, unit, zone, (ms(from), ms(to)), 1_000).await?;
+        assert_eq!(found.len(), count, "{zone} {unit:?} {from}");
+        assert_eq!((found[1] - found[0]) as f64 / HOUR_MS as f64, hours, "{zone} {unit:?} {from}");
+        assert!(found[0] <= ms(from) && found[1] > ms(from), "{zone} {unit:?} {from}");
+    }
+    Ok(())
+}
