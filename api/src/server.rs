@@ -19,7 +19,7 @@ use crate::control::{
 };
 use crate::error::ApiError;
 use crate::me;
-use crate::reports::{breakdowns, explain, leaderboards, timeseries, wallet};
+use crate::reports::{breakdowns, explain, leaderboards, retention, sessions, timeseries, wallet};
 
 /// How the API behaves.
 #[derive(Clone, Debug)]
@@ -109,6 +109,8 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/reports/timeseries", get(timeseries::timeseries))
         .route("/v1/reports/breakdown", get(breakdowns::breakdown))
         .route("/v1/reports/pages", get(breakdowns::pages))
+        .route("/v1/reports/sessions", get(sessions::sessions))
+        .route("/v1/reports/retention", get(retention::retention))
         .route("/v1/conversions/{id}/explain", get(explain::explain))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/metrics", get(|| async { runtime::telemetry::render_metrics() }))

@@ -122,9 +122,14 @@ async fn users_see_and_do_what_is_theirs() -> anyhow::Result<()> {
     assert_eq!(status(finance.report("/v1/campaigns").await.unwrap_err()), "403");
     admin.report("/v1/campaigns").await?;
     assert_eq!(status(admin.at_workspace("two").report("/v1/campaigns").await.unwrap_err()), "404");
-    for report in
-        ["leaderboards?metric=clicks", "reports/timeseries", "reports/breakdown?by=os", "reports/pages"]
-    {
+    for report in [
+        "leaderboards?metric=clicks",
+        "reports/timeseries",
+        "reports/breakdown?by=os",
+        "reports/pages",
+        "reports/sessions",
+        "reports/retention",
+    ] {
         let path = format!("/v1/{report}");
         finance.report(&path).await?;
         assert_eq!(status(finance.at_workspace("two").report(&path).await.unwrap_err()), "404", "{path}");

@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::periods::Window;
-use uuid::Uuid;
 
-use super::filter::Filter;
-use super::form::{Form, Report, object};
-use super::period::{PeriodQuery, invalid};
+use super::asked::{Asked, Parameters};
+use super::form::{Report, object};
 use crate::access::InFinance;
 use crate::error::ApiError;
 use crate::server::App;
@@ -41,34 +38,13 @@ enum Dimension {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct BreakdownQuery {
-    #[serde(rename = "workspace")]
-    _workspace: Option<String>,
+pub(crate) struct BreakdownParameters {
     by: Dimension,
-    period: Option<String>,
-    as_of_ms: Option<i64>,
-    from_ms: Option<i64>,
-    to_ms: Option<i64>,
-    campaign: Option<Uuid>,
-    creator: Option<Uuid>,
-    link: Option<Uuid>,
-    #[serde(default = "default_limit")]
-    limit: u32,
-    #[serde(default)]
-    offset: u32,
-    #[serde(default)]
-    format: Form,
 }
 
-fn default_limit() -> u32 {
-    100
-}
-
-fn check_page(limit: u32, offset: u32) -> Result<(), ApiError> {
-    if !(1..=1_000).contains(&limit) || offset > 1_000_000 {
-        return Err(invalid("limit must be 1 to 1000, offset at most 1000000"));
-    }
-    Ok(())
+impl Parameters for BreakdownParameters {
+    const IS_PAGED: bool = true;
+    const IS_FILTERED: bool = true;
 }
 
 #[derive(Row, Deserialize)]
@@ -87,24 +63,21 @@ struct Part {
 pub(crate) async fn breakdown(
     State(app): State<Arc<App>>,
     InFinance(workspace): InFinance,
-    query: Result<Query<BreakdownQuery>, QueryRejection>,
+    asked: Asked<BreakdownParameters>,
 ) -> Result<Response, ApiError> {
-    let Query(query) = query?;
-    check_page(query.limit, query.offset)?;
-    let BreakdownQuery { period, as_of_ms, from_ms, to_ms, campaign, creator, link, .. } = query;
-    let period = PeriodQuery { period, as_of_ms, from_ms, to_ms };
+    let Asked { own: BreakdownParameters { by }, period, filter, page, form } = asked;
     let period = period.read(&app, &workspace, Window::Days30).await?;
-    let by = serde_json::to_value(query.by).unwrap_or_default();
+    let by = serde_json::to_value(by).unwrap_or_default();
     let sql = app.clickhouse.query(include_str!("../../../clickhouse/queries/breakdown.sql"));
-    let parts: Vec<Part> = Filter { campaign, creator, link }
+    let parts: Vec<Part> = filter
         .param(sql)
         .param("by", by.as_str().unwrap_or_default())
         .param("workspace", workspace.id.to_string())
         .param("currency", &workspace.currency)
         .param("from_ms", period.from_ms)
         .param("to_ms", period.to_ms)
-        .param("limit", query.limit)
-        .param("offset", query.offset)
+        .param("limit", page.limit)
+        .param("offset", page.offset)
         .fetch_all()
         .await?;
     let asked = json!({
@@ -113,7 +86,7 @@ pub(crate) async fn breakdown(
         "to_ms": period.to_ms,
         "currency": workspace.currency,
         "total": parts.first().map_or(0, |part| part.total),
-        "offset": query.offset,
+        "offset": page.offset,
     });
     let rows = parts.into_iter().map(|part| {
         object(json!({
@@ -128,28 +101,20 @@ pub(crate) async fn breakdown(
     });
     let columns =
         &["key", "clicks", "unique_clicks", "bot_clicks", "conversions", "revenue_minor", "earnings_minor"];
-    Ok(Report { asked: object(asked), columns, rows: rows.collect() }.answer(query.format))
+    Ok(Report { asked: object(asked), columns, rows: rows.collect() }.answer(form))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct PagesQuery {
-    #[serde(rename = "workspace")]
-    _workspace: Option<String>,
-    period: Option<String>,
-    as_of_ms: Option<i64>,
-    from_ms: Option<i64>,
-    to_ms: Option<i64>,
-    #[serde(default = "default_limit")]
-    limit: u32,
-    #[serde(default)]
-    offset: u32,
-    #[serde(default)]
-    format: Form,
+pub(crate) struct PageParameters {}
+
+impl Parameters for PageParameters {
+    const IS_PAGED: bool = true;
+    const IS_FILTERED: bool = false;
 }
 
 #[derive(Row, Deserialize)]
-struct Page {
+struct PageRow {
     page: String,
     total: u64,
     page_views: u64,
@@ -161,27 +126,25 @@ struct Page {
 pub(crate) async fn pages(
     State(app): State<Arc<App>>,
     InFinance(workspace): InFinance,
-    query: Result<Query<PagesQuery>, QueryRejection>,
+    asked: Asked<PageParameters>,
 ) -> Result<Response, ApiError> {
-    let Query(PagesQuery { period, as_of_ms, from_ms, to_ms, limit, offset, format, .. }) = query?;
-    check_page(limit, offset)?;
-    let period = PeriodQuery { period, as_of_ms, from_ms, to_ms };
+    let Asked { period, page, form, .. } = asked;
     let period = period.read(&app, &workspace, Window::Days30).await?;
-    let pages: Vec<Page> = app
+    let pages: Vec<PageRow> = app
         .clickhouse
         .query(include_str!("../../../clickhouse/queries/pages.sql"))
         .param("workspace", workspace.id.to_string())
         .param("from_ms", period.from_ms)
         .param("to_ms", period.to_ms)
-        .param("limit", limit)
-        .param("offset", offset)
+        .param("limit", page.limit)
+        .param("offset", page.offset)
         .fetch_all()
         .await?;
     let asked = json!({
         "from_ms": period.from_ms,
         "to_ms": period.to_ms,
         "total": pages.first().map_or(0, |page| page.total),
-        "offset": offset,
+        "offset": page.offset,
     });
     let rows = pages.into_iter().map(|page| {
         object(json!({
@@ -192,5 +155,5 @@ pub(crate) async fn pages(
         }))
     });
     let columns = &["page", "page_views", "visitors", "bot_page_views"];
-    Ok(Report { asked: object(asked), columns, rows: rows.collect() }.answer(format))
+    Ok(Report { asked: object(asked), columns, rows: rows.collect() }.answer(form))
 }

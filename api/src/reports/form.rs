@@ -5,7 +5,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use domain::payout::table::quoted;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -25,6 +25,14 @@ pub(crate) fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,
         _ => Map::new(),
+    }
+}
+
+/// A sum by a count; null where there is nothing to divide by.
+pub(crate) fn ratio(sum: f64, count: u64) -> Value {
+    match count {
+        0 => Value::Null,
+        count => json!(sum / count as f64),
     }
 }
 
@@ -72,8 +80,6 @@ fn csv(columns: &[&str], rows: &[Map<String, Value>]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

@@ -4,8 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use clickhouse::Row;
@@ -14,8 +13,9 @@ use serde_json::{Map, Value, json};
 use store::periods::Window;
 use uuid::Uuid;
 
-use super::form::{Form, Report, object};
-use super::period::{Period, PeriodQuery};
+use super::asked::{Asked, Page, Parameters};
+use super::form::{Report, object};
+use super::period::Period;
 use crate::access::{InFinance, Tenant};
 use crate::error::ApiError;
 use crate::server::App;
@@ -63,27 +63,17 @@ impl Metric {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct LeaderboardQuery {
-    #[serde(rename = "workspace")]
-    _workspace: Option<String>,
+pub(crate) struct BoardParameters {
     metric: Metric,
-    period: Option<String>,
-    as_of_ms: Option<i64>,
-    from_ms: Option<i64>,
-    to_ms: Option<i64>,
     campaign: Option<Uuid>,
     hashtag: Option<String>,
     cohort: Option<String>,
-    #[serde(default = "default_limit")]
-    limit: u32,
-    #[serde(default)]
-    offset: u32,
-    #[serde(default)]
-    format: Form,
 }
 
-fn default_limit() -> u32 {
-    20
+impl Parameters for BoardParameters {
+    const IS_PAGED: bool = true;
+    // It is, in its own way.
+    const IS_FILTERED: bool = false;
 }
 
 /// Which campaigns and creators count; all, where there is no list.
@@ -95,12 +85,7 @@ struct Scope {
     kept_as: Option<String>,
 }
 
-impl LeaderboardQuery {
-    fn period(&self) -> PeriodQuery {
-        let Self { period, as_of_ms, from_ms, to_ms, .. } = self;
-        PeriodQuery { period: period.clone(), as_of_ms: *as_of_ms, from_ms: *from_ms, to_ms: *to_ms }
-    }
-
+impl BoardParameters {
     async fn scope(&self, app: &App, workspace: &Tenant) -> Result<Scope, ApiError> {
         match (self.campaign, &self.hashtag, &self.cohort) {
             (None, None, None) => Ok(Scope { kept_as: Some("all".to_owned()), ..Scope::default() }),
@@ -174,41 +159,37 @@ const COLUMNS: &[&str] = &[
 pub(crate) async fn leaderboard(
     State(app): State<Arc<App>>,
     InFinance(workspace): InFinance,
-    query: Result<Query<LeaderboardQuery>, QueryRejection>,
+    asked: Asked<BoardParameters>,
 ) -> Result<Response, ApiError> {
-    let Query(query) = query?;
-    if !(1..=1_000).contains(&query.limit) || query.offset > 1_000_000 {
-        let message = "limit must be 1 to 1000, offset at most 1000000";
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_query", message));
-    }
-    let period = query.period().read(&app, &workspace, Window::All).await?;
-    let scope = query.scope(&app, &workspace).await?;
-    let rows = ranked(&app, &workspace, &query, period, &scope).await?;
-    let previous = previous_ranks(&app, &workspace, &query, period, &scope).await?;
+    let Asked { own, period, page, form, .. } = asked;
+    let period = period.read(&app, &workspace, Window::All).await?;
+    let scope = own.scope(&app, &workspace).await?;
+    let rows = ranked(&app, &workspace, own.metric, period, &scope, page).await?;
+    let previous = previous_ranks(&app, &workspace, own.metric, period, &scope).await?;
     let creators = store::control::list_creators(&app.pool, workspace.id).await?;
     let names: HashMap<Uuid, String> =
         creators.into_iter().map(|creator| (creator.id, creator.display_name)).collect();
     let asked = json!({
-        "metric": query.metric.code(),
+        "metric": own.metric.code(),
         "period": period.window.map(Window::code),
         "from_ms": period.from_ms,
         "to_ms": period.to_ms,
         "time_zone": workspace.time_zone,
         "currency": workspace.currency,
         "total": rows.first().map_or(0, |row| row.total),
-        "offset": query.offset,
+        "offset": page.offset,
         "compared_with_ms": previous.values().next().map(|previous| previous.captured_ms),
     });
     let rows = rows.into_iter().map(|row| {
         let before = previous.get(&row.creator_id).map(|previous| previous.rank);
-        shown(&query, &row, names.get(&row.creator_id), before)
+        shown(own.metric, &row, names.get(&row.creator_id), before)
     });
     let report = Report { asked: object(asked), columns: COLUMNS, rows: rows.collect() };
-    Ok(report.answer(query.format))
+    Ok(report.answer(form))
 }
 
 fn shown(
-    query: &LeaderboardQuery,
+    metric: Metric,
     row: &Ranked,
     name: Option<&String>,
     previous_rank: Option<u32>,
@@ -218,7 +199,7 @@ fn shown(
         "previous_rank": previous_rank,
         "creator_id": row.creator_id,
         "display_name": name,
-        "value": query.metric.figure(row.value),
+        "value": metric.figure(row.value),
         "clicks": row.clicks,
         "unique_clicks": row.unique_clicks,
         "repeated_clicks": row.repeated_clicks,
@@ -238,9 +219,10 @@ fn texts(ids: Option<&Vec<Uuid>>) -> Vec<String> {
 async fn ranked(
     app: &App,
     workspace: &Tenant,
-    query: &LeaderboardQuery,
+    metric: Metric,
     period: Period,
     scope: &Scope,
+    page: Page,
 ) -> Result<Vec<Ranked>, ApiError> {
     let rows = app
         .clickhouse
@@ -252,11 +234,11 @@ async fn ranked(
         .param("all_creators", scope.creators.is_none())
         .param("workspace", workspace.id.to_string())
         .param("currency", &workspace.currency)
-        .param("metric", query.metric.code())
+        .param("metric", metric.code())
         .param("from_ms", period.from_ms)
         .param("to_ms", period.to_ms)
-        .param("limit", query.limit)
-        .param("offset", query.offset)
+        .param("limit", page.limit)
+        .param("offset", page.offset)
         .fetch_all()
         .await?;
     Ok(rows)
@@ -266,7 +248,7 @@ async fn ranked(
 async fn previous_ranks(
     app: &App,
     workspace: &Tenant,
-    query: &LeaderboardQuery,
+    metric: Metric,
     period: Period,
     scope: &Scope,
 ) -> Result<HashMap<Uuid, Previous>, ApiError> {
@@ -276,7 +258,7 @@ async fn previous_ranks(
         .query(PREVIOUS_RANKS)
         .param("workspace", workspace.id.to_string())
         .param("scope", kept_as)
-        .param("metric", query.metric.code())
+        .param("metric", metric.code())
         .param("period", window.code())
         .param("before_ms", period.to_ms)
         .fetch_all()

@@ -6,18 +6,24 @@
 //! | [`leaderboards`] | creators by a metric |
 //! | [`timeseries`] | figures by hour, day, week or month |
 //! | [`breakdowns`] | clicks by what is known of them; pages |
+//! | [`sessions`] | what visitors did in one go |
+//! | [`retention`] | who came again |
+//! | [`asked`] | what a request says |
 //! | [`filter`] | whose clicks count |
 //! | [`period`] | which time a report is about |
 //! | [`form`] | rows as JSON, CSV or NDJSON |
 //! | [`wallet`] | what a user has |
 //! | [`explain`] | why something was credited |
 
+mod asked;
 pub(crate) mod breakdowns;
 pub(crate) mod explain;
 mod filter;
 mod form;
 pub(crate) mod leaderboards;
 mod period;
+pub(crate) mod retention;
+pub(crate) mod sessions;
 pub(crate) mod timeseries;
 pub(crate) mod wallet;
 

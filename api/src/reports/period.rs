@@ -2,8 +2,9 @@
 //! zone, or whatever is asked for.
 
 use runtime::clock::now_ms;
+use serde::{Deserialize, Serialize};
 use store::control::WorkspaceRow;
-use store::periods::Window;
+use store::periods::{Unit, Window};
 
 use crate::error::ApiError;
 use crate::server::App;
@@ -19,6 +20,28 @@ pub(crate) struct PeriodQuery {
     pub(crate) from_ms: Option<i64>,
     /// To before this moment.
     pub(crate) to_ms: Option<i64>,
+}
+
+/// What a time is divided into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum UnitName {
+    Hour,
+    #[default]
+    Day,
+    Week,
+    Month,
+}
+
+impl From<UnitName> for Unit {
+    fn from(name: UnitName) -> Self {
+        match name {
+            UnitName::Hour => Self::Hour,
+            UnitName::Day => Self::Day,
+            UnitName::Week => Self::Week,
+            UnitName::Month => Self::Month,
+        }
+    }
 }
 
 /// From a moment to before another, milliseconds since 1970.

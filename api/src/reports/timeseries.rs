@@ -3,19 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use clickhouse::Row;
 use domain::timestamp::rfc3339;
 use serde::Deserialize;
 use serde_json::json;
 use store::periods::{Unit, Window, bucket_starts_ms};
-use uuid::Uuid;
 
-use super::filter::Filter;
-use super::form::{Form, Report, object};
-use super::period::{PeriodQuery, invalid};
+use super::asked::{Asked, Parameters};
+use super::form::{Report, object};
+use super::period::{UnitName, invalid};
 use crate::access::InFinance;
 use crate::error::ApiError;
 use crate::server::App;
@@ -23,43 +21,16 @@ use crate::server::App;
 /// A series has at most so many points.
 const MAX_BUCKETS: i64 = 10_000;
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum UnitName {
-    Hour,
-    #[default]
-    Day,
-    Week,
-    Month,
-}
-
-impl From<UnitName> for Unit {
-    fn from(name: UnitName) -> Self {
-        match name {
-            UnitName::Hour => Self::Hour,
-            UnitName::Day => Self::Day,
-            UnitName::Week => Self::Week,
-            UnitName::Month => Self::Month,
-        }
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct SeriesQuery {
-    #[serde(rename = "workspace")]
-    _workspace: Option<String>,
+pub(crate) struct SeriesParameters {
     #[serde(default)]
     unit: UnitName,
-    period: Option<String>,
-    as_of_ms: Option<i64>,
-    from_ms: Option<i64>,
-    to_ms: Option<i64>,
-    campaign: Option<Uuid>,
-    creator: Option<Uuid>,
-    link: Option<Uuid>,
-    #[serde(default)]
-    format: Form,
+}
+
+impl Parameters for SeriesParameters {
+    const IS_PAGED: bool = false;
+    const IS_FILTERED: bool = true;
 }
 
 #[derive(Default, Row, Deserialize)]
@@ -91,13 +62,10 @@ const COLUMNS: &[&str] = &[
 pub(crate) async fn timeseries(
     State(app): State<Arc<App>>,
     InFinance(workspace): InFinance,
-    query: Result<Query<SeriesQuery>, QueryRejection>,
+    asked: Asked<SeriesParameters>,
 ) -> Result<Response, ApiError> {
-    let Query(SeriesQuery {
-        unit, period, as_of_ms, from_ms, to_ms, campaign, creator, link, format, ..
-    }) = query?;
+    let Asked { own: SeriesParameters { unit }, period, filter, form, .. } = asked;
     let unit = Unit::from(unit);
-    let period = PeriodQuery { period, as_of_ms, from_ms, to_ms };
     let period = period.read(&app, &workspace, Window::Days30).await?;
     let range_ms = (period.from_ms, period.to_ms);
     let starts = bucket_starts_ms(&app.pool, unit, &workspace.time_zone, range_ms, MAX_BUCKETS + 1).await?;
@@ -106,7 +74,7 @@ pub(crate) async fn timeseries(
         return Err(invalid(message));
     }
     let query = app.clickhouse.query(include_str!("../../../clickhouse/queries/timeseries.sql"));
-    let points: Vec<Point> = Filter { campaign, creator, link }
+    let points: Vec<Point> = filter
         .param(query)
         .with_setting("max_query_size", super::MAX_QUERY_BYTES)
         .bind(&starts)
@@ -140,5 +108,5 @@ pub(crate) async fn timeseries(
         "time_zone": workspace.time_zone,
         "currency": workspace.currency,
     });
-    Ok(Report { asked: object(asked), columns: COLUMNS, rows: rows.collect() }.answer(format))
+    Ok(Report { asked: object(asked), columns: COLUMNS, rows: rows.collect() }.answer(form))
 }

@@ -2,226 +2,20 @@
 //! other, over the same events: a day of 25 hours, with robots, repeats, refunds
 //! and shared sales.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod day;
+mod visits;
 
-use clickhouse::{Client, RowOwned, RowWrite};
+use std::collections::{BTreeMap, HashMap};
+
 use serde_json::{Value, json};
-use sinks::{EventRow, OutcomeRow};
-use tests::{Random, Stack, World};
+use sinks::EventRow;
+use tests::{Stack, World};
 use uuid::Uuid;
 
-const HOUR_MS: i64 = 3_600_000;
-/// Midnight of 25 October 2026 in Berlin, where clocks go back at 3 o'clock.
-const MIDNIGHT_MS: i64 = 1_792_879_200_000;
-const DAY_MS: i64 = 25 * HOUR_MS;
-const NOBODY: Uuid = Uuid::nil();
+use self::day::{Count, DAY_MS, Day, HOUR_MS, MIDNIGHT_MS, day, fill};
 
-/// What there is to count.
-struct Day {
-    events: Vec<EventRow>,
-    outcomes: Vec<OutcomeRow>,
-}
-
-/// So many events, and what came of the clicks among them.
-fn day(workspace: Uuid, campaign: Uuid, count: usize) -> Day {
-    let mut random = Random::new(20_261_025);
-    let id = |random: &mut Random| Uuid::from_u128(random.bits());
-    let creators: Vec<Uuid> = (0..40).map(|_| id(&mut random)).collect();
-    let campaigns: Vec<Uuid> = (0..5).map(|_| id(&mut random)).chain([campaign]).collect();
-    let links: Vec<(Uuid, Uuid, Uuid)> =
-        (0..150).map(|_| (id(&mut random), random.pick(&campaigns), random.pick(&creators))).collect();
-    let mut day = Day { events: Vec::new(), outcomes: Vec::new() };
-    while day.events.len() < count {
-        if !day.events.is_empty() && random.one_in(20) {
-            let again = random.below(day.events.len());
-            day.events.push(day.events[again].clone());
-            continue;
-        }
-        let event = event(&mut random, workspace, &links);
-        if event.kind == "click" && event.bot.is_empty() && random.one_in(25) {
-            sale(&mut random, &event, &links, &mut day.outcomes);
-        }
-        day.events.push(event);
-    }
-    day
-}
-
-fn event(random: &mut Random, workspace: Uuid, links: &[(Uuid, Uuid, Uuid)]) -> EventRow {
-    let mut visitor = [0; 16];
-    visitor[..4].copy_from_slice(&(random.below(30_000) as u32).to_be_bytes());
-    // Some just before the day, and just after it.
-    let at = MIDNIGHT_MS - HOUR_MS / 2 + random.below((DAY_MS + HOUR_MS) as usize) as i64;
-    let text = |random: &mut Random, texts: &[&str]| random.pick(texts).to_owned();
-    let mut event = EventRow {
-        event_id: Uuid::from_u128(random.bits()),
-        workspace_id: workspace,
-        at,
-        received_at: at,
-        visitor,
-        bot: if random.one_in(8) { text(random, &["user_agent", "prefetch"]) } else { String::new() },
-        country: text(random, &["DE", "FR", "US", ""]),
-        city: text(random, &["Paris", "Berlin", ""]),
-        device: text(random, &["ios", "android", "desktop", "other"]),
-        os: text(random, &["iOS", "Android", "Windows"]),
-        browser: text(random, &["Safari", "Chrome", "Firefox"]),
-        referrer: text(
-            random,
-            &["", "https://www.blog.example/a?b", "https://blog.example/", "https://t.example/x"],
-        ),
-        ..EventRow::default()
-    };
-    match random.below(10) {
-        0..6 => {
-            event.kind = "click".to_owned();
-            (event.link_id, event.campaign_id, event.creator_id) = random.pick(links);
-            event.name = text(random, &["", "a", "b"]);
-            event.properties =
-                text(random, &["", r#"{"source":"mail"}"#, r#"{"source":"x","medium":"cpc"}"#]);
-        }
-        6..9 => {
-            event.kind = "page".to_owned();
-            event.url = format!("https://shop.example/{}?q={}#top", random.below(12), random.below(5));
-        }
-        _ => event.kind = "track".to_owned(),
-    }
-    event
-}
-
-/// A sale after a click, of one or two creators' legs, some refunded, some with a
-/// reward; or what became of it instead.
-fn sale(random: &mut Random, click: &EventRow, links: &[(Uuid, Uuid, Uuid)], outcomes: &mut Vec<OutcomeRow>) {
-    let event_id = Uuid::from_u128(random.bits());
-    let at = click.at + random.below(HOUR_MS as usize) as i64;
-    let (status, reason) = random.pick(&[
-        ("posted", ""),
-        ("posted", ""),
-        ("rejected_budget", "budget_exhausted"),
-        ("rejected_rule", "too_late"),
-        ("nonpayable", "bot"),
-    ]);
-    let legs = 1 + u16::from(random.one_in(3));
-    for leg in 0..legs {
-        let (link_id, campaign_id, creator_id) = match leg {
-            0 => (click.link_id, click.campaign_id, click.creator_id),
-            // Now and then the same creator's again.
-            _ if random.one_in(4) => (click.link_id, click.campaign_id, click.creator_id),
-            _ => random.pick(links),
-        };
-        let value_minor = random.below(20_000) as i64;
-        let creator_minor = if status == "posted" { value_minor / 10 } else { 0 };
-        let outcome = OutcomeRow {
-            event_id,
-            leg,
-            batch_id: 1,
-            workspace_id: click.workspace_id,
-            kind: random.pick(&["sale", "sale", "conversion"]).to_owned(),
-            status: status.to_owned(),
-            reason: reason.to_owned(),
-            campaign_id: if random.one_in(50) { NOBODY } else { campaign_id },
-            creator_id: if random.one_in(50) { NOBODY } else { creator_id },
-            link_id,
-            click_id: click.event_id,
-            visitor: click.visitor,
-            at,
-            value_minor,
-            value_currency: random.pick(&["EUR", "EUR", "EUR", "USD"]).to_owned(),
-            gross_minor: creator_minor,
-            creator_minor,
-            fee_minor: 0,
-            other_minor: 0,
-            is_reward: leg > 0 && random.one_in(5),
-            currency: random.pick(&["EUR", "EUR", "USD"]).to_owned(),
-        };
-        outcomes.push(outcome.clone());
-        if status == "posted" && random.one_in(6) {
-            let refund = OutcomeRow {
-                event_id: Uuid::from_u128(random.bits()),
-                kind: "refund".to_owned(),
-                value_minor: -outcome.value_minor / 2,
-                creator_minor: -outcome.creator_minor / 2,
-                at: at + random.below(HOUR_MS as usize) as i64,
-                ..outcome
-            };
-            outcomes.push(refund);
-        }
-    }
-}
-
-async fn fill<T: RowOwned + RowWrite>(client: &Client, table: &str, rows: &[T]) -> anyhow::Result<()> {
-    for rows in rows.chunks(200_000) {
-        let mut insert = client.insert::<T>(table).await?;
-        for row in rows {
-            insert.write(row).await?;
-        }
-        insert.end().await?;
-    }
-    Ok(())
-}
-
-/// All that is counted of one creator, one hour, one country.
-#[derive(Clone, Debug, Default)]
-struct Count {
-    clicks: HashSet<Uuid>,
-    unique_clicks: HashSet<([u8; 16], Uuid)>,
-    bot_clicks: HashSet<Uuid>,
-    page_views: HashSet<Uuid>,
-    visitors: HashSet<[u8; 16]>,
-    conversions: HashSet<Uuid>,
-    revenue_minor: i64,
-    earnings_minor: i64,
-}
-
-impl Count {
-    fn event(&mut self, event: &EventRow) {
-        let is_human = event.bot.is_empty();
-        match event.kind.as_str() {
-            "click" if is_human => {
-                self.clicks.insert(event.event_id);
-                self.unique_clicks.insert((event.visitor, event.link_id));
-            }
-            "click" => drop(self.bot_clicks.insert(event.event_id)),
-            "page" if is_human => drop(self.page_views.insert(event.event_id)),
-            _ => {}
-        }
-        if is_human {
-            self.visitors.insert(event.visitor);
-        }
-    }
-
-    fn outcome(&mut self, outcome: &OutcomeRow) {
-        let is_attributed = ["posted", "rejected_budget"].contains(&outcome.status.as_str());
-        if is_attributed && outcome.kind != "refund" && !outcome.is_reward {
-            self.conversions.insert(outcome.event_id);
-        }
-        let is_revenue = outcome.kind == "sale" && is_attributed || outcome.kind == "refund";
-        if is_revenue && outcome.value_currency == "EUR" {
-            self.revenue_minor += outcome.value_minor;
-        }
-        if outcome.currency == "EUR" {
-            self.earnings_minor += outcome.creator_minor;
-        }
-    }
-
-    fn figure(&self, name: &str) -> Value {
-        let ratio = |sum: f64| match self.clicks.len() {
-            0 => Value::Null,
-            clicks => json!(sum / clicks as f64),
-        };
-        match name {
-            "clicks" => json!(self.clicks.len()),
-            "unique_clicks" => json!(self.unique_clicks.len()),
-            "repeated_clicks" => json!(self.clicks.len() - self.unique_clicks.len()),
-            "bot_clicks" => json!(self.bot_clicks.len()),
-            "page_views" => json!(self.page_views.len()),
-            "visitors" => json!(self.visitors.len()),
-            "conversions" => json!(self.conversions.len()),
-            "conversion_rate" => ratio(self.conversions.len() as f64),
-            "revenue" | "revenue_minor" => json!(self.revenue_minor),
-            "earnings" | "earnings_minor" => json!(self.earnings_minor),
-            "earnings_per_click" | "earnings_per_click_minor" => ratio(self.earnings_minor as f64),
-            other => panic!("{other}"),
-        }
-    }
+fn path(event: &EventRow) -> &str {
+    event.url.split(['?', '#']).next().unwrap_or_default()
 }
 
 /// Ratios, as far as they are compared: JSON's reader is off by a bit.
@@ -238,29 +32,6 @@ fn id(made: &Value) -> String {
 
 fn rows(report: &Value) -> &[Value] {
     report["rows"].as_array().map_or(&[], Vec::as_slice)
-}
-
-impl Day {
-    /// Counts what `takes` takes, under the key that it gives.
-    fn count<K: std::hash::Hash + Eq>(
-        &self,
-        of_event: impl Fn(&EventRow) -> Option<K>,
-        of_outcome: impl Fn(&OutcomeRow) -> Option<K>,
-    ) -> HashMap<K, Count> {
-        let is_within = |at: i64| (MIDNIGHT_MS..MIDNIGHT_MS + DAY_MS).contains(&at);
-        let mut counts: HashMap<K, Count> = HashMap::new();
-        for event in self.events.iter().filter(|event| is_within(event.at)) {
-            if let Some(key) = of_event(event) {
-                counts.entry(key).or_default().event(event);
-            }
-        }
-        for outcome in self.outcomes.iter().filter(|outcome| is_within(outcome.at)) {
-            if let Some(key) = of_outcome(outcome) {
-                counts.entry(key).or_default().outcome(outcome);
-            }
-        }
-        counts
-    }
 }
 
 const SPAN: &str = "from_ms=1792879200000&to_ms=1792969200000";
@@ -421,7 +192,7 @@ async fn parts(world: &World, day: &Day) -> anyhow::Result<()> {
     }
     let mut pages: BTreeMap<&str, Count> = BTreeMap::new();
     for event in day.events.iter().filter(|event| event.kind == "page" && is_within(event.at)) {
-        pages.entry(event.url.split(['?', '#']).next().unwrap()).or_default().event(event);
+        pages.entry(path(event)).or_default().event(event);
     }
     let report = world.report(&format!("/v1/reports/pages?{SPAN}")).await?;
     assert_eq!(rows(&report).len(), pages.len());
@@ -462,7 +233,9 @@ async fn a_million_events_of_a_long_day_are_counted_right() -> anyhow::Result<()
     fill(&client, "events", &strangers.collect::<Vec<_>>()).await?;
     boards(&world, &day, campaign).await?;
     series(&world, &day).await?;
-    parts(&world, &day).await
+    parts(&world, &day).await?;
+    visits::sessions(&world, &day).await?;
+    visits::retention(&world, &day).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -482,6 +255,10 @@ async fn a_report_that_cannot_be_is_refused_with_the_reason() -> anyhow::Result<
         ("breakdown?by=country&limit=1000000000", 400, "limit must be 1 to 1000"),
         ("breakdown?by=country&offset=1000001", 400, "offset at most"),
         ("pages?period=yesterday", 400, "is none of hour, day"),
+        ("sessions?by=shoe", 400, "unknown variant"),
+        ("sessions?gap_minutes=0", 400, "gap_minutes must be"),
+        ("retention?unit=hour", 400, "more than 120 cohorts"),
+        ("retention?limit=5", 400, "unknown field `limit`"),
         ("pages?to_ms=9999999999999999999999", 400, "to_ms"),
         ("nothing", 404, "nothing at this path"),
     ] {

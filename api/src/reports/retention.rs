@@ -1,0 +1,95 @@
+//! Retention: of those who were first seen in a day, week or month, how many came
+//! again in each one after it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use clickhouse::Row;
+use domain::timestamp::rfc3339;
+use serde::Deserialize;
+use serde_json::json;
+use store::periods::{Window, bucket_starts_ms};
+
+use super::asked::{Asked, Parameters};
+use super::form::{Report, object, ratio};
+use super::period::{UnitName, invalid};
+use crate::access::InFinance;
+use crate::error::ApiError;
+use crate::server::App;
+
+/// A table has at most so many cohorts: its rows are as many squared, by half.
+const MAX_COHORTS: i64 = 120;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RetentionParameters {
+    #[serde(default)]
+    unit: UnitName,
+}
+
+impl Parameters for RetentionParameters {
+    const IS_PAGED: bool = false;
+    const IS_FILTERED: bool = false;
+}
+
+#[derive(Row, Deserialize)]
+struct Seen {
+    cohort_ms: i64,
+    bucket_ms: i64,
+    visitors: u64,
+}
+
+const COLUMNS: &[&str] = &["cohort", "cohort_ms", "number", "from_ms", "visitors", "share"];
+
+pub(crate) async fn retention(
+    State(app): State<Arc<App>>,
+    InFinance(workspace): InFinance,
+    asked: Asked<RetentionParameters>,
+) -> Result<Response, ApiError> {
+    let Asked { own: RetentionParameters { unit }, period, form, .. } = asked;
+    let period = period.read(&app, &workspace, Window::Days30).await?;
+    let range_ms = (period.from_ms, period.to_ms);
+    let starts =
+        bucket_starts_ms(&app.pool, unit.into(), &workspace.time_zone, range_ms, MAX_COHORTS + 1).await?;
+    if starts.len() as i64 > MAX_COHORTS {
+        let message = format!("more than {MAX_COHORTS} cohorts; ask for a shorter time, or a longer unit");
+        return Err(invalid(message));
+    }
+    let seen: Vec<Seen> = app
+        .clickhouse
+        .query(include_str!("../../../clickhouse/queries/retention.sql"))
+        .bind(&starts)
+        .bind(&starts)
+        .param("workspace", workspace.id.to_string())
+        .param("from_ms", period.from_ms)
+        .param("to_ms", period.to_ms)
+        .fetch_all()
+        .await?;
+    let seen: HashMap<(i64, i64), u64> =
+        seen.into_iter().map(|row| ((row.cohort_ms, row.bucket_ms), row.visitors)).collect();
+    let visitors = |cohort: i64, bucket: i64| seen.get(&(cohort, bucket)).copied().unwrap_or_default();
+    let mut rows = Vec::new();
+    for (first, cohort_ms) in starts.iter().enumerate() {
+        let all = visitors(*cohort_ms, *cohort_ms);
+        for (number, from_ms) in starts[first..].iter().enumerate() {
+            let again = visitors(*cohort_ms, *from_ms);
+            rows.push(object(json!({
+                "cohort": rfc3339(*cohort_ms),
+                "cohort_ms": cohort_ms,
+                "number": number,
+                "from_ms": from_ms,
+                "visitors": again,
+                "share": ratio(again as f64, all),
+            })));
+        }
+    }
+    let asked = json!({
+        "unit": unit,
+        "from_ms": period.from_ms,
+        "to_ms": period.to_ms,
+        "time_zone": workspace.time_zone,
+    });
+    Ok(Report { asked: object(asked), columns: COLUMNS, rows }.answer(form))
+}
