@@ -104,6 +104,12 @@ fn explain_constraint(constraint: &str) -> Option<&'static str> {
 
 impl From<clickhouse::error::Error> for ApiError {
     fn from(error: clickhouse::error::Error) -> Self {
+        // TIMEOUT_EXCEEDED, MEMORY_LIMIT_EXCEEDED.
+        let told = error.to_string();
+        if ["Code: 159.", "Code: 241."].iter().any(|code| told.contains(code)) {
+            let message = "this takes too long, or too much memory; ask for a shorter time, or for less";
+            return Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too_costly", message);
+        }
         tracing::error!(%error, "a request failed in ClickHouse");
         let message = "ClickHouse does not answer as it should; try again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "clickhouse_unavailable", message)

@@ -50,8 +50,16 @@ pub async fn serve(
     listener: tokio::net::TcpListener,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let app = Arc::new(App { settings, pool, clickhouse, publisher });
+    let app = Arc::new(App { settings, pool, clickhouse: bounded(clickhouse), publisher });
     axum::serve(listener, router(app)).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+/// The same client; nobody's report takes all there is.
+fn bounded(clickhouse: Client) -> Client {
+    clickhouse
+        .with_setting("max_execution_time", "30")
+        .with_setting("max_memory_usage", "4000000000")
+        .with_setting("max_bytes_before_external_group_by", "1000000000")
 }
 
 fn router(app: Arc<App>) -> Router {

@@ -32,13 +32,13 @@ earned AS
 (
     SELECT
         click_id AS click,
-        uniqExactIf(event_id, kind IN ('conversion', 'sale') AND status IN ('posted', 'rejected_budget')
-            AND NOT is_reward) AS conversions,
-        sumIf(value_minor, (kind = 'sale' AND status IN ('posted', 'rejected_budget')
-            OR kind = 'refund' AND status = 'posted') AND value_currency = {currency:String}) AS revenue_minor,
+        groupUniqArrayIf(event_id, kind IN ('conversion', 'sale') AND status IN ('posted', 'rejected_budget'))
+            AS converted,
+        sumIf(value_minor, (kind = 'sale' AND status = 'posted' OR kind = 'refund' AND campaign_id != {none:UUID})
+            AND value_currency = {currency:String}) AS revenue_minor,
         sumIf(creator_minor, currency = {currency:String}) AS earnings_minor
     FROM outcomes FINAL
-    WHERE workspace_id = {workspace:UUID} AND click_id != {none:UUID}
+    WHERE workspace_id = {workspace:UUID} AND click_id != {none:UUID} AND NOT is_reward
         AND at >= fromUnixTimestamp64Milli({from_ms:Int64})
     GROUP BY click_id
 )
@@ -48,7 +48,7 @@ SELECT
     countIf(robot = '') AS clicks,
     uniqExactIf((by_visitor, by_link), robot = '') AS unique_clicks,
     countIf(robot != '') AS bot_clicks,
-    toUInt64(sum(e.conversions)) AS conversions,
+    uniqExactArray(e.converted) AS conversions,
     toInt64(sum(e.revenue_minor)) AS revenue_minor,
     toInt64(sum(e.earnings_minor)) AS earnings_minor
 FROM clicks AS c

@@ -26,14 +26,13 @@ figures AS
         0,
         0,
         0,
-        uniqExactIf(event_id, kind IN ('conversion', 'sale') AND status IN ('posted', 'rejected_budget')
-            AND NOT is_reward),
-        sumIf(value_minor, (kind = 'sale' AND status IN ('posted', 'rejected_budget')
-            OR kind = 'refund' AND status = 'posted') AND value_currency = {currency:String}),
+        uniqExactIf(event_id, kind IN ('conversion', 'sale') AND status IN ('posted', 'rejected_budget')),
+        sumIf(value_minor, (kind = 'sale' AND status = 'posted' OR kind = 'refund' AND campaign_id != toUUID('00000000-0000-0000-0000-000000000000'))
+            AND value_currency = {currency:String}),
         sumIf(creator_minor, currency = {currency:String})
     FROM outcomes FINAL
     WHERE workspace_id = {workspace:UUID}
-        AND creator_id != toUUID('00000000-0000-0000-0000-000000000000')
+        AND creator_id != toUUID('00000000-0000-0000-0000-000000000000') AND NOT is_reward
         AND at >= fromUnixTimestamp64Milli({from_ms:Int64}) AND at < fromUnixTimestamp64Milli({to_ms:Int64})
         AND ({all_campaigns:Bool} OR campaign_id IN scope_campaigns)
         AND ({all_creators:Bool} OR creator_id IN scope_creators)

@@ -13,13 +13,13 @@ first_seen AS
 ),
 seen AS
 (
-    SELECT visitor, toInt64(roundDown(toUnixTimestamp64Milli(at), ?)) AS bucket_ms
+    SELECT visitor, toInt64(roundDown(toUnixTimestamp64Milli(at), CAST(? AS Array(Int64)))) AS bucket_ms
     FROM events
     WHERE workspace_id = {workspace:UUID} AND kind IN ('click', 'page', 'track') AND bot = ''
         AND at >= fromUnixTimestamp64Milli({from_ms:Int64}) AND at < fromUnixTimestamp64Milli({to_ms:Int64})
     GROUP BY visitor, bucket_ms
 )
-SELECT toInt64(roundDown(f.first_ms, ?)) AS cohort_ms, s.bucket_ms AS bucket_ms, count() AS visitors
+SELECT toInt64(roundDown(f.first_ms, CAST(? AS Array(Int64)))) AS cohort_ms, s.bucket_ms AS bucket_ms, count() AS visitors
 FROM seen AS s
 INNER JOIN first_seen AS f ON f.visitor = s.visitor
 GROUP BY cohort_ms, bucket_ms

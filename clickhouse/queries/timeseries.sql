@@ -13,7 +13,7 @@ SELECT
 FROM
 (
     SELECT
-        toInt64(roundDown(toUnixTimestamp64Milli(at), ?)) AS bucket_ms,
+        toInt64(roundDown(toUnixTimestamp64Milli(at), CAST(? AS Array(Int64)))) AS bucket_ms,
         uniqExactIf(event_id, kind = 'click' AND bot = '') AS clicks,
         uniqExactIf((visitor, link_id), kind = 'click' AND bot = '') AS unique_clicks,
         uniqExactIf(event_id, kind = 'click' AND bot != '') AS bot_clicks,
@@ -31,19 +31,18 @@ FROM
     GROUP BY bucket_ms
     UNION ALL
     SELECT
-        toInt64(roundDown(toUnixTimestamp64Milli(at), ?)) AS bucket_ms,
+        toInt64(roundDown(toUnixTimestamp64Milli(at), CAST(? AS Array(Int64)))) AS bucket_ms,
         0,
         0,
         0,
         0,
         0,
-        uniqExactIf(event_id, kind IN ('conversion', 'sale') AND status IN ('posted', 'rejected_budget')
-            AND NOT is_reward),
-        sumIf(value_minor, (kind = 'sale' AND status IN ('posted', 'rejected_budget')
-            OR kind = 'refund' AND status = 'posted') AND value_currency = {currency:String}),
+        uniqExactIf(event_id, kind IN ('conversion', 'sale') AND status IN ('posted', 'rejected_budget')),
+        sumIf(value_minor, (kind = 'sale' AND status = 'posted' OR kind = 'refund' AND campaign_id != {none:UUID})
+            AND value_currency = {currency:String}),
         sumIf(creator_minor, currency = {currency:String})
     FROM outcomes FINAL
-    WHERE workspace_id = {workspace:UUID} AND creator_id != {none:UUID}
+    WHERE workspace_id = {workspace:UUID} AND creator_id != {none:UUID} AND NOT is_reward
         AND at >= fromUnixTimestamp64Milli({from_ms:Int64}) AND at < fromUnixTimestamp64Milli({to_ms:Int64})
         AND ({campaign:UUID} = {none:UUID} OR campaign_id = {campaign:UUID})
         AND ({creator:UUID} = {none:UUID} OR creator_id = {creator:UUID})

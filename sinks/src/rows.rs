@@ -217,7 +217,7 @@ impl From<store::outcomes::OutcomeRow> for OutcomeRow {
             creator_minor: row.creator_minor.unwrap_or_default(),
             fee_minor: row.fee_minor.unwrap_or_default(),
             other_minor: row.other_minor.unwrap_or_default(),
-            is_reward: row.basis.sharing.is_some(),
+            is_reward: row.is_reward,
             currency: row.currency.unwrap_or_default(),
         }
     }

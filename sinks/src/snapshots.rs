@@ -63,14 +63,9 @@ pub async fn run(every: Duration, client: Client, pool: Pool, stop: Cancellation
                 backoff.reset();
                 every / 10
             }
-            Err(SinkError::Fenced(workspace)) => {
-                tracing::debug!(workspace, "another process captures leaderboards");
-                every / 10
-            }
-            Err(error) => {
-                tracing::warn!(%error, "leaderboards not captured; trying again");
-                backoff.next_wait()
-            }
+            // What went wrong, and where, is said already.
+            Err(SinkError::Fenced(_)) => every / 10,
+            Err(_) => backoff.next_wait(),
         };
         tokio::select! {
             () = tokio::time::sleep(wait.min(Duration::from_secs(30))) => {}
@@ -88,33 +83,55 @@ fn due_s(now_s: i64, every: Duration) -> i64 {
     settled_s - settled_s.rem_euclid(every_s)
 }
 
-/// Captures what is due as of `now_s`, in seconds since 1970, and not yet done.
+/// Captures what is due as of `now_s`, in seconds since 1970, and not yet done, of
+/// every workspace whose outcomes are loaded.
 ///
 /// # Errors
-/// When either database fails, or another process is at it.
+/// When either database fails, or another process is at it; the last of them.
 pub async fn capture_due(every: Duration, client: &Client, pool: &Pool, now_s: i64) -> Result<(), SinkError> {
+    let mut result = Ok(());
     for workspace in store::control::list_workspaces(pool).await? {
-        let at = SinkPartition { sink: SINK, topic: workspace.id.to_string(), partition: 0 };
-        let Position { next_offset, open_last_offset } = store::sinks::position(pool, &at).await?;
-        // One that was begun is ended first. Seconds count as offsets do.
-        let captured_s = open_last_offset.unwrap_or_else(|| due_s(now_s, every));
-        if captured_s < next_offset {
-            continue;
+        // One workspace's trouble is none of the others'.
+        if let Err(error) = capture_workspace(every, client, pool, &workspace, now_s).await {
+            tracing::warn!(workspace = workspace.slug, %error, "leaderboards not captured; trying again");
+            result = Err(error);
         }
-        let fenced = || SinkError::Fenced(workspace.slug.clone());
-        if !store::sinks::open(pool, &at, next_offset, captured_s).await? {
-            return Err(fenced());
-        }
-        let rows = capture(client, pool, &workspace, captured_s).await?;
-        if !rows.is_empty() {
-            insert(client, "leaderboard_snapshots", &token(&at, next_offset, captured_s), &rows).await?;
-        }
-        if !store::sinks::close(pool, &at, next_offset, captured_s).await? {
-            return Err(fenced());
-        }
-        metrics::counter!("tributary_sink_rows_total", "table" => "leaderboard_snapshots")
-            .increment(rows.len() as u64);
     }
+    result
+}
+
+async fn capture_workspace(
+    every: Duration,
+    client: &Client,
+    pool: &Pool,
+    workspace: &WorkspaceRow,
+    now_s: i64,
+) -> Result<(), SinkError> {
+    let at = SinkPartition { sink: SINK, topic: workspace.id.to_string(), partition: 0 };
+    let Position { next_offset, open_last_offset } = store::sinks::position(pool, &at).await?;
+    // One that was begun is ended first. Seconds count as offsets do.
+    let captured_s = open_last_offset.unwrap_or_else(|| due_s(now_s, every));
+    if captured_s < next_offset {
+        return Ok(());
+    }
+    let behind_since_ms = store::sinks::watermark(pool, "outcomes").await?;
+    if behind_since_ms.is_some_and(|ms| ms < captured_s * 1_000) {
+        tracing::debug!(workspace = workspace.slug, "leaderboards wait for outcomes to be loaded");
+        return Ok(());
+    }
+    let fenced = || SinkError::Fenced(workspace.slug.clone());
+    if !store::sinks::open(pool, &at, next_offset, captured_s).await? {
+        return Err(fenced());
+    }
+    let rows = capture(client, pool, workspace, captured_s).await?;
+    if !rows.is_empty() {
+        insert(client, "leaderboard_snapshots", &token(&at, next_offset, captured_s), &rows).await?;
+    }
+    if !store::sinks::close(pool, &at, next_offset, captured_s).await? {
+        return Err(fenced());
+    }
+    metrics::counter!("tributary_sink_rows_total", "table" => "leaderboard_snapshots")
+        .increment(rows.len() as u64);
     Ok(())
 }
 

@@ -180,6 +180,10 @@ pub struct OutcomeRow {
     pub original_event_id: Option<Uuid>,
     /// The leg of that.
     pub original_leg: Option<i16>,
+    /// Whether it is a reward for sharing, or a refund of one; told of batches
+    /// only.
+    #[sqlx(default)]
+    pub is_reward: bool,
 }
 
 /// The outcomes of any of `events` in a workspace.

@@ -45,8 +45,8 @@ impl Window {
     }
 }
 
-/// Where the window that ends at `as_of_ms` begins in `time_zone`, milliseconds
-/// since 1970.
+/// Where the window that ends before `as_of_ms` begins in `time_zone`,
+/// milliseconds since 1970.
 ///
 /// # Errors
 /// When the database fails, or knows no such zone.

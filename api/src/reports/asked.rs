@@ -33,6 +33,14 @@ pub(crate) struct Page {
     pub(crate) offset: u32,
 }
 
+impl Page {
+    /// How many rows there are in all, by what the first of the page says; a page
+    /// beyond the end cannot tell.
+    pub(super) fn total(self, told: Option<u64>) -> Option<u64> {
+        told.or((self.offset == 0).then_some(0))
+    }
+}
+
 /// A request for a report.
 pub(crate) struct Asked<T> {
     /// Its own parameters.
@@ -88,6 +96,11 @@ impl<T: Parameters> Asked<T> {
         let own = query_of(&own)?;
         let Common { period, as_of_ms, from_ms, to_ms, campaign, creator, link, limit, offset, format } =
             query_of(&common)?;
+        for (name, id) in [("campaign", campaign), ("creator", creator), ("link", link)] {
+            if id.is_some_and(|id| id.is_nil()) {
+                return Err(invalid(format!("{name} is the id of nothing")));
+            }
+        }
         let page = Page { limit: limit.unwrap_or(100), offset: offset.unwrap_or(0) };
         if !(1..=1_000).contains(&page.limit) || page.offset > 1_000_000 {
             return Err(invalid("limit must be 1 to 1000, offset at most 1000000"));
@@ -124,6 +137,22 @@ mod tests {
     impl Parameters for Own {
         const IS_PAGED: bool = true;
         const IS_FILTERED: bool = false;
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Filtered {}
+
+    impl Parameters for Filtered {
+        const IS_PAGED: bool = false;
+        const IS_FILTERED: bool = true;
+    }
+
+    #[test]
+    fn nobody_is_not_everybody() {
+        let error = Asked::<Filtered>::read("link=00000000-0000-0000-0000-000000000000").err();
+        assert!(error.expect("refused").to_string().contains("id of nothing"));
+        assert!(Asked::<Filtered>::read("link=00000000-0000-0000-0000-000000000001").is_ok());
     }
 
     #[test]

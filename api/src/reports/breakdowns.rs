@@ -85,7 +85,7 @@ pub(crate) async fn breakdown(
         "from_ms": period.from_ms,
         "to_ms": period.to_ms,
         "currency": workspace.currency,
-        "total": parts.first().map_or(0, |part| part.total),
+        "total": page.total(parts.first().map(|part| part.total)),
         "offset": page.offset,
     });
     let rows = parts.into_iter().map(|part| {
@@ -143,7 +143,7 @@ pub(crate) async fn pages(
     let asked = json!({
         "from_ms": period.from_ms,
         "to_ms": period.to_ms,
-        "total": pages.first().map_or(0, |page| page.total),
+        "total": page.total(pages.first().map(|page| page.total)),
         "offset": page.offset,
     });
     let rows = pages.into_iter().map(|page| {

@@ -100,8 +100,8 @@ impl BoardParameters {
                 Ok(Scope { campaigns: Some(campaigns), ..Scope::default() })
             }
             (None, None, Some(cohort)) => {
-                let mut found = store::cohorts::list(&app.pool, workspace.id, Some(cohort)).await?;
-                let cohort = found.pop().ok_or_else(|| ApiError::not_found("cohort"))?;
+                let found = store::cohorts::list(&app.pool, workspace.id, Some(cohort)).await?;
+                let cohort = found.into_iter().next().ok_or_else(|| ApiError::not_found("cohort"))?;
                 let kept_as = Some(format!("cohort:{}", cohort.id));
                 Ok(Scope { creators: Some(cohort.creators), kept_as, ..Scope::default() })
             }
@@ -165,7 +165,8 @@ pub(crate) async fn leaderboard(
     let period = period.read(&app, &workspace, Window::All).await?;
     let scope = own.scope(&app, &workspace).await?;
     let rows = ranked(&app, &workspace, own.metric, period, &scope, page).await?;
-    let previous = previous_ranks(&app, &workspace, own.metric, period, &scope).await?;
+    let creators: Vec<Uuid> = rows.iter().map(|row| row.creator_id).collect();
+    let previous = previous_ranks(&app, &workspace, own.metric, period, &scope, &creators).await?;
     let creators = store::control::list_creators(&app.pool, workspace.id).await?;
     let names: HashMap<Uuid, String> =
         creators.into_iter().map(|creator| (creator.id, creator.display_name)).collect();
@@ -176,7 +177,7 @@ pub(crate) async fn leaderboard(
         "to_ms": period.to_ms,
         "time_zone": workspace.time_zone,
         "currency": workspace.currency,
-        "total": rows.first().map_or(0, |row| row.total),
+        "total": page.total(rows.first().map(|row| row.total)),
         "offset": page.offset,
         "compared_with_ms": previous.values().next().map(|previous| previous.captured_ms),
     });
@@ -212,8 +213,8 @@ fn shown(
     }))
 }
 
-fn texts(ids: Option<&Vec<Uuid>>) -> Vec<String> {
-    ids.into_iter().flatten().map(Uuid::to_string).collect()
+fn texts(ids: &[Uuid]) -> Vec<String> {
+    ids.iter().map(Uuid::to_string).collect()
 }
 
 async fn ranked(
@@ -228,8 +229,8 @@ async fn ranked(
         .clickhouse
         .query(LEADERBOARD)
         .with_setting("max_query_size", super::MAX_QUERY_BYTES)
-        .bind(texts(scope.campaigns.as_ref()))
-        .bind(texts(scope.creators.as_ref()))
+        .bind(texts(scope.campaigns.as_deref().unwrap_or_default()))
+        .bind(texts(scope.creators.as_deref().unwrap_or_default()))
         .param("all_campaigns", scope.campaigns.is_none())
         .param("all_creators", scope.creators.is_none())
         .param("workspace", workspace.id.to_string())
@@ -251,11 +252,14 @@ async fn previous_ranks(
     metric: Metric,
     period: Period,
     scope: &Scope,
+    creators: &[Uuid],
 ) -> Result<HashMap<Uuid, Previous>, ApiError> {
     let (Some(kept_as), Some(window)) = (&scope.kept_as, period.window) else { return Ok(HashMap::new()) };
     let rows: Vec<Previous> = app
         .clickhouse
         .query(PREVIOUS_RANKS)
+        .with_setting("max_query_size", super::MAX_QUERY_BYTES)
+        .bind(texts(creators))
         .param("workspace", workspace.id.to_string())
         .param("scope", kept_as)
         .param("metric", metric.code())

@@ -4,7 +4,7 @@
 use runtime::clock::now_ms;
 use serde::{Deserialize, Serialize};
 use store::control::WorkspaceRow;
-use store::periods::{Unit, Window};
+use store::periods::{Unit, Window, bucket_starts_ms};
 
 use crate::error::ApiError;
 use crate::server::App;
@@ -41,6 +41,33 @@ impl From<UnitName> for Unit {
             UnitName::Week => Self::Week,
             UnitName::Month => Self::Month,
         }
+    }
+}
+
+impl UnitName {
+    /// Where the units of a workspace's zone begin within a time, at most `limit`
+    /// of them; at least one.
+    pub(super) async fn starts(
+        self,
+        app: &App,
+        workspace: &WorkspaceRow,
+        (from_ms, to_ms): (i64, i64),
+        limit: u32,
+    ) -> Result<Vec<i64>, ApiError> {
+        let too_many =
+            || invalid(format!("more than {limit} of them; ask for a shorter time, or a longer unit"));
+        let shortest_ms = match self {
+            Self::Hour => 3_600_000,
+            Self::Day => 23 * 3_600_000,
+            Self::Week => 7 * 23 * 3_600_000,
+            Self::Month => 28 * 23 * 3_600_000,
+        };
+        if (to_ms - from_ms) / shortest_ms > 2 * i64::from(limit) {
+            return Err(too_many());
+        }
+        let (zone, at_most) = (&workspace.time_zone, i64::from(limit) + 1);
+        let starts = bucket_starts_ms(&app.pool, self.into(), zone, (from_ms, to_ms), at_most).await?;
+        if starts.len() as i64 == at_most { Err(too_many()) } else { Ok(starts) }
     }
 }
 
@@ -100,6 +127,24 @@ impl PeriodQuery {
         };
         let to_ms = self.as_of_ms.unwrap_or_else(now_ms);
         let from_ms = store::periods::start_ms(&app.pool, window, &workspace.time_zone, to_ms).await?;
-        Ok(Period { window: Some(window), from_ms, to_ms })
+        // A midnight that comes twice may lie after a moment between the two.
+        Ok(Period { window: Some(window), from_ms: from_ms.min(to_ms - 1), to_ms })
+    }
+}
+
+impl Period {
+    /// The same; what is asked for ever begins with the first event.
+    pub(super) async fn since_the_first_event(
+        self,
+        app: &App,
+        workspace: &WorkspaceRow,
+    ) -> Result<Self, ApiError> {
+        if self.from_ms > 0 {
+            return Ok(self);
+        }
+        let query = app.clickhouse.query(include_str!("../../../clickhouse/queries/first_event.sql"));
+        let first_ms: i64 =
+            query.param("workspace", workspace.id.to_string()).param("to_ms", self.to_ms).fetch_one().await?;
+        Ok(Self { from_ms: first_ms, ..self })
     }
 }

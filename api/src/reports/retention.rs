@@ -10,17 +10,17 @@ use clickhouse::Row;
 use domain::timestamp::rfc3339;
 use serde::Deserialize;
 use serde_json::json;
-use store::periods::{Window, bucket_starts_ms};
+use store::periods::Window;
 
 use super::asked::{Asked, Parameters};
 use super::form::{Report, object, ratio};
-use super::period::{UnitName, invalid};
+use super::period::UnitName;
 use crate::access::InFinance;
 use crate::error::ApiError;
 use crate::server::App;
 
 /// A table has at most so many cohorts: its rows are as many squared, by half.
-const MAX_COHORTS: i64 = 120;
+const MAX_COHORTS: u32 = 120;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,13 +50,9 @@ pub(crate) async fn retention(
 ) -> Result<Response, ApiError> {
     let Asked { own: RetentionParameters { unit }, period, form, .. } = asked;
     let period = period.read(&app, &workspace, Window::Days30).await?;
+    let period = period.since_the_first_event(&app, &workspace).await?;
     let range_ms = (period.from_ms, period.to_ms);
-    let starts =
-        bucket_starts_ms(&app.pool, unit.into(), &workspace.time_zone, range_ms, MAX_COHORTS + 1).await?;
-    if starts.len() as i64 > MAX_COHORTS {
-        let message = format!("more than {MAX_COHORTS} cohorts; ask for a shorter time, or a longer unit");
-        return Err(invalid(message));
-    }
+    let starts = unit.starts(&app, &workspace, range_ms, MAX_COHORTS).await?;
     let seen: Vec<Seen> = app
         .clickhouse
         .query(include_str!("../../../clickhouse/queries/retention.sql"))

@@ -102,7 +102,7 @@ pub(crate) async fn sessions(
         "gap_minutes": gap_minutes,
         "from_ms": period.from_ms,
         "to_ms": period.to_ms,
-        "total": sessions.first().map_or(0, |row| row.total),
+        "total": page.total(sessions.first().map(|row| row.total)),
         "offset": page.offset,
     });
     let rows = sessions.into_iter().map(|row| {

@@ -9,17 +9,18 @@ use clickhouse::Row;
 use domain::timestamp::rfc3339;
 use serde::Deserialize;
 use serde_json::json;
-use store::periods::{Unit, Window, bucket_starts_ms};
+use store::periods::Window;
 
 use super::asked::{Asked, Parameters};
+use super::filter::Filter;
 use super::form::{Report, object};
-use super::period::{UnitName, invalid};
+use super::period::UnitName;
 use crate::access::InFinance;
 use crate::error::ApiError;
 use crate::server::App;
 
 /// A series has at most so many points.
-const MAX_BUCKETS: i64 = 10_000;
+const MAX_BUCKETS: u32 = 10_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,14 +66,10 @@ pub(crate) async fn timeseries(
     asked: Asked<SeriesParameters>,
 ) -> Result<Response, ApiError> {
     let Asked { own: SeriesParameters { unit }, period, filter, form, .. } = asked;
-    let unit = Unit::from(unit);
     let period = period.read(&app, &workspace, Window::Days30).await?;
+    let period = period.since_the_first_event(&app, &workspace).await?;
     let range_ms = (period.from_ms, period.to_ms);
-    let starts = bucket_starts_ms(&app.pool, unit, &workspace.time_zone, range_ms, MAX_BUCKETS + 1).await?;
-    if starts.len() as i64 > MAX_BUCKETS {
-        let message = format!("more than {MAX_BUCKETS} points; ask for a shorter time, or a longer unit");
-        return Err(invalid(message));
-    }
+    let starts = unit.starts(&app, &workspace, range_ms, MAX_BUCKETS).await?;
     let query = app.clickhouse.query(include_str!("../../../clickhouse/queries/timeseries.sql"));
     let points: Vec<Point> = filter
         .param(query)
@@ -94,7 +91,8 @@ pub(crate) async fn timeseries(
             "clicks": point.clicks,
             "unique_clicks": point.unique_clicks,
             "bot_clicks": point.bot_clicks,
-            "page_views": point.page_views,
+            // Pages are no campaign's.
+            "page_views": (filter == Filter::default()).then_some(point.page_views),
             "visitors": point.visitors,
             "conversions": point.conversions,
             "revenue_minor": point.revenue_minor,
@@ -102,7 +100,7 @@ pub(crate) async fn timeseries(
         }))
     });
     let asked = json!({
-        "unit": unit.code(),
+        "unit": unit,
         "from_ms": period.from_ms,
         "to_ms": period.to_ms,
         "time_zone": workspace.time_zone,

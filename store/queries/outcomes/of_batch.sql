@@ -1,9 +1,14 @@
+-- What batches decided, for ClickHouse. A reward's refund is none of a creator's
+-- earnings either. The text says fast that there is no reward in it.
 SELECT
-    event_id, leg, batch_id, workspace_id, kind, status, reason, campaign_id, creator_id, link_id,
-    click_id, visitor, (extract(epoch FROM at) * 1000)::bigint AS at_ms, value_minor,
-    value_currency::text AS value_currency, gross_minor, creator_minor, fee_minor, other_minor, fee_bps,
-    currency::text AS currency, transaction_id, payload_hash, basis, refund_id,
-    original_event_id, original_leg
-FROM outcomes
-WHERE batch_id = ANY ($1)
-ORDER BY event_id, leg
+    o.event_id, o.leg, o.batch_id, o.workspace_id, o.kind, o.status, o.reason, o.campaign_id, o.creator_id,
+    o.link_id, o.click_id, o.visitor, (extract(epoch FROM o.at) * 1000)::bigint AS at_ms, o.value_minor,
+    o.value_currency::text AS value_currency, o.gross_minor, o.creator_minor, o.fee_minor, o.other_minor,
+    o.fee_bps, o.currency::text AS currency, o.transaction_id, o.payload_hash, o.basis, o.refund_id,
+    o.original_event_id, o.original_leg,
+    strpos(coalesce(s.basis, o.basis)::text, '"sharing"') > 0
+        AND (coalesce(s.basis, o.basis) -> 'sharing' ->> 'bps') IS NOT NULL AS is_reward
+FROM outcomes o
+LEFT JOIN outcomes s ON s.event_id = o.original_event_id AND s.leg = o.original_leg
+WHERE o.batch_id = ANY ($1)
+ORDER BY o.event_id, o.leg

@@ -37,7 +37,7 @@ pub(super) fn day(workspace: Uuid, campaign: Uuid, count: usize) -> Day {
         }
         let event = event(&mut random, workspace, &links);
         if event.kind == "click" && event.bot.is_empty() && random.one_in(25) {
-            sale(&mut random, &event, &links, &mut day.outcomes);
+            sale(&mut random, &event, &links, &mut day);
         }
         day.events.push(event);
     }
@@ -85,9 +85,16 @@ fn event(random: &mut Random, workspace: Uuid, links: &[(Uuid, Uuid, Uuid)]) -> 
     event
 }
 
+/// One of the last clicks before, or none.
+fn earlier_click(random: &mut Random, day: &Day) -> Uuid {
+    let last = &day.events[day.events.len().saturating_sub(20)..];
+    let clicks: Vec<Uuid> = last.iter().filter(|e| e.kind == "click").map(|e| e.event_id).collect();
+    if clicks.is_empty() { NOBODY } else { random.pick(&clicks) }
+}
+
 /// A sale after a click, of one or two creators' legs, some refunded, some with a
 /// reward; or what became of it instead.
-fn sale(random: &mut Random, click: &EventRow, links: &[(Uuid, Uuid, Uuid)], outcomes: &mut Vec<OutcomeRow>) {
+fn sale(random: &mut Random, click: &EventRow, links: &[(Uuid, Uuid, Uuid)], day: &mut Day) {
     let event_id = Uuid::from_u128(random.bits());
     let at = click.at + random.below(HOUR_MS as usize) as i64;
     let (status, reason) = random.pick(&[
@@ -118,7 +125,7 @@ fn sale(random: &mut Random, click: &EventRow, links: &[(Uuid, Uuid, Uuid)], out
             campaign_id: if random.one_in(50) { NOBODY } else { campaign_id },
             creator_id: if random.one_in(50) { NOBODY } else { creator_id },
             link_id,
-            click_id: click.event_id,
+            click_id: if leg == 0 { click.event_id } else { earlier_click(random, day) },
             visitor: click.visitor,
             at,
             value_minor,
@@ -130,7 +137,7 @@ fn sale(random: &mut Random, click: &EventRow, links: &[(Uuid, Uuid, Uuid)], out
             is_reward: leg > 0 && random.one_in(5),
             currency: random.pick(&["EUR", "EUR", "USD"]).to_owned(),
         };
-        outcomes.push(outcome.clone());
+        day.outcomes.push(outcome.clone());
         if status == "posted" && random.one_in(6) {
             let refund = OutcomeRow {
                 event_id: Uuid::from_u128(random.bits()),
@@ -140,7 +147,7 @@ fn sale(random: &mut Random, click: &EventRow, links: &[(Uuid, Uuid, Uuid)], out
                 at: at + random.below(HOUR_MS as usize) as i64,
                 ..outcome
             };
-            outcomes.push(refund);
+            day.outcomes.push(refund);
         }
     }
 }
@@ -191,11 +198,17 @@ impl Count {
     }
 
     pub(super) fn outcome(&mut self, outcome: &OutcomeRow) {
+        // Rewards are supporters'.
+        if outcome.is_reward {
+            return;
+        }
         let is_attributed = ["posted", "rejected_budget"].contains(&outcome.status.as_str());
-        if is_attributed && outcome.kind != "refund" && !outcome.is_reward {
+        if is_attributed && outcome.kind != "refund" {
             self.conversions.insert(outcome.event_id);
         }
-        let is_revenue = outcome.kind == "sale" && is_attributed || outcome.kind == "refund";
+        // A refund of a payment has no campaign.
+        let is_refund = outcome.kind == "refund" && !outcome.campaign_id.is_nil();
+        let is_revenue = outcome.kind == "sale" && outcome.status == "posted" || is_refund;
         if is_revenue && outcome.value_currency == "EUR" {
             self.revenue_minor += outcome.value_minor;
         }

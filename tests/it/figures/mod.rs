@@ -42,7 +42,8 @@ async fn boards(world: &World, day: &Day, campaign: Uuid) -> anyhow::Result<()> 
         let counts = day.count(
             |event| (event.kind == "click" && is_in(event.campaign_id)).then_some(event.creator_id),
             |outcome| {
-                (!outcome.creator_id.is_nil() && is_in(outcome.campaign_id)).then_some(outcome.creator_id)
+                (!outcome.creator_id.is_nil() && !outcome.is_reward && is_in(outcome.campaign_id))
+                    .then_some(outcome.creator_id)
             },
         );
         for metric in [
@@ -245,8 +246,8 @@ async fn a_report_that_cannot_be_is_refused_with_the_reason() -> anyhow::Result<
     for (path, status, part) in [
         ("timeseries?unit=second", 400, "unknown variant"),
         ("timeseries?from_ms=2&to_ms=1", 400, "must be before"),
-        ("timeseries?unit=hour&period=all", 400, "more than 10000 points"),
-        ("timeseries?unit=day&from_ms=0&to_ms=4102444800000", 400, "more than 10000 points"),
+        ("timeseries?unit=hour&from_ms=1&to_ms=1792969200000", 400, "more than 10000 of them"),
+        ("timeseries?unit=hour&from_ms=1&to_ms=4102444800000", 400, "more than 10000 of them"),
         ("timeseries?link=1", 400, "UUID"),
         ("timeseries?limit=1", 400, "unknown field"),
         ("breakdown", 400, "missing field `by`"),
@@ -257,7 +258,7 @@ async fn a_report_that_cannot_be_is_refused_with_the_reason() -> anyhow::Result<
         ("pages?period=yesterday", 400, "is none of hour, day"),
         ("sessions?by=shoe", 400, "unknown variant"),
         ("sessions?gap_minutes=0", 400, "gap_minutes must be"),
-        ("retention?unit=hour", 400, "more than 120 cohorts"),
+        ("retention?unit=hour", 400, "more than 120 of them"),
         ("retention?limit=5", 400, "unknown field `limit`"),
         ("pages?to_ms=9999999999999999999999", 400, "to_ms"),
         ("nothing", 404, "nothing at this path"),
@@ -267,6 +268,18 @@ async fn a_report_that_cannot_be_is_refused_with_the_reason() -> anyhow::Result<
     }
     let empty = world.report("/v1/reports/breakdown?by=country").await?;
     assert_eq!((rows(&empty), &empty["total"]), (&[][..], &json!(0)));
+    // Moments at which windows begin and end, and all time.
+    for path in [
+        "timeseries?period=hour&unit=hour&as_of_ms=1792969200000",
+        "timeseries?period=day&as_of_ms=1792972800000",
+        "timeseries?period=all&unit=month",
+        "timeseries?period=all&unit=hour",
+        "timeseries?unit=month&from_ms=1&to_ms=1792969200000",
+        "retention?period=all",
+    ] {
+        let report = world.report(&format!("/v1/reports/{path}")).await?;
+        assert!(!rows(&report).is_empty(), "{path}");
+    }
     // Thirty days, however little there is in them.
     assert_eq!(rows(&world.report("/v1/reports/timeseries").await?).len(), 30);
     Ok(())
@@ -282,13 +295,15 @@ async fn windows_and_buckets_begin_by_the_zone() -> anyhow::Result<()> {
     for (zone, window, as_of, start) in [
         ("UTC", Window::Hour, "2026-11-22T04:59:59.999Z", "2026-11-22T04:00:00Z"),
         ("Asia/Kolkata", Window::Hour, "2026-11-22T04:59:59Z", "2026-11-22T04:30:00Z"),
-        ("Europe/Berlin", Window::Day, "2026-11-21T23:00:00Z", "2026-11-21T23:00:00Z"),
+        ("Europe/Berlin", Window::Day, "2026-11-21T23:00:00.001Z", "2026-11-21T23:00:00Z"),
+        ("Europe/Berlin", Window::Day, "2026-11-21T23:00:00Z", "2026-11-20T23:00:00Z"),
         ("Europe/Berlin", Window::Day, "2026-11-21T22:59:59.999Z", "2026-11-20T23:00:00Z"),
         // Over the end of daylight saving.
         ("Europe/Berlin", Window::Days7, "2026-10-28T12:00:00Z", "2026-10-21T22:00:00Z"),
         ("Europe/Berlin", Window::Days30, "2026-04-01T12:00:00Z", "2026-03-02T23:00:00Z"),
         ("America/New_York", Window::Month, "2026-11-01T03:59:59Z", "2026-10-01T04:00:00Z"),
-        ("America/New_York", Window::Month, "2026-11-01T04:00:00Z", "2026-11-01T04:00:00Z"),
+        ("America/New_York", Window::Month, "2026-11-01T04:00:00Z", "2026-10-01T04:00:00Z"),
+        ("America/New_York", Window::Month, "2026-11-01T04:00:00.001Z", "2026-11-01T04:00:00Z"),
         ("UTC", Window::All, "2026-11-01T04:00:00Z", "1970-01-01T00:00:00Z"),
     ] {
         let found = start_ms(&pool, window, zone, ms(as_of)).await?;
