@@ -4,15 +4,19 @@
 //! after the insert. A loader that finds an open range does not know whether
 //! the insert happened; it reads exactly that range again and inserts it under
 //! the same token, which the server drops if it already has it.
+//!
+//! One thread polls and makes rows of messages, another inserts what was read
+//! before.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use clickhouse::Client;
 use domain::event::Event;
 use domain::ids::VisitorKey;
-use runtime::consumer::{BatchLimits, Consumer, Message, PartitionOwner};
+use runtime::consumer::{Batch, BatchLimits, Consumer, Message, PartitionOwner};
 use runtime::retry::Backoff;
 use runtime::shutdown::CancellationToken;
 use store::Pool;
@@ -59,12 +63,32 @@ fn next_range(
     }
 }
 
-/// Messages of one partition that are not inserted yet.
+/// So many batches may be read ahead of what is inserted.
+const BATCHES_AHEAD: usize = 4;
+
+/// A batch that was read.
+struct Read {
+    /// Where it comes from; its messages are rows now.
+    batch: Batch,
+    /// They, with their offsets; without those that are no rows.
+    rows: Vec<(i64, EventRow)>,
+}
+
+/// Rows of one partition that are not inserted yet.
 struct Loader {
     position: Position,
-    waiting: VecDeque<Message>,
+    waiting: VecDeque<(i64, EventRow)>,
     read_up_to: Option<i64>,
+    /// Where it was gone to because something else was read.
+    sought: Option<i64>,
     since: Instant,
+}
+
+impl Loader {
+    /// The offset that must be read next.
+    fn next_offset(&self) -> i64 {
+        self.read_up_to.map_or(self.position.next_offset, |read| read + 1)
+    }
 }
 
 /// Positions, from Postgres.
@@ -95,7 +119,13 @@ impl Positions {
             }
             std::thread::sleep(backoff.next_wait());
         };
-        let loader = Loader { position, waiting: VecDeque::new(), read_up_to: None, since: Instant::now() };
+        let loader = Loader {
+            position,
+            waiting: VecDeque::new(),
+            read_up_to: None,
+            sought: None,
+            since: Instant::now(),
+        };
         self.loaders.lock().expect("no panic while held").insert(partition, loader);
         position.next_offset
     }
@@ -147,18 +177,47 @@ pub fn run(
 
 impl EventSink {
     fn run(&self, consumer: &Consumer) -> Result<(), SinkError> {
+        let (sender, receiver) = sync_channel(BATCHES_AHEAD);
+        let result = std::thread::scope(|scope| {
+            let loading = std::thread::Builder::new()
+                .name("event-sink".to_owned())
+                .spawn_scoped(scope, move || self.load_all(consumer, &receiver));
+            let loading = loading.expect("a thread can be started");
+            let read = self.read_all(consumer, &sender);
+            drop(sender);
+            loading.join().expect("no panic");
+            read
+        });
+        tracing::info!("event sink stopped");
+        result
+    }
+
+    /// Polls until told to stop.
+    fn read_all(&self, consumer: &Consumer, sender: &SyncSender<Read>) -> Result<(), SinkError> {
         let limits =
             BatchLimits { max_messages: self.settings.max_rows, max_wait: self.settings.max_age / 4 };
         while !self.stop.is_cancelled() {
-            let batches = consumer.poll(self.settings.max_age / 4, limits)?;
-            let mut loaders = self.positions.loaders.lock().expect("no panic while held");
-            for batch in batches {
-                let Some(loader) = loaders.get_mut(&batch.partition) else { continue };
-                if loader.waiting.is_empty() {
-                    loader.since = Instant::now();
+            for mut batch in consumer.poll(self.settings.max_age / 4, limits)? {
+                let rows = rows(batch.partition, std::mem::take(&mut batch.messages));
+                if sender.send(Read { batch, rows }).is_err() {
+                    return Ok(());
                 }
-                loader.read_up_to = Some(batch.last_offset);
-                loader.waiting.extend(batch.messages);
+            }
+        }
+        Ok(())
+    }
+
+    /// Inserts what was read, until nothing more is.
+    fn load_all(&self, consumer: &Consumer, receiver: &Receiver<Read>) {
+        loop {
+            let read = match receiver.recv_timeout(self.settings.max_age / 4) {
+                Ok(read) => Some(read),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let mut loaders = self.positions.loaders.lock().expect("no panic while held");
+            for read in read.into_iter().chain(receiver.try_iter()) {
+                take(consumer, &mut loaders, read);
             }
             let mut fenced = Vec::new();
             for (partition, loader) in loaders.iter_mut() {
@@ -173,8 +232,6 @@ impl EventSink {
                 consumer.seek(partition, next);
             }
         }
-        tracing::info!("event sink stopped");
-        Ok(())
     }
 
     /// Inserts what is due of a partition; `false` if another loader is at it.
@@ -189,8 +246,8 @@ impl EventSink {
             );
             let Some(last) = due else { return true };
             let first = loader.position.next_offset;
-            let until = loader.waiting.partition_point(|message| message.offset <= last);
-            let rows = self.rows(partition, loader.waiting.drain(..until));
+            let until = loader.waiting.partition_point(|(offset, _)| *offset <= last);
+            let rows: Vec<EventRow> = loader.waiting.drain(..until).map(|(_, row)| row).collect();
             match self.insert_range(partition, first, last, &rows) {
                 Some(true) => {
                     loader.position = Position { next_offset: last + 1, open_last_offset: None };
@@ -201,23 +258,6 @@ impl EventSink {
                 None => return true,
             }
         }
-    }
-
-    fn rows(&self, partition: i32, messages: impl Iterator<Item = Message>) -> Vec<EventRow> {
-        let mut rows = Vec::new();
-        for message in messages {
-            match serde_json::from_slice::<Event>(&message.payload) {
-                Ok(event) if event.body.is_internal() => {}
-                Ok(event) => rows.push(EventRow::new(event, partition, message.offset)),
-                // Attribution reads the same message and keeps it on the
-                // dead-letter topic.
-                Err(error) => {
-                    tracing::warn!(partition, offset = message.offset, %error, "unreadable event not loaded");
-                    metrics::counter!("tributary_sink_unreadable_total").increment(1);
-                }
-            }
-        }
-        rows
     }
 
     /// Opens, inserts and closes a range, trying until it is done; `None` when
@@ -268,6 +308,48 @@ impl EventSink {
         }
         Ok(())
     }
+}
+
+/// What messages are in the table.
+fn rows(partition: i32, messages: Vec<Message>) -> Vec<(i64, EventRow)> {
+    let mut rows = Vec::with_capacity(messages.len());
+    for message in messages {
+        match serde_json::from_slice::<Event>(&message.payload) {
+            Ok(event) if event.body.is_internal() => {}
+            Ok(event) => rows.push((message.offset, EventRow::new(event, partition, message.offset))),
+            // Attribution reads the same message and keeps it on the
+            // dead-letter topic.
+            Err(error) => {
+                tracing::warn!(partition, offset = message.offset, %error, "unreadable event not loaded");
+                metrics::counter!("tributary_sink_unreadable_total").increment(1);
+            }
+        }
+    }
+    rows
+}
+
+/// Adds what was read to what waits; what was read before the partition went, or
+/// was sought, is read again.
+fn take(consumer: &Consumer, loaders: &mut BTreeMap<i32, Loader>, Read { batch, rows }: Read) {
+    if !consumer.is_current(&batch) {
+        return;
+    }
+    let Some(loader) = loaders.get_mut(&batch.partition) else { return };
+    // A partition may have come anew at this very moment: offsets tell for sure,
+    // unless the log has a gap there, which is read over once more and believed.
+    let next = loader.next_offset();
+    let is_gap = batch.first_offset > next && loader.sought == Some(next);
+    if batch.first_offset != next && !is_gap {
+        tracing::warn!(partition = batch.partition, next, first = batch.first_offset, "reading again");
+        loader.sought = Some(next);
+        consumer.seek(batch.partition, next);
+        return;
+    }
+    if loader.waiting.is_empty() {
+        loader.since = Instant::now();
+    }
+    loader.read_up_to = Some(batch.last_offset);
+    loader.waiting.extend(rows);
 }
 
 /// The statement that erases the visitors who asked for it in `rows`, with all
