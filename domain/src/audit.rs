@@ -134,6 +134,13 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// Takes entries into the sums that are of no batch.
+    pub fn move_by(&mut self, lines: &[LineRecord]) {
+        for line in lines {
+            add(&mut self.moved_minor, line.account, line.amount_minor.into());
+        }
+    }
+
     /// Takes in what came of other batches.
     pub fn add(&mut self, other: Self) {
         self.flaws.extend(other.flaws);
@@ -311,7 +318,7 @@ pub fn orphan(transaction: Uuid) -> Flaw {
 
 /// An outcome, a transaction, or an entry of one, that came after its batch.
 #[must_use]
-pub fn added(id: Uuid, batch: i64) -> Flaw {
+pub fn added(id: Uuid, batch: &str) -> Flaw {
     Flaw::new(6, id, format!("was added to batch {batch} after it was settled"))
 }
 

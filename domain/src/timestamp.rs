@@ -51,6 +51,18 @@ pub fn rfc3339(at_ms: i64) -> String {
     format!("{}T{:02}:{:02}:{:02}{fraction}Z", day(at_ms), seconds / 3_600, seconds / 60 % 60, seconds % 60)
 }
 
+/// A moment in RFC 3339, by clocks that are so many minutes ahead of UTC.
+#[must_use]
+pub fn rfc3339_local(at_ms: i64, ahead_minutes: i32) -> String {
+    let utc = rfc3339(at_ms.saturating_add(i64::from(ahead_minutes).saturating_mul(60_000)));
+    let (sign, minutes) = if ahead_minutes < 0 {
+        ('-', ahead_minutes.unsigned_abs())
+    } else {
+        ('+', ahead_minutes.unsigned_abs())
+    };
+    format!("{}{sign}{:02}:{:02}", utc.trim_end_matches('Z'), minutes / 60, minutes % 60)
+}
+
 /// The day (UTC) that a moment is in, as `2026-01-31`.
 #[must_use]
 pub fn day(at_ms: i64) -> String {
@@ -80,6 +92,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn clocks_are_ahead_or_behind() {
+        for (minutes, text) in [
+            (0, "1970-01-01T00:00:00+00:00"),
+            (60, "1970-01-01T01:00:00+01:00"),
+            (-210, "1969-12-31T20:30:00-03:30"),
+        ] {
+            assert_eq!(rfc3339_local(0, minutes), text);
+            assert_eq!(read_rfc3339(text), Some(0));
+        }
+    }
 
     #[test]
     fn moments_are_read_in_both_forms() {

@@ -374,7 +374,7 @@ pub async fn titles(pool: &Pool, campaigns: &[Uuid]) -> Result<HashMap<Uuid, Str
     Ok(rows.into_iter().collect())
 }
 
-/// The campaigns of a workspace with a hashtag, as it was written.
+/// The campaigns of a workspace with a hashtag, whichever way it is written.
 ///
 /// # Errors
 /// When the database fails.

@@ -292,3 +292,18 @@ pub async fn set_webhook_secret(
 pub async fn is_user(pool: &Pool, workspace: Uuid, user: Uuid) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar(sql!("users/is_one")).bind(workspace).bind(user).fetch_one(pool).await?)
 }
+
+/// Which of a campaign, a creator and a link a workspace has not, if any.
+///
+/// # Errors
+/// When the database fails.
+pub async fn missing(
+    pool: &Pool,
+    workspace: Uuid,
+    campaign: Option<Uuid>,
+    creator: Option<Uuid>,
+    link: Option<Uuid>,
+) -> Result<Option<String>, StoreError> {
+    let query = sqlx::query_scalar(sql!("workspaces/missing"));
+    Ok(query.bind(workspace).bind(campaign).bind(creator).bind(link).fetch_one(pool).await?)
+}

@@ -86,18 +86,27 @@ impl Unit {
     }
 }
 
+/// Where a unit begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Bucket {
+    /// Its first moment, milliseconds since 1970.
+    pub from_ms: i64,
+    /// How far the zone's clocks are ahead of UTC then.
+    pub ahead_minutes: i32,
+}
+
 /// Where the units of `time_zone` begin, from the one that `from_ms` is in to
-/// before `to_ms`: milliseconds since 1970, at most `limit` of them.
+/// before `to_ms`; at most `limit` of them.
 ///
 /// # Errors
 /// When the database fails, or knows no such zone.
-pub async fn bucket_starts_ms(
+pub async fn buckets(
     from: impl PgExecutor<'_>,
     unit: Unit,
     time_zone: &str,
     (from_ms, to_ms): (i64, i64),
     limit: i64,
-) -> Result<Vec<i64>, StoreError> {
-    let query = sqlx::query_scalar(sql!("workspaces/bucket_starts"));
+) -> Result<Vec<Bucket>, StoreError> {
+    let query = sqlx::query_as(sql!("workspaces/bucket_starts"));
     Ok(query.bind(unit.code()).bind(time_zone).bind(from_ms).bind(to_ms).bind(limit).fetch_all(from).await?)
 }

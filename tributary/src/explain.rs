@@ -90,9 +90,8 @@ pub(crate) fn print(answer: &Value) {
             say!("  refunded  {took} by {}", text(&refund["refund_id"]));
         }
         for entry in list(&leg["entries"]) {
-            let (kind, minor) = (text(&entry["account_kind"]), entry["amount_minor"].as_i64());
-            let minor = minor.map_or_else(|| "-".to_owned(), |minor| minor.to_string());
-            say!("  entry     {kind:<18} {minor:>8} {}", text(&entry["currency"]));
+            let moved = amount(&entry["amount_minor"], text(&entry["currency"]));
+            say!("  entry     {:<18} {moved:>14}", text(&entry["account_kind"]));
         }
     }
 }

@@ -1,12 +1,13 @@
 //! What a report's request says: what all reports understand, and what is its own.
 
+use std::collections::HashMap;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::Uri;
 use axum::http::request::Parts;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -18,6 +19,8 @@ use crate::server::App;
 
 /// The parameters of one report.
 pub(crate) trait Parameters: DeserializeOwned {
+    /// What they are called.
+    const NAMES: &'static [&'static str];
     /// Whether its rows come in pages.
     const IS_PAGED: bool;
     /// Whether it can be of one campaign, creator or link.
@@ -55,22 +58,6 @@ pub(crate) struct Asked<T> {
     pub(crate) form: Form,
 }
 
-/// What all reports understand.
-#[derive(Default, Deserialize)]
-struct Common {
-    period: Option<String>,
-    as_of_ms: Option<i64>,
-    from_ms: Option<i64>,
-    to_ms: Option<i64>,
-    campaign: Option<Uuid>,
-    creator: Option<Uuid>,
-    link: Option<Uuid>,
-    limit: Option<u32>,
-    offset: Option<u32>,
-    #[serde(default)]
-    format: Form,
-}
-
 const PERIOD: [&str; 4] = ["period", "as_of_ms", "from_ms", "to_ms"];
 const FILTER: [&str; 3] = ["campaign", "creator", "link"];
 const PAGE: [&str; 2] = ["limit", "offset"];
@@ -82,36 +69,77 @@ fn query_of<T: DeserializeOwned>(pairs: &[&str]) -> Result<T, ApiError> {
     Ok(parsed?.0)
 }
 
+/// A value that was given; `what` says what it must be.
+fn given<V: FromStr>(
+    common: &HashMap<String, String>,
+    name: &str,
+    what: &str,
+) -> Result<Option<V>, ApiError> {
+    let Some(text) = common.get(name) else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| invalid(format!("{name} is {what}, not {text:?}")))
+}
+
 impl<T: Parameters> Asked<T> {
     fn read(query: &str) -> Result<Self, ApiError> {
-        let is_common = |pair: &&str| {
-            let name = pair.split('=').next().unwrap_or_default();
-            name == "format"
-                || PERIOD.contains(&name)
-                || (T::IS_FILTERED && FILTER.contains(&name))
-                || (T::IS_PAGED && PAGE.contains(&name))
-        };
-        let of_report = |pair: &&str| !pair.is_empty() && !pair.starts_with("workspace=");
-        let (common, own): (Vec<&str>, Vec<&str>) = query.split('&').filter(of_report).partition(is_common);
+        let filter: &[&str] = if T::IS_FILTERED { &FILTER } else { &[] };
+        let page: &[&str] = if T::IS_PAGED { &PAGE } else { &[] };
+        let common_names: Vec<&str> =
+            PERIOD.iter().chain(&["format"]).chain(filter).chain(page).copied().collect();
+        let name_of = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
+        let of_report = |pair: &&str| !pair.is_empty() && name_of(pair) != "workspace";
+        let (common, own): (Vec<&str>, Vec<&str>) = query
+            .split('&')
+            .filter(of_report)
+            .partition(|pair| common_names.contains(&name_of(pair).as_str()));
+        if let Some(unknown) =
+            own.iter().map(|pair| name_of(pair)).find(|name| !T::NAMES.contains(&name.as_str()))
+        {
+            let known: Vec<&str> = T::NAMES.iter().copied().chain(common_names).collect();
+            return Err(invalid(format!(
+                "there is no parameter {unknown:?}; this takes {}",
+                known.join(", ")
+            )));
+        }
         let own = query_of(&own)?;
-        let Common { period, as_of_ms, from_ms, to_ms, campaign, creator, link, limit, offset, format } =
-            query_of(&common)?;
-        for (name, id) in [("campaign", campaign), ("creator", creator), ("link", link)] {
-            if id.is_some_and(|id| id.is_nil()) {
+        let pairs: Vec<(String, String)> = query_of(&common)?;
+        let count = pairs.len();
+        let common: HashMap<String, String> = pairs.into_iter().collect();
+        if common.len() < count {
+            return Err(invalid("a parameter stands there twice"));
+        }
+        Self::with(own, &common)
+    }
+
+    fn with(own: T, common: &HashMap<String, String>) -> Result<Self, ApiError> {
+        const MOMENT: &str = "in milliseconds since 1970";
+        const ID: &str = "an id";
+        const NUMBER: &str = "a whole number";
+        let filter = Filter {
+            campaign: given(common, "campaign", ID)?,
+            creator: given(common, "creator", ID)?,
+            link: given(common, "link", ID)?,
+        };
+        for (name, id) in [("campaign", filter.campaign), ("creator", filter.creator), ("link", filter.link)]
+        {
+            if id.is_some_and(|id: Uuid| id.is_nil()) {
                 return Err(invalid(format!("{name} is the id of nothing")));
             }
         }
-        let page = Page { limit: limit.unwrap_or(100), offset: offset.unwrap_or(0) };
+        let page = Page {
+            limit: given(common, "limit", NUMBER)?.unwrap_or(100),
+            offset: given(common, "offset", NUMBER)?.unwrap_or(0),
+        };
         if !(1..=1_000).contains(&page.limit) || page.offset > 1_000_000 {
             return Err(invalid("limit must be 1 to 1000, offset at most 1000000"));
         }
-        Ok(Self {
-            own,
-            period: PeriodQuery { period, as_of_ms, from_ms, to_ms },
-            filter: Filter { campaign, creator, link },
-            page,
-            form: format,
-        })
+        let period = PeriodQuery {
+            period: common.get("period").cloned(),
+            as_of_ms: given(common, "as_of_ms", MOMENT)?,
+            from_ms: given(common, "from_ms", MOMENT)?,
+            to_ms: given(common, "to_ms", MOMENT)?,
+        };
+        let form = given(common, "format", "json, csv or ndjson")?.unwrap_or_default();
+        Ok(Self { own, period, filter, page, form })
     }
 }
 
@@ -125,6 +153,8 @@ impl<T: Parameters> FromRequestParts<Arc<App>> for Asked<T> {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
 
     #[derive(Debug, PartialEq, Deserialize)]
@@ -135,6 +165,7 @@ mod tests {
     }
 
     impl Parameters for Own {
+        const NAMES: &'static [&'static str] = &["by", "gap"];
         const IS_PAGED: bool = true;
         const IS_FILTERED: bool = false;
     }
@@ -144,6 +175,7 @@ mod tests {
     struct Filtered {}
 
     impl Parameters for Filtered {
+        const NAMES: &'static [&'static str] = &[];
         const IS_PAGED: bool = false;
         const IS_FILTERED: bool = true;
     }
@@ -164,13 +196,16 @@ mod tests {
         assert_eq!(asked.period.period.as_deref(), Some("day"));
         for (query, message) in [
             ("", "missing field `by`"),
-            ("by=a&perod=day", "unknown field `perod`"),
-            ("by=a&link=1", "unknown field `link`"),
+            ("by=a&perod=day", "there is no parameter \"perod\"; this takes by, gap, period, as_of_ms"),
+            ("by=a&link=1", "no parameter \"link\""),
+            ("by=a&per%69od=day", "no parameter"),
             ("by=a&by=b", "duplicate field `by`"),
+            ("by=a&limit=1&limit=2", "stands there twice"),
             ("by=a&gap=x", "invalid digit"),
-            ("by=a&limit=-1", "invalid digit"),
+            ("by=a&limit=-1", "limit is a whole number, not \"-1\""),
             ("by=a&limit=1001", "limit must be"),
-            ("by=a&format=xml", "unknown variant"),
+            ("by=a&from_ms=today", "from_ms is in milliseconds since 1970, not \"today\""),
+            ("by=a&format=xml", "format is json, csv or ndjson, not \"xml\""),
         ] {
             let error = Asked::<Own>::read(query).err().expect(query).to_string();
             assert!(error.contains(message), "{query}: {error}");

@@ -43,6 +43,7 @@ pub(crate) struct BreakdownParameters {
 }
 
 impl Parameters for BreakdownParameters {
+    const NAMES: &'static [&'static str] = &["by"];
     const IS_PAGED: bool = true;
     const IS_FILTERED: bool = true;
 }
@@ -66,6 +67,7 @@ pub(crate) async fn breakdown(
     asked: Asked<BreakdownParameters>,
 ) -> Result<Response, ApiError> {
     let Asked { own: BreakdownParameters { by }, period, filter, page, form } = asked;
+    filter.check(&app, &workspace).await?;
     let period = period.read(&app, &workspace, Window::Days30).await?;
     let by = serde_json::to_value(by).unwrap_or_default();
     let sql = app.clickhouse.query(include_str!("../../../clickhouse/queries/breakdown.sql"));
@@ -84,6 +86,7 @@ pub(crate) async fn breakdown(
         "by": by,
         "from_ms": period.from_ms,
         "to_ms": period.to_ms,
+        "time_zone": workspace.time_zone,
         "currency": workspace.currency,
         "total": page.total(parts.first().map(|part| part.total)),
         "offset": page.offset,
@@ -109,6 +112,7 @@ pub(crate) async fn breakdown(
 pub(crate) struct PageParameters {}
 
 impl Parameters for PageParameters {
+    const NAMES: &'static [&'static str] = &[];
     const IS_PAGED: bool = true;
     const IS_FILTERED: bool = false;
 }
@@ -143,6 +147,7 @@ pub(crate) async fn pages(
     let asked = json!({
         "from_ms": period.from_ms,
         "to_ms": period.to_ms,
+        "time_zone": workspace.time_zone,
         "total": page.total(pages.first().map(|page| page.total)),
         "offset": page.offset,
     });

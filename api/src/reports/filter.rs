@@ -1,7 +1,11 @@
 //! Whose clicks count.
 
 use clickhouse::query::Query;
+use store::control::WorkspaceRow;
 use uuid::Uuid;
+
+use crate::error::ApiError;
+use crate::server::App;
 
 /// One campaign's, creator's or link's; all, where none is named.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,6 +19,18 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
+    /// Whether the workspace has them.
+    pub(crate) async fn check(&self, app: &App, workspace: &WorkspaceRow) -> Result<(), ApiError> {
+        if *self == Self::default() {
+            return Ok(());
+        }
+        let Self { campaign, creator, link } = *self;
+        match store::control::missing(&app.pool, workspace.id, campaign, creator, link).await? {
+            Some(what) => Err(ApiError::not_found(&what)),
+            None => Ok(()),
+        }
+    }
+
     /// Says it in a query: `{none}` stands for nobody.
     pub(crate) fn param(self, query: Query) -> Query {
         let text = |id: Option<Uuid>| id.unwrap_or_default().to_string();

@@ -1,15 +1,15 @@
 //! Rows as JSON, CSV or NDJSON.
 
+use std::str::FromStr;
+
 use axum::Json;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use domain::payout::table::quoted;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 /// How an answer is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Form {
     /// One object, with what was asked and the rows.
     #[default]
@@ -18,6 +18,19 @@ pub(crate) enum Form {
     Csv,
     /// One object a line.
     Ndjson,
+}
+
+impl FromStr for Form {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "json" => Ok(Self::Json),
+            "csv" => Ok(Self::Csv),
+            "ndjson" => Ok(Self::Ndjson),
+            _ => Err(()),
+        }
+    }
 }
 
 /// The fields of an object.

@@ -71,6 +71,7 @@ pub(crate) struct BoardParameters {
 }
 
 impl Parameters for BoardParameters {
+    const NAMES: &'static [&'static str] = &["metric", "campaign", "hashtag", "cohort"];
     const IS_PAGED: bool = true;
     // It is, in its own way.
     const IS_FILTERED: bool = false;

@@ -4,7 +4,7 @@
 use runtime::clock::now_ms;
 use serde::{Deserialize, Serialize};
 use store::control::WorkspaceRow;
-use store::periods::{Unit, Window, bucket_starts_ms};
+use store::periods::{Bucket, Unit, Window, buckets};
 
 use crate::error::ApiError;
 use crate::server::App;
@@ -45,15 +45,15 @@ impl From<UnitName> for Unit {
 }
 
 impl UnitName {
-    /// Where the units of a workspace's zone begin within a time, at most `limit`
+    /// The units of a workspace's zone within a time, at most `limit`
     /// of them; at least one.
-    pub(super) async fn starts(
+    pub(super) async fn buckets(
         self,
         app: &App,
         workspace: &WorkspaceRow,
         (from_ms, to_ms): (i64, i64),
         limit: u32,
-    ) -> Result<Vec<i64>, ApiError> {
+    ) -> Result<Vec<Bucket>, ApiError> {
         let too_many =
             || invalid(format!("more than {limit} of them; ask for a shorter time, or a longer unit"));
         let shortest_ms = match self {
@@ -66,8 +66,8 @@ impl UnitName {
             return Err(too_many());
         }
         let (zone, at_most) = (&workspace.time_zone, i64::from(limit) + 1);
-        let starts = bucket_starts_ms(&app.pool, self.into(), zone, (from_ms, to_ms), at_most).await?;
-        if starts.len() as i64 == at_most { Err(too_many()) } else { Ok(starts) }
+        let found = buckets(&app.pool, self.into(), zone, (from_ms, to_ms), at_most).await?;
+        if found.len() as i64 == at_most { Err(too_many()) } else { Ok(found) }
     }
 }
 
@@ -133,6 +133,14 @@ impl PeriodQuery {
 }
 
 impl Period {
+    /// The same; a window begins with the first of these, which it began within.
+    pub(super) fn of_whole(self, buckets: &[Bucket]) -> Self {
+        match (self.window, buckets.first()) {
+            (Some(_), Some(first)) => Self { from_ms: first.from_ms, ..self },
+            _ => self,
+        }
+    }
+
     /// The same; what is asked for ever begins with the first event.
     pub(super) async fn since_the_first_event(
         self,

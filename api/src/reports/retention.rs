@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use clickhouse::Row;
-use domain::timestamp::rfc3339;
+use domain::timestamp::rfc3339_local;
 use serde::Deserialize;
 use serde_json::json;
 use store::periods::Window;
@@ -30,6 +30,7 @@ pub(crate) struct RetentionParameters {
 }
 
 impl Parameters for RetentionParameters {
+    const NAMES: &'static [&'static str] = &["unit"];
     const IS_PAGED: bool = false;
     const IS_FILTERED: bool = false;
 }
@@ -52,7 +53,9 @@ pub(crate) async fn retention(
     let period = period.read(&app, &workspace, Window::Days30).await?;
     let period = period.since_the_first_event(&app, &workspace).await?;
     let range_ms = (period.from_ms, period.to_ms);
-    let starts = unit.starts(&app, &workspace, range_ms, MAX_COHORTS).await?;
+    let buckets = unit.buckets(&app, &workspace, range_ms, MAX_COHORTS).await?;
+    let period = period.of_whole(&buckets);
+    let starts: Vec<i64> = buckets.iter().map(|bucket| bucket.from_ms).collect();
     let seen: Vec<Seen> = app
         .clickhouse
         .query(include_str!("../../../clickhouse/queries/retention.sql"))
@@ -67,12 +70,13 @@ pub(crate) async fn retention(
         seen.into_iter().map(|row| ((row.cohort_ms, row.bucket_ms), row.visitors)).collect();
     let visitors = |cohort: i64, bucket: i64| seen.get(&(cohort, bucket)).copied().unwrap_or_default();
     let mut rows = Vec::new();
-    for (first, cohort_ms) in starts.iter().enumerate() {
-        let all = visitors(*cohort_ms, *cohort_ms);
+    for (first, cohort) in buckets.iter().enumerate() {
+        let cohort_ms = cohort.from_ms;
+        let all = visitors(cohort_ms, cohort_ms);
         for (number, from_ms) in starts[first..].iter().enumerate() {
-            let again = visitors(*cohort_ms, *from_ms);
+            let again = visitors(cohort_ms, *from_ms);
             rows.push(object(json!({
-                "cohort": rfc3339(*cohort_ms),
+                "cohort": rfc3339_local(cohort_ms, cohort.ahead_minutes),
                 "cohort_ms": cohort_ms,
                 "number": number,
                 "from_ms": from_ms,

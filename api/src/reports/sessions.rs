@@ -44,6 +44,7 @@ pub(crate) struct SessionParameters {
 }
 
 impl Parameters for SessionParameters {
+    const NAMES: &'static [&'static str] = &["by", "gap_minutes"];
     const IS_PAGED: bool = true;
     const IS_FILTERED: bool = false;
 }
@@ -102,6 +103,7 @@ pub(crate) async fn sessions(
         "gap_minutes": gap_minutes,
         "from_ms": period.from_ms,
         "to_ms": period.to_ms,
+        "time_zone": workspace.time_zone,
         "total": page.total(sessions.first().map(|row| row.total)),
         "offset": page.offset,
     });

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use clickhouse::Row;
-use domain::timestamp::rfc3339;
+use domain::timestamp::rfc3339_local;
 use serde::Deserialize;
 use serde_json::json;
-use store::periods::Window;
+use store::periods::{Bucket, Window};
 
 use super::asked::{Asked, Parameters};
 use super::filter::Filter;
@@ -30,6 +30,7 @@ pub(crate) struct SeriesParameters {
 }
 
 impl Parameters for SeriesParameters {
+    const NAMES: &'static [&'static str] = &["unit"];
     const IS_PAGED: bool = false;
     const IS_FILTERED: bool = true;
 }
@@ -66,10 +67,13 @@ pub(crate) async fn timeseries(
     asked: Asked<SeriesParameters>,
 ) -> Result<Response, ApiError> {
     let Asked { own: SeriesParameters { unit }, period, filter, form, .. } = asked;
+    filter.check(&app, &workspace).await?;
     let period = period.read(&app, &workspace, Window::Days30).await?;
     let period = period.since_the_first_event(&app, &workspace).await?;
     let range_ms = (period.from_ms, period.to_ms);
-    let starts = unit.starts(&app, &workspace, range_ms, MAX_BUCKETS).await?;
+    let buckets = unit.buckets(&app, &workspace, range_ms, MAX_BUCKETS).await?;
+    let period = period.of_whole(&buckets);
+    let starts: Vec<i64> = buckets.iter().map(|bucket| bucket.from_ms).collect();
     let query = app.clickhouse.query(include_str!("../../../clickhouse/queries/timeseries.sql"));
     let points: Vec<Point> = filter
         .param(query)
@@ -83,10 +87,10 @@ pub(crate) async fn timeseries(
         .fetch_all()
         .await?;
     let mut points: HashMap<i64, Point> = points.into_iter().map(|point| (point.bucket_ms, point)).collect();
-    let rows = starts.into_iter().map(|from_ms| {
+    let rows = buckets.into_iter().map(|Bucket { from_ms, ahead_minutes }| {
         let point = points.remove(&from_ms).unwrap_or_default();
         object(json!({
-            "from": rfc3339(from_ms),
+            "from": rfc3339_local(from_ms, ahead_minutes),
             "from_ms": from_ms,
             "clicks": point.clicks,
             "unique_clicks": point.unique_clicks,

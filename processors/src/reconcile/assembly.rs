@@ -27,9 +27,8 @@ pub(super) struct Assembly {
 pub(super) struct Rest {
     /// The batches that lack some.
     pub lacking: Vec<Whole>,
-    /// The transactions of entries that found none in the batches while they were
-    /// open.
-    pub without: Vec<Uuid>,
+    /// Entries that found no transaction in the batches while they were open.
+    pub without: Vec<LineRecord>,
     /// Outcomes and transactions that were added to batches.
     pub flaws: Flaws,
 }
@@ -53,7 +52,7 @@ impl Assembly {
                 rows.outcomes.push(outcome);
                 self.held_rows += 1;
             }
-            None => self.flaws.extend([added(outcome.record.event, batch)]),
+            None => self.flaws.extend([added(outcome.record.event, &batch.to_string())]),
         }
         self.if_whole(batch)
     }
@@ -69,7 +68,7 @@ impl Assembly {
                 self.batch_of.insert(record.id, batch);
                 self.held_rows += 1;
             }
-            None => self.flaws.extend([added(record.id, batch)]),
+            None => self.flaws.extend([added(record.id, &batch.to_string())]),
         }
         self.if_whole(batch)
     }
@@ -105,8 +104,7 @@ impl Assembly {
 
     /// All rows were read.
     pub(super) fn finish(self) -> Rest {
-        let mut without: Vec<Uuid> = self.early.into_keys().collect();
-        without.sort_unstable();
+        let without = self.early.into_values().flatten().collect();
         Rest { lacking: self.open.into_values().collect(), without, flaws: self.flaws }
     }
 }
@@ -184,7 +182,7 @@ mod tests {
         assert_eq!(assembly.held_rows(), 1);
         let Rest { lacking, without, flaws } = assembly.finish();
         assert_eq!(lacking.into_iter().map(|(head, _)| head.name).collect::<Vec<_>>(), ["three"]);
-        assert_eq!(without, [Uuid::from_u128(10)]);
+        assert_eq!(without, [line(10, 2)]);
         assert_eq!(flaws.of(6).len(), 2);
     }
 }

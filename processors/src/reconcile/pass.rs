@@ -133,16 +133,21 @@ async fn read(
             return Ok(None);
         }
     }
-    let Rest { lacking, mut without, flaws } = assembly.finish();
+    let Rest { lacking, without, flaws } = assembly.finish();
     for whole in lacking {
         audits.start(whole).await;
     }
     let mut findings = audits.finish().await;
     findings.flaws.extend(flaws);
-    without.truncate(MAX_LOOKED_INTO);
-    let batch_of = store::ledger::batches_of(transaction, &without).await?;
-    findings.flaws.extend(without.into_iter().map(|id| match batch_of.get(&id) {
-        Some(batch) => added(id, *batch),
+    findings.move_by(&without);
+    let mut transactions: Vec<Uuid> = without.iter().map(|line| line.transaction).collect();
+    transactions.sort_unstable();
+    transactions.dedup();
+    transactions.truncate(MAX_LOOKED_INTO);
+    let batch_of = store::ledger::batches_of(transaction, &transactions).await?;
+    let name_of: HashMap<i64, String> = batches.iter().map(|batch| (batch.id, head(batch).name)).collect();
+    findings.flaws.extend(transactions.into_iter().map(|id| match batch_of.get(&id) {
+        Some(batch) => added(id, name_of.get(batch).map_or("unknown", String::as_str)),
         None => orphan(id),
     }));
     Ok(Some(findings))

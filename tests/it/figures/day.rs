@@ -20,14 +20,19 @@ pub(super) struct Day {
     pub(super) outcomes: Vec<OutcomeRow>,
 }
 
+/// A link, its campaign and its creator.
+pub(super) type Link = (Uuid, Uuid, Uuid);
+
 /// So many events, and what came of the clicks among them.
-pub(super) fn day(workspace: Uuid, campaign: Uuid, count: usize) -> Day {
+pub(super) fn day(workspace: Uuid, real: Link, count: usize) -> Day {
     let mut random = Random::new(20_261_025);
     let id = |random: &mut Random| Uuid::from_u128(random.bits());
-    let creators: Vec<Uuid> = (0..40).map(|_| id(&mut random)).collect();
-    let campaigns: Vec<Uuid> = (0..5).map(|_| id(&mut random)).chain([campaign]).collect();
-    let links: Vec<(Uuid, Uuid, Uuid)> =
-        (0..150).map(|_| (id(&mut random), random.pick(&campaigns), random.pick(&creators))).collect();
+    let creators: Vec<Uuid> = (0..40).map(|_| id(&mut random)).chain([real.2]).collect();
+    let campaigns: Vec<Uuid> = (0..5).map(|_| id(&mut random)).chain([real.1]).collect();
+    let links: Vec<Link> = (0..150)
+        .map(|_| (id(&mut random), random.pick(&campaigns), random.pick(&creators)))
+        .chain([real])
+        .collect();
     let mut day = Day { events: Vec::new(), outcomes: Vec::new() };
     while day.events.len() < count {
         if !day.events.is_empty() && random.one_in(20) {
@@ -44,7 +49,7 @@ pub(super) fn day(workspace: Uuid, campaign: Uuid, count: usize) -> Day {
     day
 }
 
-fn event(random: &mut Random, workspace: Uuid, links: &[(Uuid, Uuid, Uuid)]) -> EventRow {
+fn event(random: &mut Random, workspace: Uuid, links: &[Link]) -> EventRow {
     let mut visitor = [0; 16];
     visitor[..4].copy_from_slice(&(random.below(30_000) as u32).to_be_bytes());
     // Some just before the day, and just after it.
@@ -94,7 +99,7 @@ fn earlier_click(random: &mut Random, day: &Day) -> Uuid {
 
 /// A sale after a click, of one or two creators' legs, some refunded, some with a
 /// reward; or what became of it instead.
-fn sale(random: &mut Random, click: &EventRow, links: &[(Uuid, Uuid, Uuid)], day: &mut Day) {
+fn sale(random: &mut Random, click: &EventRow, links: &[Link], day: &mut Day) {
     let event_id = Uuid::from_u128(random.bits());
     let at = click.at + random.below(HOUR_MS as usize) as i64;
     let (status, reason) = random.pick(&[

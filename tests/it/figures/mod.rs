@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 use sinks::EventRow;
-use tests::{Stack, World};
+use tests::{Campaign, Stack, World};
 use uuid::Uuid;
 
-use self::day::{Count, DAY_MS, Day, HOUR_MS, MIDNIGHT_MS, day, fill};
+use self::day::{Count, DAY_MS, Day, HOUR_MS, Link, MIDNIGHT_MS, day, fill};
 
 fn path(event: &EventRow) -> &str {
     event.url.split(['?', '#']).next().unwrap_or_default()
@@ -90,7 +90,7 @@ async fn boards(world: &World, day: &Day, campaign: Uuid) -> anyhow::Result<()> 
     Ok(())
 }
 
-async fn series(world: &World, day: &Day) -> anyhow::Result<()> {
+async fn series(world: &World, day: &Day, real: Link) -> anyhow::Result<()> {
     let of_interest = |event: &EventRow| ["click", "page", "track"].contains(&event.kind.as_str());
     for (unit, bucket_ms, buckets) in [("hour", HOUR_MS, 25), ("day", DAY_MS, 1)] {
         let bucket = |at: i64| (at - MIDNIGHT_MS) / bucket_ms;
@@ -100,6 +100,7 @@ async fn series(world: &World, day: &Day) -> anyhow::Result<()> {
         );
         let report = world.report(&format!("/v1/reports/timeseries?unit={unit}&{SPAN}")).await?;
         assert_eq!(rows(&report).len(), buckets, "{unit}");
+        assert_eq!(rows(&report)[0]["from"], "2026-10-25T00:00:00+02:00");
         for (number, row) in (0..).zip(rows(&report)) {
             assert_eq!(row["from_ms"], json!(MIDNIGHT_MS + number * bucket_ms), "{unit}");
             for figure in [
@@ -117,8 +118,7 @@ async fn series(world: &World, day: &Day) -> anyhow::Result<()> {
             }
         }
     }
-    let (link, creator) =
-        day.events.iter().find(|event| !event.link_id.is_nil()).map(|e| (e.link_id, e.creator_id)).unwrap();
+    let (link, _campaign, creator) = real;
     for (filter, takes) in [
         (
             format!("link={link}"),
@@ -206,6 +206,22 @@ async fn parts(world: &World, day: &Day) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A link that is in the books as well.
+async fn real_link(world: &World) -> anyhow::Result<Link> {
+    let business = json!({ "email": "b@berlin.example", "username": "shop", "company_name": "Shop" });
+    let campaign = json!({
+        "business_id": id(&world.control("/v1/businesses", &business).await?),
+        "title": "One of them", "objective": "sale", "terms": { "payout_minor": 1 },
+    });
+    let campaign = id(&world.control("/v1/campaigns", &campaign).await?);
+    let creator = world.add_creator("ada-of-berlin").await?;
+    let member = json!({ "creator_id": creator, "status": "accepted" });
+    world.control(&format!("/v1/campaigns/{campaign}/creators"), &member).await?;
+    let of = Campaign { id: campaign.clone(), code: "berlin".to_owned() };
+    let link = world.link(&of, &of.code, &json!({ "creator_id": creator })).await?;
+    Ok((link.parse()?, campaign.parse()?, creator.parse()?))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_million_events_of_a_long_day_are_counted_right() -> anyhow::Result<()> {
     let stack = Stack::start()?;
@@ -216,12 +232,8 @@ async fn a_million_events_of_a_long_day_are_counted_right() -> anyhow::Result<()
     let made = other.control("/v1/workspaces", &workspace).await?;
     let world = other.at_workspace("berlin");
     let workspace = made["workspace"]["id"].as_str().unwrap().parse()?;
-    let campaign = json!({
-        "business_id": id(&world.control("/v1/businesses", &json!({ "email": "b@berlin.example", "username": "shop", "company_name": "Shop" })).await?),
-        "title": "One of them", "objective": "sale", "terms": { "payout_minor": 1 },
-    });
-    let campaign: Uuid = id(&world.control("/v1/campaigns", &campaign).await?).parse()?;
-    let day = day(workspace, campaign, 1_000_000);
+    let real = real_link(&world).await?;
+    let day = day(workspace, real, 1_000_000);
     let client = sinks::client(&stack.clickhouse_url(), "tributary");
     fill(&client, "events", &day.events).await?;
     fill(&client, "outcomes", &day.outcomes).await?;
@@ -232,8 +244,8 @@ async fn a_million_events_of_a_long_day_are_counted_right() -> anyhow::Result<()
         .take(1_000)
         .map(|event| EventRow { workspace_id: other.workspace, ..event.clone() });
     fill(&client, "events", &strangers.collect::<Vec<_>>()).await?;
-    boards(&world, &day, campaign).await?;
-    series(&world, &day).await?;
+    boards(&world, &day, real.1).await?;
+    series(&world, &day, real).await?;
     parts(&world, &day).await?;
     visits::sessions(&world, &day).await?;
     visits::retention(&world, &day).await
@@ -248,8 +260,10 @@ async fn a_report_that_cannot_be_is_refused_with_the_reason() -> anyhow::Result<
         ("timeseries?from_ms=2&to_ms=1", 400, "must be before"),
         ("timeseries?unit=hour&from_ms=1&to_ms=1792969200000", 400, "more than 10000 of them"),
         ("timeseries?unit=hour&from_ms=1&to_ms=4102444800000", 400, "more than 10000 of them"),
-        ("timeseries?link=1", 400, "UUID"),
-        ("timeseries?limit=1", 400, "unknown field"),
+        ("timeseries?link=1", 400, "link is an id"),
+        ("timeseries?limit=1", 400, "no parameter \\\"limit\\\""),
+        ("timeseries?bogus=1", 400, "unit, period, as_of_ms, from_ms, to_ms, format, campaign"),
+        ("timeseries?from_ms=2026-11-21", 400, "from_ms is in milliseconds since 1970"),
         ("breakdown", 400, "missing field `by`"),
         ("breakdown?by=shoe", 400, "unknown variant"),
         ("breakdown?by=country')%20--", 400, "unknown variant"),
@@ -259,8 +273,8 @@ async fn a_report_that_cannot_be_is_refused_with_the_reason() -> anyhow::Result<
         ("sessions?by=shoe", 400, "unknown variant"),
         ("sessions?gap_minutes=0", 400, "gap_minutes must be"),
         ("retention?unit=hour", 400, "more than 120 of them"),
-        ("retention?limit=5", 400, "unknown field `limit`"),
-        ("pages?to_ms=9999999999999999999999", 400, "to_ms"),
+        ("retention?limit=5", 400, "no parameter"),
+        ("pages?to_ms=9999999999999999999999", 400, "to_ms is in milliseconds"),
         ("nothing", 404, "nothing at this path"),
     ] {
         let error = world.report(&format!("/v1/reports/{path}")).await.map(|_| ()).unwrap_err().to_string();
@@ -280,6 +294,13 @@ async fn a_report_that_cannot_be_is_refused_with_the_reason() -> anyhow::Result<
         let report = world.report(&format!("/v1/reports/{path}")).await?;
         assert!(!rows(&report).is_empty(), "{path}");
     }
+    // A week is whole, though the window began within it.
+    let weeks = world.report("/v1/reports/timeseries?unit=week&as_of_ms=1792969200000").await?;
+    assert_eq!(weeks["from_ms"], rows(&weeks)[0]["from_ms"]);
+    for path in ["timeseries?campaign=", "timeseries?creator=", "breakdown?by=os&link="] {
+        let nobody = world.report(&format!("/v1/reports/{path}{}", Uuid::from_u128(7))).await.unwrap_err();
+        assert!(nobody.to_string().contains("404"), "{path}: {nobody}");
+    }
     // Thirty days, however little there is in them.
     assert_eq!(rows(&world.report("/v1/reports/timeseries").await?).len(), 30);
     Ok(())
@@ -287,7 +308,7 @@ async fn a_report_that_cannot_be_is_refused_with_the_reason() -> anyhow::Result<
 
 #[tokio::test(flavor = "multi_thread")]
 async fn windows_and_buckets_begin_by_the_zone() -> anyhow::Result<()> {
-    use store::periods::{Unit, Window, bucket_starts_ms, start_ms};
+    use store::periods::{Unit, Window, buckets, start_ms};
 
     let stack = Stack::start_with(&["--engines-only"])?;
     let pool = stack.pool().await?;
@@ -318,7 +339,8 @@ async fn windows_and_buckets_begin_by_the_zone() -> anyhow::Result<()> {
         ("UTC", Unit::Week, "2026-11-22T00:00:00Z", "2026-11-23T00:00:00.001Z", 2, 168.0),
         ("UTC", Unit::Month, "2028-02-10T00:00:00Z", "2028-03-01T00:00:00.001Z", 2, 29.0 * 24.0),
     ] {
-        let found = bucket_starts_ms(&pool, unit, zone, (ms(from), ms(to)), 1_000).await?;
+        let found = buckets(&pool, unit, zone, (ms(from), ms(to)), 1_000).await?;
+        let found: Vec<i64> = found.into_iter().map(|bucket| bucket.from_ms).collect();
         assert_eq!(found.len(), count, "{zone} {unit:?} {from}");
         assert_eq!((found[1] - found[0]) as f64 / HOUR_MS as f64, hours, "{zone} {unit:?} {from}");
         assert!(found[0] <= ms(from) && found[1] > ms(from), "{zone} {unit:?} {from}");
