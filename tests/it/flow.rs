@@ -61,7 +61,7 @@ async fn a_click_becomes_a_credit() -> anyhow::Result<()> {
         "{said}"
     );
     assert!(said.contains("click CLICK 0.") && said.contains("the order brought its token"), "{said}");
-    assert!(said.contains("  entry     creator_pending         540 USD\n"), "{said}");
+    assert!(said.contains("  entry     creator_pending          5.40 USD\n"), "{said}");
 
     let wallet = world.report(&format!("/v1/wallets/{}", world.creator)).await?;
     // 540 of the sale, and 5 less a fee of 0.5, halves up, of the click.
