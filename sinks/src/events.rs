@@ -79,8 +79,6 @@ struct Loader {
     position: Position,
     waiting: VecDeque<(i64, EventRow)>,
     read_up_to: Option<i64>,
-    /// Where it was gone to because something else was read.
-    sought: Option<i64>,
     since: Instant,
 }
 
@@ -119,13 +117,7 @@ impl Positions {
             }
             std::thread::sleep(backoff.next_wait());
         };
-        let loader = Loader {
-            position,
-            waiting: VecDeque::new(),
-            read_up_to: None,
-            sought: None,
-            since: Instant::now(),
-        };
+        let loader = Loader { position, waiting: VecDeque::new(), read_up_to: None, since: Instant::now() };
         self.loaders.lock().expect("no panic while held").insert(partition, loader);
         position.next_offset
     }
@@ -335,13 +327,10 @@ fn take(consumer: &Consumer, loaders: &mut BTreeMap<i32, Loader>, Read { batch, 
         return;
     }
     let Some(loader) = loaders.get_mut(&batch.partition) else { return };
-    // A partition may have come anew at this very moment: offsets tell for sure,
-    // unless the log has a gap there, which is read over once more and believed.
+    // A partition may have come anew at this very moment: offsets tell for sure.
     let next = loader.next_offset();
-    let is_gap = batch.first_offset > next && loader.sought == Some(next);
-    if batch.first_offset != next && !is_gap {
+    if batch.first_offset != next {
         tracing::warn!(partition = batch.partition, next, first = batch.first_offset, "reading again");
-        loader.sought = Some(next);
         consumer.seek(batch.partition, next);
         return;
     }
