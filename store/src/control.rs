@@ -1,5 +1,7 @@
 //! Workspaces, keys, users and the audit log.
 
+use std::collections::HashMap;
+
 use domain::ids::WorkspaceId;
 use domain::money::Currency;
 use domain::privacy::Privacy;
@@ -306,4 +308,18 @@ pub async fn missing(
 ) -> Result<Option<String>, StoreError> {
     let query = sqlx::query_scalar(sql!("workspaces/missing"));
     Ok(query.bind(workspace).bind(campaign).bind(creator).bind(link).fetch_one(pool).await?)
+}
+
+/// What some of a workspace's users are called.
+///
+/// # Errors
+/// When the database fails.
+pub async fn display_names(
+    pool: &Pool,
+    workspace: Uuid,
+    users: &[Uuid],
+) -> Result<HashMap<Uuid, String>, StoreError> {
+    let query = sqlx::query_as(sql!("users/display_names"));
+    let rows: Vec<(Uuid, String)> = query.bind(workspace).bind(users).fetch_all(pool).await?;
+    Ok(rows.into_iter().collect())
 }

@@ -8,12 +8,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use clickhouse::Row;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use store::periods::Window;
 use uuid::Uuid;
 
 use super::asked::{Asked, Page, Parameters};
+use super::filter::Filter;
 use super::form::{Report, object};
 use super::period::Period;
 use crate::access::{InFinance, Tenant};
@@ -26,7 +27,7 @@ const LEADERBOARD: &str = concat!(
 );
 const PREVIOUS_RANKS: &str = include_str!("../../../clickhouse/queries/previous_ranks.sql");
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Metric {
     Clicks,
@@ -91,9 +92,7 @@ impl BoardParameters {
         match (self.campaign, &self.hashtag, &self.cohort) {
             (None, None, None) => Ok(Scope { kept_as: Some("all".to_owned()), ..Scope::default() }),
             (Some(campaign), None, None) => {
-                if store::campaigns::list(&app.pool, workspace.id, Some(campaign)).await?.is_empty() {
-                    return Err(ApiError::not_found("campaign"));
-                }
+                Filter { campaign: Some(campaign), ..Filter::default() }.check(app, workspace).await?;
                 Ok(Scope { campaigns: Some(vec![campaign]), ..Scope::default() })
             }
             (None, Some(hashtag), None) => {
@@ -168,9 +167,7 @@ pub(crate) async fn leaderboard(
     let rows = ranked(&app, &workspace, own.metric, period, &scope, page).await?;
     let creators: Vec<Uuid> = rows.iter().map(|row| row.creator_id).collect();
     let previous = previous_ranks(&app, &workspace, own.metric, period, &scope, &creators).await?;
-    let creators = store::control::list_creators(&app.pool, workspace.id).await?;
-    let names: HashMap<Uuid, String> =
-        creators.into_iter().map(|creator| (creator.id, creator.display_name)).collect();
+    let names = store::control::display_names(&app.pool, workspace.id, &creators).await?;
     let asked = json!({
         "metric": own.metric.code(),
         "period": period.window.map(Window::code),
