@@ -1,5 +1,6 @@
 //! Where days, weeks and months begin in a time zone.
 
+use serde::{Deserialize, Serialize};
 use sqlx::PgExecutor;
 
 use crate::{StoreError, sql};
@@ -61,11 +62,13 @@ pub async fn start_ms(
 }
 
 /// What a time is divided into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// Hours.
     Hour,
     /// Days of the zone.
+    #[default]
     Day,
     /// Weeks, from Monday on.
     Week,

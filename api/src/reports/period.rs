@@ -2,7 +2,6 @@
 //! zone, or whatever is asked for.
 
 use runtime::clock::now_ms;
-use serde::{Deserialize, Serialize};
 use store::control::WorkspaceRow;
 use store::periods::{Bucket, Unit, Window, buckets};
 
@@ -20,55 +19,6 @@ pub(crate) struct PeriodQuery {
     pub(crate) from_ms: Option<i64>,
     /// To before this moment.
     pub(crate) to_ms: Option<i64>,
-}
-
-/// What a time is divided into.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum UnitName {
-    Hour,
-    #[default]
-    Day,
-    Week,
-    Month,
-}
-
-impl From<UnitName> for Unit {
-    fn from(name: UnitName) -> Self {
-        match name {
-            UnitName::Hour => Self::Hour,
-            UnitName::Day => Self::Day,
-            UnitName::Week => Self::Week,
-            UnitName::Month => Self::Month,
-        }
-    }
-}
-
-impl UnitName {
-    /// The units of a workspace's zone within a time, at most `limit`
-    /// of them; at least one.
-    pub(super) async fn buckets(
-        self,
-        app: &App,
-        workspace: &WorkspaceRow,
-        (from_ms, to_ms): (i64, i64),
-        limit: u32,
-    ) -> Result<Vec<Bucket>, ApiError> {
-        let too_many =
-            || invalid(format!("more than {limit} of them; ask for a shorter time, or a longer unit"));
-        let shortest_ms = match self {
-            Self::Hour => 3_600_000,
-            Self::Day => 23 * 3_600_000,
-            Self::Week => 7 * 23 * 3_600_000,
-            Self::Month => 28 * 23 * 3_600_000,
-        };
-        if (to_ms - from_ms) / shortest_ms > 2 * i64::from(limit) {
-            return Err(too_many());
-        }
-        let (zone, at_most) = (&workspace.time_zone, i64::from(limit) + 1);
-        let found = buckets(&app.pool, self.into(), zone, (from_ms, to_ms), at_most).await?;
-        if found.len() as i64 == at_most { Err(too_many()) } else { Ok(found) }
-    }
 }
 
 /// From a moment to before another, milliseconds since 1970.
@@ -133,6 +83,31 @@ impl PeriodQuery {
 }
 
 impl Period {
+    /// The units of the workspace's zone within it, at most `limit` of them; at
+    /// least one.
+    pub(super) async fn buckets(
+        self,
+        unit: Unit,
+        app: &App,
+        workspace: &WorkspaceRow,
+        limit: u32,
+    ) -> Result<Vec<Bucket>, ApiError> {
+        let too_many =
+            || invalid(format!("more than {limit} of them; ask for a shorter time, or a longer unit"));
+        let shortest_ms = match unit {
+            Unit::Hour => 3_600_000,
+            Unit::Day => 23 * 3_600_000,
+            Unit::Week => 7 * 23 * 3_600_000,
+            Unit::Month => 28 * 23 * 3_600_000,
+        };
+        if (self.to_ms - self.from_ms) / shortest_ms > 2 * i64::from(limit) {
+            return Err(too_many());
+        }
+        let (range_ms, at_most) = ((self.from_ms, self.to_ms), i64::from(limit) + 1);
+        let found = buckets(&app.pool, unit, &workspace.time_zone, range_ms, at_most).await?;
+        if found.len() as i64 == at_most { Err(too_many()) } else { Ok(found) }
+    }
+
     /// The same; a window begins with the first of these, which it began within.
     pub(super) fn of_whole(self, buckets: &[Bucket]) -> Self {
         match (self.window, buckets.first()) {

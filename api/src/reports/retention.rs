@@ -10,11 +10,10 @@ use clickhouse::Row;
 use domain::timestamp::rfc3339_local;
 use serde::Deserialize;
 use serde_json::json;
-use store::periods::Window;
+use store::periods::{Unit, Window};
 
 use super::asked::{Asked, Parameters};
 use super::form::{Report, object, ratio};
-use super::period::UnitName;
 use crate::access::InFinance;
 use crate::error::ApiError;
 use crate::server::App;
@@ -26,7 +25,7 @@ const MAX_COHORTS: u32 = 120;
 #[serde(deny_unknown_fields)]
 pub(crate) struct RetentionParameters {
     #[serde(default)]
-    unit: UnitName,
+    unit: Unit,
 }
 
 impl Parameters for RetentionParameters {
@@ -52,8 +51,7 @@ pub(crate) async fn retention(
     let Asked { own: RetentionParameters { unit }, period, form, .. } = asked;
     let period = period.read(&app, &workspace, Window::Days30).await?;
     let period = period.since_the_first_event(&app, &workspace).await?;
-    let range_ms = (period.from_ms, period.to_ms);
-    let buckets = unit.buckets(&app, &workspace, range_ms, MAX_COHORTS).await?;
+    let buckets = period.buckets(unit, &app, &workspace, MAX_COHORTS).await?;
     let period = period.of_whole(&buckets);
     let starts: Vec<i64> = buckets.iter().map(|bucket| bucket.from_ms).collect();
     let seen: Vec<Seen> = app

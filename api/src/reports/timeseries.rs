@@ -9,12 +9,11 @@ use clickhouse::Row;
 use domain::timestamp::rfc3339_local;
 use serde::Deserialize;
 use serde_json::json;
-use store::periods::{Bucket, Window};
+use store::periods::{Bucket, Unit, Window};
 
 use super::asked::{Asked, Parameters};
 use super::filter::Filter;
 use super::form::{Report, object};
-use super::period::UnitName;
 use crate::access::InFinance;
 use crate::error::ApiError;
 use crate::server::App;
@@ -26,7 +25,7 @@ const MAX_BUCKETS: u32 = 10_000;
 #[serde(deny_unknown_fields)]
 pub(crate) struct SeriesParameters {
     #[serde(default)]
-    unit: UnitName,
+    unit: Unit,
 }
 
 impl Parameters for SeriesParameters {
@@ -70,8 +69,7 @@ pub(crate) async fn timeseries(
     filter.check(&app, &workspace).await?;
     let period = period.read(&app, &workspace, Window::Days30).await?;
     let period = period.since_the_first_event(&app, &workspace).await?;
-    let range_ms = (period.from_ms, period.to_ms);
-    let buckets = unit.buckets(&app, &workspace, range_ms, MAX_BUCKETS).await?;
+    let buckets = period.buckets(unit, &app, &workspace, MAX_BUCKETS).await?;
     let period = period.of_whole(&buckets);
     let starts: Vec<i64> = buckets.iter().map(|bucket| bucket.from_ms).collect();
     let query = app.clickhouse.query(include_str!("../../../clickhouse/queries/timeseries.sql"));
