@@ -5,10 +5,12 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::{FromRequestParts, Query as UriQuery};
 use axum::http::Uri;
 use axum::http::request::Parts;
+use clickhouse::query::Query;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::filter::Filter;
@@ -37,9 +39,21 @@ pub(crate) struct Page {
 }
 
 impl Page {
+    /// Says it in a query.
+    pub(super) fn param(self, query: Query) -> Query {
+        query.param("limit", self.limit).param("offset", self.offset)
+    }
+
+    /// Says it in an answer, with how many rows there are in all by what the first
+    /// of the page says.
+    pub(super) fn tell(self, asked: &mut Map<String, Value>, told: Option<u64>) {
+        asked.insert("offset".to_owned(), json!(self.offset));
+        asked.insert("total".to_owned(), json!(self.total(told)));
+    }
+
     /// How many rows there are in all, by what the first of the page says; a page
     /// beyond the end cannot tell.
-    pub(super) fn total(self, told: Option<u64>) -> Option<u64> {
+    fn total(self, told: Option<u64>) -> Option<u64> {
         told.or((self.offset == 0).then_some(0))
     }
 }
@@ -65,7 +79,7 @@ const PAGE: [&str; 2] = ["limit", "offset"];
 fn query_of<T: DeserializeOwned>(pairs: &[&str]) -> Result<T, ApiError> {
     let uri: Uri =
         format!("/?{}", pairs.join("&")).parse().map_err(|_| invalid("the query cannot be read"))?;
-    let parsed: Result<Query<T>, QueryRejection> = Query::try_from_uri(&uri);
+    let parsed: Result<UriQuery<T>, QueryRejection> = UriQuery::try_from_uri(&uri);
     Ok(parsed?.0)
 }
 

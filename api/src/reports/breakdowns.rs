@@ -71,26 +71,11 @@ pub(crate) async fn breakdown(
     let period = period.read(&app, &workspace, Window::Days30).await?;
     let by = serde_json::to_value(by).unwrap_or_default();
     let sql = app.clickhouse.query(include_str!("../../../clickhouse/queries/breakdown.sql"));
-    let parts: Vec<Part> = filter
-        .param(sql)
-        .param("by", by.as_str().unwrap_or_default())
-        .param("workspace", workspace.id.to_string())
-        .param("currency", &workspace.currency)
-        .param("from_ms", period.from_ms)
-        .param("to_ms", period.to_ms)
-        .param("limit", page.limit)
-        .param("offset", page.offset)
-        .fetch_all()
-        .await?;
-    let asked = json!({
-        "by": by,
-        "from_ms": period.from_ms,
-        "to_ms": period.to_ms,
-        "time_zone": workspace.time_zone,
-        "currency": workspace.currency,
-        "total": page.total(parts.first().map(|part| part.total)),
-        "offset": page.offset,
-    });
+    let sql = page.param(filter.param(period.param(sql, &workspace)));
+    let parts: Vec<Part> = sql.param("by", by.as_str().unwrap_or_default()).fetch_all().await?;
+    let mut asked = period.told(&workspace);
+    asked.insert("by".to_owned(), by);
+    page.tell(&mut asked, parts.first().map(|part| part.total));
     let rows = parts.into_iter().map(|part| {
         object(json!({
             "key": part.key,
@@ -104,7 +89,7 @@ pub(crate) async fn breakdown(
     });
     let columns =
         &["key", "clicks", "unique_clicks", "bot_clicks", "conversions", "revenue_minor", "earnings_minor"];
-    Ok(Report { asked: object(asked), columns, rows: rows.collect() }.answer(form))
+    Ok(Report { asked, columns, rows: rows.collect() }.answer(form))
 }
 
 #[derive(Deserialize)]
@@ -134,23 +119,10 @@ pub(crate) async fn pages(
 ) -> Result<Response, ApiError> {
     let Asked { period, page, form, .. } = asked;
     let period = period.read(&app, &workspace, Window::Days30).await?;
-    let pages: Vec<PageRow> = app
-        .clickhouse
-        .query(include_str!("../../../clickhouse/queries/pages.sql"))
-        .param("workspace", workspace.id.to_string())
-        .param("from_ms", period.from_ms)
-        .param("to_ms", period.to_ms)
-        .param("limit", page.limit)
-        .param("offset", page.offset)
-        .fetch_all()
-        .await?;
-    let asked = json!({
-        "from_ms": period.from_ms,
-        "to_ms": period.to_ms,
-        "time_zone": workspace.time_zone,
-        "total": page.total(pages.first().map(|page| page.total)),
-        "offset": page.offset,
-    });
+    let sql = app.clickhouse.query(include_str!("../../../clickhouse/queries/pages.sql"));
+    let pages: Vec<PageRow> = page.param(period.param(sql, &workspace)).fetch_all().await?;
+    let mut asked = period.told(&workspace);
+    page.tell(&mut asked, pages.first().map(|page| page.total));
     let rows = pages.into_iter().map(|page| {
         object(json!({
             "page": page.page,
@@ -160,5 +132,5 @@ pub(crate) async fn pages(
         }))
     });
     let columns = &["page", "page_views", "visitors", "bot_page_views"];
-    Ok(Report { asked: object(asked), columns, rows: rows.collect() }.answer(form))
+    Ok(Report { asked, columns, rows: rows.collect() }.answer(form))
 }

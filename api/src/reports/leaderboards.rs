@@ -168,22 +168,16 @@ pub(crate) async fn leaderboard(
     let creators: Vec<Uuid> = rows.iter().map(|row| row.creator_id).collect();
     let previous = previous_ranks(&app, &workspace, own.metric, period, &scope, &creators).await?;
     let names = store::control::display_names(&app.pool, workspace.id, &creators).await?;
-    let asked = json!({
-        "metric": own.metric.code(),
-        "period": period.window.map(Window::code),
-        "from_ms": period.from_ms,
-        "to_ms": period.to_ms,
-        "time_zone": workspace.time_zone,
-        "currency": workspace.currency,
-        "total": page.total(rows.first().map(|row| row.total)),
-        "offset": page.offset,
-        "compared_with_ms": previous.values().next().map(|previous| previous.captured_ms),
-    });
+    let mut asked = period.told(&workspace);
+    asked.insert("metric".to_owned(), json!(own.metric.code()));
+    let captured_ms = previous.values().next().map(|previous| previous.captured_ms);
+    asked.insert("compared_with_ms".to_owned(), json!(captured_ms));
+    page.tell(&mut asked, rows.first().map(|row| row.total));
     let rows = rows.into_iter().map(|row| {
         let before = previous.get(&row.creator_id).map(|previous| previous.rank);
         shown(own.metric, &row, names.get(&row.creator_id), before)
     });
-    let report = Report { asked: object(asked), columns: COLUMNS, rows: rows.collect() };
+    let report = Report { asked, columns: COLUMNS, rows: rows.collect() };
     Ok(report.answer(form))
 }
 
@@ -223,21 +217,14 @@ async fn ranked(
     scope: &Scope,
     page: Page,
 ) -> Result<Vec<Ranked>, ApiError> {
-    let rows = app
-        .clickhouse
-        .query(LEADERBOARD)
+    let rows = page
+        .param(period.param(app.clickhouse.query(LEADERBOARD), workspace))
         .with_setting("max_query_size", super::MAX_QUERY_BYTES)
         .bind(texts(scope.campaigns.as_deref().unwrap_or_default()))
         .bind(texts(scope.creators.as_deref().unwrap_or_default()))
         .param("all_campaigns", scope.campaigns.is_none())
         .param("all_creators", scope.creators.is_none())
-        .param("workspace", workspace.id.to_string())
-        .param("currency", &workspace.currency)
         .param("metric", metric.code())
-        .param("from_ms", period.from_ms)
-        .param("to_ms", period.to_ms)
-        .param("limit", page.limit)
-        .param("offset", page.offset)
         .fetch_all()
         .await?;
     Ok(rows)

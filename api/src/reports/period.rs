@@ -1,10 +1,13 @@
 //! Which time a report is about: a window that ends now, in the workspace's time
 //! zone, or whatever is asked for.
 
+use clickhouse::query::Query;
 use runtime::clock::now_ms;
+use serde_json::{Map, Value, json};
 use store::control::WorkspaceRow;
 use store::periods::{Bucket, Unit, Window, buckets};
 
+use super::form::object;
 use crate::error::ApiError;
 use crate::server::App;
 
@@ -83,6 +86,26 @@ impl PeriodQuery {
 }
 
 impl Period {
+    /// Says it in a query, and which workspace's events it is about.
+    pub(super) fn param(self, query: Query, workspace: &WorkspaceRow) -> Query {
+        query
+            .param("workspace", workspace.id.to_string())
+            .param("currency", &workspace.currency)
+            .param("from_ms", self.from_ms)
+            .param("to_ms", self.to_ms)
+    }
+
+    /// Says it in an answer.
+    pub(super) fn told(self, workspace: &WorkspaceRow) -> Map<String, Value> {
+        object(json!({
+            "period": self.window.map(Window::code),
+            "from_ms": self.from_ms,
+            "to_ms": self.to_ms,
+            "time_zone": workspace.time_zone,
+            "currency": workspace.currency,
+        }))
+    }
+
     /// The units of the workspace's zone within it, at most `limit` of them; at
     /// least one.
     pub(super) async fn buckets(

@@ -54,16 +54,8 @@ pub(crate) async fn retention(
     let buckets = period.buckets(unit, &app, &workspace, MAX_COHORTS).await?;
     let period = period.of_whole(&buckets);
     let starts: Vec<i64> = buckets.iter().map(|bucket| bucket.from_ms).collect();
-    let seen: Vec<Seen> = app
-        .clickhouse
-        .query(include_str!("../../../clickhouse/queries/retention.sql"))
-        .bind(&starts)
-        .bind(&starts)
-        .param("workspace", workspace.id.to_string())
-        .param("from_ms", period.from_ms)
-        .param("to_ms", period.to_ms)
-        .fetch_all()
-        .await?;
+    let sql = app.clickhouse.query(include_str!("../../../clickhouse/queries/retention.sql"));
+    let seen: Vec<Seen> = period.param(sql, &workspace).bind(&starts).bind(&starts).fetch_all().await?;
     let seen: HashMap<(i64, i64), u64> =
         seen.into_iter().map(|row| ((row.cohort_ms, row.bucket_ms), row.visitors)).collect();
     let visitors = |cohort: i64, bucket: i64| seen.get(&(cohort, bucket)).copied().unwrap_or_default();
@@ -83,11 +75,7 @@ pub(crate) async fn retention(
             })));
         }
     }
-    let asked = json!({
-        "unit": unit,
-        "from_ms": period.from_ms,
-        "to_ms": period.to_ms,
-        "time_zone": workspace.time_zone,
-    });
-    Ok(Report { asked: object(asked), columns: COLUMNS, rows }.answer(form))
+    let mut asked = period.told(&workspace);
+    asked.insert("unit".to_owned(), json!(unit));
+    Ok(Report { asked, columns: COLUMNS, rows }.answer(form))
 }

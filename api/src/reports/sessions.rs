@@ -86,27 +86,17 @@ pub(crate) async fn sessions(
     }
     let period = period.read(&app, &workspace, Window::Days30).await?;
     let by = serde_json::to_value(by).unwrap_or_default();
-    let sessions: Vec<Sessions> = app
-        .clickhouse
-        .query(include_str!("../../../clickhouse/queries/sessions.sql"))
-        .param("workspace", workspace.id.to_string())
+    let sql = app.clickhouse.query(include_str!("../../../clickhouse/queries/sessions.sql"));
+    let sessions: Vec<Sessions> = page
+        .param(period.param(sql, &workspace))
         .param("by", by.as_str().unwrap_or_default())
         .param("gap_ms", i64::from(gap_minutes) * 60_000)
-        .param("from_ms", period.from_ms)
-        .param("to_ms", period.to_ms)
-        .param("limit", page.limit)
-        .param("offset", page.offset)
         .fetch_all()
         .await?;
-    let asked = json!({
-        "by": by,
-        "gap_minutes": gap_minutes,
-        "from_ms": period.from_ms,
-        "to_ms": period.to_ms,
-        "time_zone": workspace.time_zone,
-        "total": page.total(sessions.first().map(|row| row.total)),
-        "offset": page.offset,
-    });
+    let mut asked = period.told(&workspace);
+    asked.insert("by".to_owned(), by);
+    asked.insert("gap_minutes".to_owned(), json!(gap_minutes));
+    page.tell(&mut asked, sessions.first().map(|row| row.total));
     let rows = sessions.into_iter().map(|row| {
         object(json!({
             "key": row.key,
@@ -119,5 +109,5 @@ pub(crate) async fn sessions(
             "mean_duration_ms": ratio(row.duration_ms as f64, row.sessions),
         }))
     });
-    Ok(Report { asked: object(asked), columns: COLUMNS, rows: rows.collect() }.answer(form))
+    Ok(Report { asked, columns: COLUMNS, rows: rows.collect() }.answer(form))
 }

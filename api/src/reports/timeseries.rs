@@ -74,14 +74,10 @@ pub(crate) async fn timeseries(
     let starts: Vec<i64> = buckets.iter().map(|bucket| bucket.from_ms).collect();
     let query = app.clickhouse.query(include_str!("../../../clickhouse/queries/timeseries.sql"));
     let points: Vec<Point> = filter
-        .param(query)
+        .param(period.param(query, &workspace))
         .with_setting("max_query_size", super::MAX_QUERY_BYTES)
         .bind(&starts)
         .bind(&starts)
-        .param("workspace", workspace.id.to_string())
-        .param("currency", &workspace.currency)
-        .param("from_ms", period.from_ms)
-        .param("to_ms", period.to_ms)
         .fetch_all()
         .await?;
     let mut points: HashMap<i64, Point> = points.into_iter().map(|point| (point.bucket_ms, point)).collect();
@@ -101,12 +97,7 @@ pub(crate) async fn timeseries(
             "earnings_minor": point.earnings_minor,
         }))
     });
-    let asked = json!({
-        "unit": unit,
-        "from_ms": period.from_ms,
-        "to_ms": period.to_ms,
-        "time_zone": workspace.time_zone,
-        "currency": workspace.currency,
-    });
-    Ok(Report { asked: object(asked), columns: COLUMNS, rows: rows.collect() }.answer(form))
+    let mut asked = period.told(&workspace);
+    asked.insert("unit".to_owned(), json!(unit));
+    Ok(Report { asked, columns: COLUMNS, rows: rows.collect() }.answer(form))
 }
