@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use domain::audit::{BatchHead, Findings, added, audit, orphan};
+use domain::audit::{BatchHead, Findings, Flaw, added, audit, orphan};
 use domain::chain::LineRecord;
 use domain::ledger::AccountKind;
 use foldhash::fast::RandomState;
@@ -140,17 +140,31 @@ async fn read(
     let mut findings = audits.finish().await;
     findings.flaws.extend(flaws);
     findings.move_by(&without);
+    findings.flaws.extend(look_into(&without, transaction, batches).await?);
+    Ok(Some(findings))
+}
+
+/// What is wrong with entries that found no transaction in the batches while they
+/// were open.
+async fn look_into(
+    without: &[LineRecord],
+    transaction: &mut Transaction,
+    batches: &[Batch],
+) -> Result<Vec<Flaw>, StoreError> {
+    if without.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut transactions: Vec<Uuid> = without.iter().map(|line| line.transaction).collect();
     transactions.sort_unstable();
     transactions.dedup();
     transactions.truncate(MAX_LOOKED_INTO);
     let batch_of = store::ledger::batches_of(transaction, &transactions).await?;
-    let name_of: HashMap<i64, String> = batches.iter().map(|batch| (batch.id, head(batch).name)).collect();
-    findings.flaws.extend(transactions.into_iter().map(|id| match batch_of.get(&id) {
-        Some(batch) => added(id, name_of.get(batch).map_or("unknown", String::as_str)),
+    let name_of = |id: i64| batches.iter().find(|batch| batch.id == id).map(|batch| head(batch).name);
+    let flaw = |id: Uuid| match batch_of.get(&id) {
+        Some(batch) => added(id, &name_of(*batch).unwrap_or_else(|| batch.to_string())),
         None => orphan(id),
-    }));
-    Ok(Some(findings))
+    };
+    Ok(transactions.into_iter().map(flaw).collect())
 }
 
 fn head(batch: &Batch) -> BatchHead {
