@@ -7,6 +7,7 @@ WITH clicks AS
         any(visitor) AS by_visitor,
         any(link_id) AS by_link,
         any(bot) AS robot,
+        min(toUnixTimestamp64Milli(at)) AS ms,
         any(multiIf(
             {by:String} = 'country', country,
             {by:String} = 'city', if(city = '', '', concat(country, '/', city)),
@@ -22,11 +23,20 @@ WITH clicks AS
             '')) AS key
     FROM events
     WHERE workspace_id = {workspace:UUID} AND kind = 'click'
-        AND at >= fromUnixTimestamp64Milli({from_ms:Int64}) AND at < fromUnixTimestamp64Milli({to_ms:Int64})
+        -- What a click may repeat comes at most a day before it.
+        AND at >= fromUnixTimestamp64Milli(greatest({from_ms:Int64} - 86400000, 0))
+        AND at < fromUnixTimestamp64Milli({to_ms:Int64})
         AND ({campaign:UUID} = {none:UUID} OR campaign_id = {campaign:UUID})
         AND ({creator:UUID} = {none:UUID} OR creator_id = {creator:UUID})
         AND ({link:UUID} = {none:UUID} OR link_id = {link:UUID})
     GROUP BY event_id
+),
+told_apart AS
+(
+    SELECT *, robot = '' AND ms - lagInFrame(ms, 1, toInt64(-86400001)) OVER (
+        PARTITION BY by_link, by_visitor, robot = '' ORDER BY ms, click ROWS BETWEEN 1 PRECEDING AND CURRENT ROW
+    ) > 86400000 AS is_unique
+    FROM clicks
 ),
 earned AS
 (
@@ -46,13 +56,14 @@ SELECT
     key,
     count() OVER () AS total,
     countIf(robot = '') AS clicks,
-    uniqExactIf((by_visitor, by_link), robot = '') AS unique_clicks,
+    countIf(is_unique) AS unique_clicks,
     countIf(robot != '') AS bot_clicks,
     uniqExactArray(e.converted) AS conversions,
     toInt64(sum(e.revenue_minor)) AS revenue_minor,
     toInt64(sum(e.earnings_minor)) AS earnings_minor
-FROM clicks AS c
+FROM told_apart AS c
 LEFT JOIN earned AS e ON e.click = c.click
+WHERE c.ms >= {from_ms:Int64}
 GROUP BY key
 ORDER BY clicks DESC, key
 LIMIT {limit:UInt32} OFFSET {offset:UInt32}

@@ -1,40 +1,48 @@
--- What each creator came to within a time, in all or within some campaigns or
--- among some creators. The terms are those of docs/METRICS.md. An event that came
--- twice counts once.
-WITH
-scope_campaigns AS (SELECT toUUID(arrayJoin(CAST(? AS Array(String)))) AS id),
-scope_creators AS (SELECT toUUID(arrayJoin(CAST(? AS Array(String)))) AS id),
+CAST(CAST(? AS Array(String)) AS Array(UUID)) AS scope_campaigns,
+CAST(CAST(? AS Array(String)) AS Array(UUID)) AS scope_creators,
+-- What each creator came to within a time, in all or within some campaigns or among
+-- some creators: whole hours as they were rolled up, and the others as counted.
 figures AS
 (
     SELECT
         creator_id,
-        uniqExactIf(event_id, bot = '') AS clicks,
-        uniqExactIf((visitor, link_id), bot = '') AS unique_clicks,
-        uniqExactIf(event_id, bot != '') AS bot_clicks,
+        sum(h.clicks) AS clicks,
+        sum(h.unique_clicks) AS unique_clicks,
+        sum(h.bot_clicks) AS bot_clicks,
         0 AS conversions,
+        CAST([] AS Array(UUID)) AS conversion_ids,
         0 AS revenue_minor,
         0 AS earnings_minor
-    FROM events
-    WHERE workspace_id = {workspace:UUID} AND kind = 'click'
-        AND at >= fromUnixTimestamp64Milli({from_ms:Int64}) AND at < fromUnixTimestamp64Milli({to_ms:Int64})
+    FROM hourly_clicks AS h FINAL
+    WHERE workspace_id = {workspace:UUID} AND NOT {all_hours:Bool}
+        AND hour >= toDateTime(intDiv({from_ms:Int64}, 1000), 'UTC') AND hour < toDateTime(intDiv({to_ms:Int64}, 1000), 'UTC')
+        AND hour NOT IN asked_hours
         AND ({all_campaigns:Bool} OR campaign_id IN scope_campaigns)
+        AND ({all_creators:Bool} OR creator_id IN scope_creators)
+    GROUP BY creator_id
+    -- What was erased leaves rows of 0.
+    HAVING clicks + bot_clicks > 0
+    UNION ALL
+    SELECT creator_id, countIf(NOT is_bot), countIf(is_unique), countIf(is_bot), 0, [], 0, 0
+    FROM counted_clicks
+    WHERE ({all_campaigns:Bool} OR campaign_id IN scope_campaigns)
         AND ({all_creators:Bool} OR creator_id IN scope_creators)
     GROUP BY creator_id
     UNION ALL
     SELECT
-        creator_id,
-        0,
-        0,
-        0,
-        uniqExactIf(event_id, kind IN ('conversion', 'sale') AND status IN ('posted', 'rejected_budget')),
-        sumIf(value_minor, (kind = 'sale' AND status = 'posted' OR kind = 'refund' AND campaign_id != toUUID('00000000-0000-0000-0000-000000000000'))
-            AND value_currency = {currency:String}),
-        sumIf(creator_minor, currency = {currency:String})
-    FROM outcomes FINAL
-    WHERE workspace_id = {workspace:UUID}
-        AND creator_id != toUUID('00000000-0000-0000-0000-000000000000') AND NOT is_reward
-        AND at >= fromUnixTimestamp64Milli({from_ms:Int64}) AND at < fromUnixTimestamp64Milli({to_ms:Int64})
+        creator_id, 0, 0, 0, sum(h.conversions), groupUniqArrayArray(h.shared_conversions), sum(h.revenue_minor),
+        sum(h.earnings_minor)
+    FROM hourly_outcomes AS h FINAL
+    WHERE workspace_id = {workspace:UUID} AND NOT {all_outcome_hours:Bool}
+        AND hour >= toDateTime(intDiv({from_ms:Int64}, 1000), 'UTC') AND hour < toDateTime(intDiv({to_ms:Int64}, 1000), 'UTC')
+        AND hour NOT IN asked_outcome_hours
         AND ({all_campaigns:Bool} OR campaign_id IN scope_campaigns)
+        AND ({all_creators:Bool} OR creator_id IN scope_creators)
+    GROUP BY creator_id
+    UNION ALL
+    SELECT creator_id, 0, 0, 0, 0, groupUniqArrayIf(event_id, is_conversion), sum(revenue), sum(earned)
+    FROM counted_outcomes
+    WHERE ({all_campaigns:Bool} OR campaign_id IN scope_campaigns)
         AND ({all_creators:Bool} OR creator_id IN scope_creators)
     GROUP BY creator_id
 ),
@@ -45,7 +53,7 @@ sums AS
         toUInt64(sum(f.clicks)) AS clicks,
         toUInt64(sum(f.unique_clicks)) AS unique_clicks,
         toUInt64(sum(f.bot_clicks)) AS bot_clicks,
-        toUInt64(sum(f.conversions)) AS conversions,
+        toUInt64(sum(f.conversions) + uniqExactArray(f.conversion_ids)) AS conversions,
         toInt64(sum(f.revenue_minor)) AS revenue_minor,
         toInt64(sum(f.earnings_minor)) AS earnings_minor
     FROM figures AS f

@@ -13,15 +13,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use clickhouse::Client;
+use clickhouse::{Client, Row};
 use domain::event::Event;
 use domain::ids::VisitorKey;
 use runtime::consumer::{Batch, BatchLimits, Consumer, Message, PartitionOwner};
 use runtime::retry::Backoff;
 use runtime::shutdown::CancellationToken;
+use serde::Deserialize;
 use store::Pool;
+use store::rollups::{Hours, hour_of};
 use store::sinks::{Position, SinkPartition};
 use tokio::runtime::Handle;
+use uuid::Uuid;
 
 use crate::rows::EventRow;
 use crate::{SinkError, insert, token};
@@ -291,15 +294,44 @@ impl EventSink {
         if !rows.is_empty() {
             insert(&self.client, "events", &token(&at, first, last), rows).await?;
         }
+        let mut changed: Hours = rows
+            .iter()
+            .filter(|row| row.is_counted())
+            .map(|row| (row.workspace_id, hour_of(row.at)))
+            .collect();
         // After the insert: what is to be forgotten may be in this very range.
-        if let Some(statement) = erasure(rows) {
-            self.client.query_raw(&statement).execute().await?;
+        if let Some(erased) = erased(rows) {
+            changed.extend(self.erase(&erased).await?);
         }
-        if !store::sinks::close(&self.pool, &at, first, last).await? {
+        if !store::sinks::close(&self.pool, &at, first, last, &changed).await? {
             return Err(fenced());
         }
         Ok(())
     }
+
+    /// Erases the events that the condition `erased` is true of; gives the hours in
+    /// which they happened. Once more changes nothing.
+    async fn erase(&self, erased: &str) -> Result<Hours, SinkError> {
+        let hours = format!(
+            "SELECT DISTINCT workspace_id, toInt64(toUnixTimestamp(toStartOfHour(at))) * 1000 AS hour_ms
+             FROM events WHERE {erased}"
+        );
+        let hours: Vec<ErasedHour> = self.client.query_raw(&hours).fetch_all().await?;
+        let hours: Hours = hours.into_iter().map(|hour| (hour.workspace_id, hour.hour_ms)).collect();
+        // If this is cut off after the deletion, nobody knows the hours any more.
+        store::rollups::hold(&self.pool, &hours).await?;
+        let statement = format!("ALTER TABLE events DELETE WHERE {erased} SETTINGS mutations_sync = 1");
+        self.client.query_raw(&statement).execute().await?;
+        Ok(hours)
+    }
+}
+
+/// An hour in which something of a visitor happened who is erased.
+#[derive(Row, Deserialize)]
+struct ErasedHour {
+    #[serde(with = "clickhouse::serde::uuid")]
+    workspace_id: Uuid,
+    hour_ms: i64,
 }
 
 /// What messages are in the table.
@@ -341,9 +373,9 @@ fn take(consumer: &Consumer, loaders: &mut BTreeMap<i32, Loader>, Read { batch, 
     loader.waiting.extend(rows);
 }
 
-/// The statement that erases the visitors who asked for it in `rows`, with all
-/// that came before; nothing, if none did. Repeating it changes nothing.
-fn erasure(rows: &[EventRow]) -> Option<String> {
+/// Which events are of visitors who asked for being erased in `rows`, and came before
+/// that; nothing, if none did.
+fn erased(rows: &[EventRow]) -> Option<String> {
     let erased = rows.iter().filter(|row| row.kind == ERASE).map(|row| {
         format!(
             "(workspace_id = '{}' AND visitor = unhex('{}') AND received_at <= fromUnixTimestamp64Milli({}))",
@@ -356,9 +388,7 @@ fn erasure(rows: &[EventRow]) -> Option<String> {
     // The request itself stays: it says that there was one, and nothing else.
     (!conditions.is_empty()).then(|| {
         let conditions = conditions.join(" OR ");
-        format!(
-            "ALTER TABLE events DELETE WHERE kind != '{ERASE}' AND ({conditions}) SETTINGS mutations_sync = 1"
-        )
+        format!("kind != '{ERASE}' AND ({conditions})")
     })
 }
 

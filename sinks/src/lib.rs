@@ -5,6 +5,7 @@
 //! | [`schema`] | the tables, and bringing them up to date |
 //! | [`events`] | topic `events` → table `events` |
 //! | [`outcomes`] | settled batches → table `outcomes` |
+//! | [`rollups`] | hours of both, counted → tables `hourly_*` |
 //! | [`snapshots`] | leaderboards as they stood → table `leaderboard_snapshots` |
 //! | [`reconcile`] | compares ClickHouse with the books |
 //! | `rows` | what a row is made of |
@@ -12,6 +13,7 @@
 pub mod events;
 pub mod outcomes;
 pub mod reconcile;
+pub mod rollups;
 mod rows;
 pub mod schema;
 pub mod snapshots;

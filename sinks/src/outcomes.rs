@@ -8,6 +8,7 @@ use runtime::retry::Backoff;
 use runtime::shutdown::CancellationToken;
 use store::Pool;
 use store::batches::BatchRange;
+use store::rollups::hour_of;
 use store::sinks::{Position, SinkPartition};
 
 use crate::rows::OutcomeRow;
@@ -99,6 +100,7 @@ async fn load(
     let ids: Vec<i64> = batches.iter().map(|batch| batch.id).collect();
     let outcomes = store::outcomes::of_batches(pool, &ids).await?;
     let rows: Vec<OutcomeRow> = outcomes.into_iter().map(OutcomeRow::from).collect();
+    let changed = rows.iter().map(|row| (row.workspace_id, hour_of(row.at))).collect();
     let started = Instant::now();
     if !rows.is_empty() {
         insert(client, "outcomes", &token(at, next_offset, last), &rows).await?;
@@ -106,7 +108,7 @@ async fn load(
     metrics::counter!("tributary_sink_rows_total", "table" => "outcomes").increment(rows.len() as u64);
     metrics::histogram!("tributary_sink_insert_seconds", "table" => "outcomes")
         .record(started.elapsed().as_secs_f64());
-    if !store::sinks::close(pool, at, next_offset, last).await? {
+    if !store::sinks::close(pool, at, next_offset, last, &changed).await? {
         return Err(fenced());
     }
     Ok(batches.len())

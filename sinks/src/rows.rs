@@ -78,6 +78,11 @@ impl EventRow {
         row
     }
 
+    /// Whether it is in any figure by the hour.
+    pub(crate) fn is_counted(&self) -> bool {
+        ["click", "page", "track"].contains(&self.kind.as_str())
+    }
+
     fn set_body(&mut self, body: Body) {
         match body {
             Body::Click { link, campaign, creator, supporter, variant, utm, .. } => {

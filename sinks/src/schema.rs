@@ -3,18 +3,22 @@
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
+use store::Pool;
+
 use crate::SinkError;
 
 /// Version, name and statements of each migration. Every statement must be
-/// harmless to repeat: ClickHouse has no transactions over DDL, and two
-/// migrators may meet.
-const MIGRATIONS: [(u32, &str, &str); 6] = [
+/// harmless to repeat: ClickHouse has no transactions over DDL. One after a line
+/// `-- if: QUERY` is left out where the query gives 0.
+const MIGRATIONS: [(u32, &str, &str); 8] = [
     (1, "events", include_str!("../../clickhouse/0001_events.sql")),
     (2, "outcomes", include_str!("../../clickhouse/0002_outcomes.sql")),
     (3, "devices", include_str!("../../clickhouse/0003_devices.sql")),
     (4, "payments", include_str!("../../clickhouse/0004_payments.sql")),
     (5, "rewards", include_str!("../../clickhouse/0005_rewards.sql")),
     (6, "leaderboard snapshots", include_str!("../../clickhouse/0006_leaderboard_snapshots.sql")),
+    (7, "events by hour", include_str!("../../clickhouse/0007_events_by_hour.sql")),
+    (8, "roll-ups", include_str!("../../clickhouse/0008_rollups.sql")),
 ];
 
 #[derive(Row, Serialize, Deserialize)]
@@ -24,11 +28,12 @@ struct Applied {
 }
 
 /// Brings the tables up to date. Safe to run again, and from two processes at
-/// once.
+/// once: a lock in Postgres lets one go first.
 ///
 /// # Errors
-/// When ClickHouse fails.
-pub async fn migrate(url: &str, database: &str) -> Result<(), SinkError> {
+/// When either database fails.
+pub async fn migrate(pool: &Pool, url: &str, database: &str) -> Result<(), SinkError> {
+    let _alone = store::migrate::alone(pool).await?;
     let server = Client::default().with_url(url);
     server.query("CREATE DATABASE IF NOT EXISTS {name:Identifier}").param("name", database).execute().await?;
     let client = crate::client(url, database);
@@ -48,7 +53,9 @@ pub async fn migrate(url: &str, database: &str) -> Result<(), SinkError> {
             continue;
         }
         for statement in split(statements) {
-            client.query_raw(statement).execute().await?;
+            if applies(&client, statement).await? {
+                client.query_raw(statement).execute().await?;
+            }
         }
         let mut insert = client.insert::<Applied>("schema_migrations").await?;
         insert.write(&Applied { version, name: name.to_owned() }).await?;
@@ -56,6 +63,14 @@ pub async fn migrate(url: &str, database: &str) -> Result<(), SinkError> {
         tracing::info!(version, name, "ClickHouse migration applied");
     }
     Ok(())
+}
+
+async fn applies(client: &Client, statement: &str) -> Result<bool, SinkError> {
+    let Some(condition) = statement.lines().find_map(|line| line.strip_prefix("-- if: ")) else {
+        return Ok(true);
+    };
+    let count: u64 = client.query_raw(condition).fetch_one().await?;
+    Ok(count > 0)
 }
 
 /// The statements of a file: each ends with `;` at the end of a line.

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use store::Pool;
 use store::control::WorkspaceRow;
 use store::periods::Window;
+use store::rollups::Hours;
 use store::sinks::{Position, SinkPartition};
 use uuid::Uuid;
 
@@ -23,6 +24,11 @@ use crate::{SinkError, insert, token};
 
 const SINK: &str = "leaderboards";
 const SNAPSHOT: &str = concat!(
+    "WITH\n",
+    include_str!("../../clickhouse/queries/counted_clicks.sql"),
+    ",\n",
+    include_str!("../../clickhouse/queries/counted_outcomes.sql"),
+    ",\n",
     include_str!("../../clickhouse/queries/creator_figures.sql"),
     include_str!("../../clickhouse/queries/leaderboard_snapshot.sql")
 );
@@ -127,7 +133,7 @@ async fn capture_workspace(
     if !rows.is_empty() {
         insert(client, "leaderboard_snapshots", &token(&at, next_offset, captured_s), &rows).await?;
     }
-    if !store::sinks::close(pool, &at, next_offset, captured_s).await? {
+    if !store::sinks::close(pool, &at, next_offset, captured_s, &Hours::new()).await? {
         return Err(fenced());
     }
     metrics::counter!("tributary_sink_rows_total", "table" => "leaderboard_snapshots")
@@ -151,10 +157,16 @@ async fn capture(
     let mut rows = Vec::new();
     for window in Window::ALL {
         let from_ms = store::periods::start_ms(pool, window, &workspace.time_zone, to_ms).await?;
+        let counted = store::rollups::to_count(pool, workspace.id, (from_ms, to_ms), &[]).await?;
         for (scope, creators) in &scopes {
             let board: Vec<Ranked> = client
                 .query(SNAPSHOT)
                 .with_setting("max_query_size", crate::MAX_QUERY_BYTES)
+                .bind(&counted.clicks.asked_s)
+                .bind(&counted.clicks.near_s)
+                .bind(&counted.outcomes.asked_s)
+                .param("all_hours", counted.clicks.all)
+                .param("all_outcome_hours", counted.outcomes.all)
                 .bind(Vec::<String>::new())
                 .bind(creators.as_deref().unwrap_or_default())
                 .param("all_campaigns", true)

@@ -23,6 +23,7 @@ pub mod payouts;
 pub mod periods;
 pub mod reconcile;
 pub mod refunds;
+pub mod rollups;
 pub mod scan;
 pub mod sinks;
 pub mod statements;

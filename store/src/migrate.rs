@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, PgExecutor, SqlStr};
 
-use crate::{Pool, StoreError};
+use crate::{Pool, StoreError, Transaction};
 
 /// Version, description and SQL of each migration.
-const MIGRATIONS: [(i64, &str, &str); 20] = [
+const MIGRATIONS: [(i64, &str, &str); 21] = [
     (1, "control", include_str!("../../migrations/0001_control.sql")),
     (2, "books", include_str!("../../migrations/0002_books.sql")),
     (3, "sink positions", include_str!("../../migrations/0003_sink_positions.sql")),
@@ -29,6 +29,7 @@ const MIGRATIONS: [(i64, &str, &str); 20] = [
     (18, "share rewards", include_str!("../../migrations/0018_share_rewards.sql")),
     (19, "exhausted links", include_str!("../../migrations/0019_exhausted_links.sql")),
     (20, "cohorts", include_str!("../../migrations/0020_cohorts.sql")),
+    (21, "roll-ups", include_str!("../../migrations/0021_rollups.sql")),
 ];
 
 /// The ledger has partitions for so many months to come.
@@ -36,6 +37,17 @@ const MONTHS_AHEAD: i32 = 13;
 
 /// The role the application works as; made by the first migration.
 pub const APP_ROLE: &str = "tributary_app";
+
+/// Waits until no other process migrates ClickHouse; until the transaction is dropped
+/// no other does.
+///
+/// # Errors
+/// When the database fails.
+pub async fn alone(pool: &Pool) -> Result<Transaction, StoreError> {
+    let mut transaction = crate::begin(pool).await?;
+    sqlx::query("SELECT pg_advisory_xact_lock(7303, 0)").execute(&mut *transaction).await?;
+    Ok(transaction)
+}
 
 /// Brings the schema up to date. Safe to run again, and from two processes at
 /// once: an advisory lock lets one go first. `pool` must be the owner's.

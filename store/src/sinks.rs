@@ -1,5 +1,8 @@
 //! How far each sink has loaded each partition into ClickHouse.
 
+use uuid::Uuid;
+
+use crate::rollups::Hours;
 use crate::{Pool, StoreError, sql};
 
 /// One sink on one partition.
@@ -48,26 +51,7 @@ pub async fn position(pool: &Pool, at: &SinkPartition) -> Result<Position, Store
 /// # Errors
 /// When the database fails.
 pub async fn open(pool: &Pool, at: &SinkPartition, first: i64, last: i64) -> Result<bool, StoreError> {
-    move_position(pool, sql!("sink_positions/open"), at, first, last).await
-}
-
-/// Says that `first..=last` has been loaded; `false` if another loader has
-/// said so.
-///
-/// # Errors
-/// When the database fails.
-pub async fn close(pool: &Pool, at: &SinkPartition, first: i64, last: i64) -> Result<bool, StoreError> {
-    move_position(pool, sql!("sink_positions/close"), at, first, last).await
-}
-
-async fn move_position(
-    pool: &Pool,
-    statement: &'static str,
-    at: &SinkPartition,
-    first: i64,
-    last: i64,
-) -> Result<bool, StoreError> {
-    let moved = sqlx::query(statement)
+    let moved = sqlx::query(sql!("sink_positions/open"))
         .bind(at.sink)
         .bind(&at.topic)
         .bind(at.partition)
@@ -76,6 +60,32 @@ async fn move_position(
         .execute(pool)
         .await?;
     Ok(moved.rows_affected() == 1)
+}
+
+/// Says that `first..=last` has been loaded, and that it changed these hours;
+/// `false` if another loader has said so.
+///
+/// # Errors
+/// When the database fails.
+pub async fn close(
+    pool: &Pool,
+    at: &SinkPartition,
+    first: i64,
+    last: i64,
+    changed: &Hours,
+) -> Result<bool, StoreError> {
+    let (workspaces, hours_ms): (Vec<Uuid>, Vec<i64>) = changed.iter().copied().unzip();
+    let closed: i64 = sqlx::query_scalar(sql!("sink_positions/close"))
+        .bind(at.sink)
+        .bind(&at.topic)
+        .bind(at.partition)
+        .bind(first)
+        .bind(last)
+        .bind(workspaces)
+        .bind(hours_ms)
+        .fetch_one(pool)
+        .await?;
+    Ok(closed == 1)
 }
 
 /// All (sink, topic, partition, next offset, open last offset).

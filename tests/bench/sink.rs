@@ -77,7 +77,7 @@ fn click(number: u64) -> Event {
 }
 
 async fn table_in(stack: &Stack, database: &str) -> anyhow::Result<sinks::Client> {
-    sinks::schema::migrate(&stack.clickhouse_url(), database).await?;
+    sinks::schema::migrate(&stack.pool().await?, &stack.clickhouse_url(), database).await?;
     Ok(sinks::client(&stack.clickhouse_url(), database))
 }
 

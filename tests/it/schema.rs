@@ -225,6 +225,55 @@ async fn the_ledgers_months_are_guarded() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Runs a statement of ClickHouse.
+async fn run(client: &sinks::Client, statement: &str) -> anyhow::Result<()> {
+    Ok(client.query_raw(statement).execute().await?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_of_before_lie_by_the_hour_after_migrating() -> anyhow::Result<()> {
+    let stack = Stack::start_with(&["--engines-only"])?;
+    let (pool, url) = (stack.pool().await?, stack.clickhouse_url());
+    sinks::schema::migrate(&pool, &url, "older").await?;
+    let client = sinks::client(&url, "older");
+    run(
+        &client,
+        "CREATE TABLE before AS events ENGINE = ReplacingMergeTree ORDER BY (workspace_id, event_id)",
+    )
+    .await?;
+    run(&client, "DROP TABLE events").await?;
+    run(&client, "RENAME TABLE before TO events").await?;
+    run(
+        &client,
+        "INSERT INTO events (event_id, kind, at) SELECT generateUUIDv4(), 'click', now() FROM numbers(9)",
+    )
+    .await?;
+    // Again, and after a cut at either place: when the new table is there, and when
+    // events are in it only.
+    for _ in 0..2 {
+        let again = "ALTER TABLE schema_migrations DELETE WHERE version = 7 SETTINGS mutations_sync = 1";
+        run(&client, again).await?;
+        sinks::schema::migrate(&pool, &url, "older").await?;
+        let (count, sorting_key): (u64, String) = client
+            .query(
+                "SELECT assumeNotNull((SELECT count() FROM events)), sorting_key FROM system.tables
+                 WHERE database = currentDatabase() AND name = 'events'",
+            )
+            .fetch_one()
+            .await?;
+        assert_eq!(count, 9);
+        assert_eq!(
+            sorting_key,
+            "workspace_id, kind, toStartOfHour(at), link_id, visitor, event_id, payload_hash"
+        );
+        run(&client, "CREATE TABLE events_by_hour AS events").await?;
+        run(&client, "INSERT INTO events_by_hour SELECT * FROM events LIMIT 4").await?;
+        run(&client, "ALTER TABLE events DELETE WHERE event_id IN (SELECT event_id FROM events_by_hour) SETTINGS mutations_sync = 1")
+            .await?;
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn migrating_twice_and_at_once_is_harmless() -> anyhow::Result<()> {
     let stack = Stack::start()?;
@@ -240,13 +289,13 @@ async fn migrating_twice_and_at_once_is_harmless() -> anyhow::Result<()> {
     store::migrate::create_database(&owner, "fresh").await?;
     let url = stack.database_url("tributary", "fresh");
     let (one, two) = (store::connect(&url, 1).await?, store::connect(&url, 1).await?);
-    let (one, two) = tokio::join!(store::migrate::migrate(&one), store::migrate::migrate(&two));
-    one?;
-    two?;
+    let (first, second) = tokio::join!(store::migrate::migrate(&one), store::migrate::migrate(&two));
+    first?;
+    second?;
     let clickhouse = stack.clickhouse_url();
     let (one, two) = tokio::join!(
-        sinks::schema::migrate(&clickhouse, "fresh"),
-        sinks::schema::migrate(&clickhouse, "fresh")
+        sinks::schema::migrate(&one, &clickhouse, "fresh"),
+        sinks::schema::migrate(&two, &clickhouse, "fresh")
     );
     one?;
     two?;

@@ -202,6 +202,7 @@ async fn dispatch(settings: Settings, command: Command) -> anyhow::Result<ExitCo
             let services = vec![
                 ("event sink", services::event_sink(&settings, stop.clone())?),
                 ("outcome sink", services::outcome_sink(&settings, stop.clone())?),
+                ("roll-ups", services::rollups(&settings, stop.clone())?),
                 ("leaderboard snapshots", services::snapshots(&settings, stop.clone())?),
             ];
             services::run_all(services, stop).await?;

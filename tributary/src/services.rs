@@ -180,6 +180,16 @@ pub(crate) fn outcome_sink(settings: &Settings, stop: CancellationToken) -> anyh
     }))
 }
 
+/// Hours rolled up once they are over.
+pub(crate) fn rollups(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
+    let pool = store::connect_lazy(&settings.database_url, POOL)?;
+    let client = sinks::client(&settings.clickhouse_url, &settings.clickhouse_database);
+    Ok(Box::pin(async move {
+        sinks::rollups::run(client, pool, stop).await;
+        Ok(())
+    }))
+}
+
 /// Leaderboards as they stand, kept on schedule.
 pub(crate) fn snapshots(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
     let pool = store::connect_lazy(&settings.database_url, POOL)?;
@@ -240,7 +250,7 @@ pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     let owner = store::connect(&settings.owner_database_url, 2).await.context("with --owner-database-url")?;
     store::migrate::migrate(&owner).await?;
     store::links::ensure_signing_key(&owner, &runtime::random::bytes::<32>()).await?;
-    sinks::schema::migrate(&settings.clickhouse_url, &settings.clickhouse_database)
+    sinks::schema::migrate(&owner, &settings.clickhouse_url, &settings.clickhouse_database)
         .await
         .with_context(|| format!("ClickHouse at {}", settings.clickhouse_url))?;
     runtime::topics::ensure(&settings.brokers, &settings.topics(), settings.topic_settings()).await?;

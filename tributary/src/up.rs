@@ -178,6 +178,7 @@ async fn all_services(
         ("reconcile", services::reconcile(settings, stop.clone())?),
         ("event sink", services::event_sink(settings, stop.clone())?),
         ("outcome sink", services::outcome_sink(settings, stop.clone())?),
+        ("roll-ups", services::rollups(settings, stop.clone())?),
         ("leaderboard snapshots", services::snapshots(settings, stop.clone())?),
     ])
 }

@@ -16,12 +16,17 @@ use uuid::Uuid;
 use super::asked::{Asked, Page, Parameters};
 use super::filter::Filter;
 use super::form::{Report, object};
-use super::period::Period;
+use super::period::{Period, counted_param};
 use crate::access::{InFinance, Tenant};
 use crate::error::ApiError;
 use crate::server::App;
 
 const LEADERBOARD: &str = concat!(
+    "WITH\n",
+    include_str!("../../../clickhouse/queries/counted_clicks.sql"),
+    ",\n",
+    include_str!("../../../clickhouse/queries/counted_outcomes.sql"),
+    ",\n",
     include_str!("../../../clickhouse/queries/creator_figures.sql"),
     include_str!("../../../clickhouse/queries/leaderboard.sql")
 );
@@ -217,8 +222,9 @@ async fn ranked(
     scope: &Scope,
     page: Page,
 ) -> Result<Vec<Ranked>, ApiError> {
-    let rows = page
-        .param(period.param(app.clickhouse.query(LEADERBOARD), workspace))
+    let counted = period.to_count(app, workspace, &[]).await?;
+    let query = page.param(period.param(app.clickhouse.query(LEADERBOARD), workspace));
+    let rows = counted_param(query, &counted)
         .with_setting("max_query_size", super::MAX_QUERY_BYTES)
         .bind(texts(scope.campaigns.as_deref().unwrap_or_default()))
         .bind(texts(scope.creators.as_deref().unwrap_or_default()))

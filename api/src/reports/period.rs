@@ -6,6 +6,7 @@ use runtime::clock::now_ms;
 use serde_json::{Map, Value, json};
 use store::control::WorkspaceRow;
 use store::periods::{Bucket, Unit, Window, buckets};
+use store::rollups::{Source, ToCount, marks};
 
 use super::form::object;
 use crate::error::ApiError;
@@ -37,6 +38,16 @@ pub(crate) struct Period {
 
 /// No event can be later: in the year 2100.
 const MAX_MS: i64 = 4_102_444_800_000;
+
+/// Says in a query which hours are counted: first of all that is bound.
+pub(super) fn counted_param(query: Query, counted: &ToCount) -> Query {
+    query
+        .bind(&counted.clicks.asked_s)
+        .bind(&counted.clicks.near_s)
+        .bind(&counted.outcomes.asked_s)
+        .param("all_hours", counted.clicks.all)
+        .param("all_outcome_hours", counted.outcomes.all)
+}
 
 /// A query that cannot be answered.
 pub(super) fn invalid(message: impl Into<String>) -> ApiError {
@@ -95,6 +106,17 @@ impl Period {
             .param("to_ms", self.to_ms)
     }
 
+    /// The hours of it that are counted from what happened, not from roll-ups, if its
+    /// figures begin anew at `cuts`.
+    pub(super) async fn to_count(
+        self,
+        app: &App,
+        workspace: &WorkspaceRow,
+        cuts: &[i64],
+    ) -> Result<ToCount, ApiError> {
+        Ok(store::rollups::to_count(&app.pool, workspace.id, (self.from_ms, self.to_ms), cuts).await?)
+    }
+
     /// Says it in an answer.
     pub(super) fn told(self, workspace: &WorkspaceRow) -> Map<String, Value> {
         object(json!({
@@ -139,7 +161,7 @@ impl Period {
         }
     }
 
-    /// The same; what is asked for ever begins with the first event.
+    /// The same; what is asked for ever begins with the first event, or with its hour.
     pub(super) async fn since_the_first_event(
         self,
         app: &App,
@@ -148,9 +170,31 @@ impl Period {
         if self.from_ms > 0 {
             return Ok(self);
         }
-        let query = app.clickhouse.query(include_str!("../../../clickhouse/queries/first_event.sql"));
-        let first_ms: i64 =
-            query.param("workspace", workspace.id.to_string()).param("to_ms", self.to_ms).fetch_one().await?;
-        Ok(Self { from_ms: first_ms, ..self })
+        let first_ms = match self.first_hour(app, workspace).await? {
+            Some(hour_ms) => hour_ms,
+            None => {
+                let query = app.clickhouse.query(include_str!("../../../clickhouse/queries/first_event.sql"));
+                let query = query.param("workspace", workspace.id.to_string()).param("to_ms", self.to_ms);
+                query.fetch_one().await?
+            }
+        };
+        Ok(Self { from_ms: first_ms.min(self.to_ms - 1), ..self })
+    }
+
+    /// The first hour in which anything happened; `None` if only the events tell.
+    async fn first_hour(self, app: &App, workspace: &WorkspaceRow) -> Result<Option<i64>, ApiError> {
+        let mut hours_ms = Vec::new();
+        for source in [Source::Events, Source::Outcomes] {
+            match marks(&app.pool, workspace.id, source, (0, self.to_ms)).await? {
+                // What came since is in a marked hour.
+                Some(marks) => hours_ms.extend(marks.first().copied()),
+                None => return Ok(None),
+            }
+        }
+        let query = app.clickhouse.query(include_str!("../../../clickhouse/queries/first_hour.sql"));
+        let (hour_ms, hours): (i64, u64) =
+            query.param("workspace", workspace.id.to_string()).fetch_one().await?;
+        hours_ms.extend((hours > 0).then_some(hour_ms));
+        Ok(Some(hours_ms.into_iter().min().unwrap_or(self.to_ms)))
     }
 }

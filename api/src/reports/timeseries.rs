@@ -14,12 +14,24 @@ use store::periods::{Bucket, Unit, Window};
 use super::asked::{Asked, Parameters};
 use super::filter::Filter;
 use super::form::{Report, object};
-use crate::access::InFinance;
+use super::period::{Period, counted_param};
+use crate::access::{InFinance, Tenant};
 use crate::error::ApiError;
 use crate::server::App;
 
 /// A series has at most so many points.
 const MAX_BUCKETS: u32 = 10_000;
+
+const TIMESERIES: &str = concat!(
+    "WITH\n",
+    include_str!("../../../clickhouse/queries/counted_clicks.sql"),
+    ",\n",
+    include_str!("../../../clickhouse/queries/counted_outcomes.sql"),
+    ",\n",
+    include_str!("../../../clickhouse/queries/timeseries.sql")
+);
+const VISITORS: &str = include_str!("../../../clickhouse/queries/visitors.sql");
+const CLICKERS: &str = include_str!("../../../clickhouse/queries/clickers.sql");
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,11 +52,16 @@ struct Point {
     clicks: u64,
     unique_clicks: u64,
     bot_clicks: u64,
-    page_views: u64,
-    visitors: u64,
     conversions: u64,
     revenue_minor: i64,
     earnings_minor: i64,
+}
+
+#[derive(Default, Row, Deserialize)]
+struct Visits {
+    bucket_ms: i64,
+    visitors: u64,
+    page_views: u64,
 }
 
 const COLUMNS: &[&str] = &[
@@ -72,17 +89,16 @@ pub(crate) async fn timeseries(
     let buckets = period.buckets(unit, &app, &workspace, MAX_BUCKETS).await?;
     let period = period.of_whole(&buckets);
     let starts: Vec<i64> = buckets.iter().map(|bucket| bucket.from_ms).collect();
-    let query = app.clickhouse.query(include_str!("../../../clickhouse/queries/timeseries.sql"));
-    let points: Vec<Point> = filter
-        .param(period.param(query, &workspace))
-        .with_setting("max_query_size", super::MAX_QUERY_BYTES)
-        .bind(&starts)
-        .bind(&starts)
-        .fetch_all()
-        .await?;
+    let (points, visits) = tokio::try_join!(
+        points(&app, &workspace, period, filter, &starts),
+        visits(&app, &workspace, period, filter, &starts)
+    )?;
     let mut points: HashMap<i64, Point> = points.into_iter().map(|point| (point.bucket_ms, point)).collect();
+    let mut visits: HashMap<i64, Visits> =
+        visits.into_iter().map(|visits| (visits.bucket_ms, visits)).collect();
     let rows = buckets.into_iter().map(|Bucket { from_ms, ahead_minutes }| {
         let point = points.remove(&from_ms).unwrap_or_default();
+        let visits = visits.remove(&from_ms).unwrap_or_default();
         object(json!({
             "from": rfc3339_local(from_ms, ahead_minutes),
             "from_ms": from_ms,
@@ -90,8 +106,8 @@ pub(crate) async fn timeseries(
             "unique_clicks": point.unique_clicks,
             "bot_clicks": point.bot_clicks,
             // Pages are no campaign's.
-            "page_views": (filter == Filter::default()).then_some(point.page_views),
-            "visitors": point.visitors,
+            "page_views": (filter == Filter::default()).then_some(visits.page_views),
+            "visitors": visits.visitors,
             "conversions": point.conversions,
             "revenue_minor": point.revenue_minor,
             "earnings_minor": point.earnings_minor,
@@ -100,4 +116,37 @@ pub(crate) async fn timeseries(
     let mut asked = period.told(&workspace);
     asked.insert("unit".to_owned(), json!(unit));
     Ok(Report { asked, columns: COLUMNS, rows: rows.collect() }.answer(form))
+}
+
+/// Clicks and what they came to, in the buckets that begin at `starts`.
+async fn points(
+    app: &App,
+    workspace: &Tenant,
+    period: Period,
+    filter: Filter,
+    starts: &[i64],
+) -> Result<Vec<Point>, ApiError> {
+    let counted = period.to_count(app, workspace, starts).await?;
+    let query = filter.param(period.param(app.clickhouse.query(TIMESERIES), workspace));
+    let query = counted_param(query, &counted).with_setting("max_query_size", super::MAX_QUERY_BYTES);
+    Ok(query.bind(starts).fetch_all().await?)
+}
+
+/// Who was there in these buckets; of a filter, who clicked.
+async fn visits(
+    app: &App,
+    workspace: &Tenant,
+    period: Period,
+    filter: Filter,
+    starts: &[i64],
+) -> Result<Vec<Visits>, ApiError> {
+    let (text, counted_from_ms) = if filter == Filter::default() {
+        let span = (period.from_ms, period.to_ms);
+        (VISITORS, store::rollups::visits_to_count(&app.pool, workspace.id, span, starts).await?)
+    } else {
+        (CLICKERS, period.from_ms)
+    };
+    let query = filter.param(period.param(app.clickhouse.query(text), workspace));
+    let query = query.with_setting("max_query_size", super::MAX_QUERY_BYTES);
+    Ok(query.param("counted_from_ms", counted_from_ms).bind(starts).fetch_all().await?)
 }

@@ -33,6 +33,10 @@ pub(super) fn day(workspace: Uuid, real: Link, count: usize) -> Day {
         .map(|_| (id(&mut random), random.pick(&campaigns), random.pick(&creators)))
         .chain([real])
         .collect();
+    some(&mut random, workspace, &links, count)
+}
+
+fn some(random: &mut Random, workspace: Uuid, links: &[Link], count: usize) -> Day {
     let mut day = Day { events: Vec::new(), outcomes: Vec::new() };
     while day.events.len() < count {
         if !day.events.is_empty() && random.one_in(20) {
@@ -40,13 +44,29 @@ pub(super) fn day(workspace: Uuid, real: Link, count: usize) -> Day {
             day.events.push(day.events[again].clone());
             continue;
         }
-        let event = event(&mut random, workspace, &links);
+        let event = event(random, workspace, links);
         if event.kind == "click" && event.bot.is_empty() && random.one_in(25) {
-            sale(&mut random, &event, &links, &mut day);
+            sale(random, &event, links, &mut day);
         }
         day.events.push(event);
     }
     day
+}
+
+/// Events that come in late: of three hours of a day that is there already.
+pub(super) fn late(day: &Day, count: usize) -> Day {
+    let links: Vec<Link> = day
+        .events
+        .iter()
+        .filter(|event| event.kind == "click")
+        .take(300)
+        .map(|event| (event.link_id, event.campaign_id, event.creator_id))
+        .collect();
+    let mut late = self::some(&mut Random::new(7), day.events[0].workspace_id, &links, count);
+    let is_late = |at: i64| [4, 5, 19].contains(&((at - MIDNIGHT_MS) / HOUR_MS));
+    late.events.retain(|event| is_late(event.at));
+    late.outcomes.retain(|outcome| is_late(outcome.at));
+    late
 }
 
 fn event(random: &mut Random, workspace: Uuid, links: &[Link]) -> EventRow {
@@ -176,7 +196,7 @@ pub(super) async fn fill<T: RowOwned + RowWrite>(
 #[derive(Clone, Debug, Default)]
 pub(super) struct Count {
     clicks: HashSet<Uuid>,
-    unique_clicks: HashSet<([u8; 16], Uuid)>,
+    unique_clicks: HashSet<Uuid>,
     bot_clicks: HashSet<Uuid>,
     page_views: HashSet<Uuid>,
     visitors: HashSet<[u8; 16]>,
@@ -186,12 +206,14 @@ pub(super) struct Count {
 }
 
 impl Count {
-    pub(super) fn event(&mut self, event: &EventRow) {
+    pub(super) fn event(&mut self, event: &EventRow, unique: &HashSet<Uuid>) {
         let is_human = event.bot.is_empty();
         match event.kind.as_str() {
             "click" if is_human => {
                 self.clicks.insert(event.event_id);
-                self.unique_clicks.insert((event.visitor, event.link_id));
+                if unique.contains(&event.event_id) {
+                    self.unique_clicks.insert(event.event_id);
+                }
             }
             "click" => drop(self.bot_clicks.insert(event.event_id)),
             "page" if is_human => drop(self.page_views.insert(event.event_id)),
@@ -245,17 +267,50 @@ impl Count {
 }
 
 impl Day {
+    /// Clicks of people that repeat none of the same visitor on the same link within 24
+    /// hours before.
+    pub(super) fn unique_clicks(&self) -> HashSet<Uuid> {
+        let mut clicks: Vec<_> = self
+            .events
+            .iter()
+            .filter(|event| event.kind == "click" && event.bot.is_empty())
+            .map(|event| (event.visitor, event.link_id, event.at, event.event_id))
+            .collect();
+        clicks.sort_unstable();
+        clicks.dedup();
+        let mut last = None;
+        let mut unique = HashSet::new();
+        for (visitor, link, at, id) in clicks {
+            if last.is_none_or(|(of, before)| of != (visitor, link) || at - before > 24 * HOUR_MS) {
+                unique.insert(id);
+            }
+            last = Some(((visitor, link), at));
+        }
+        unique
+    }
+
     /// Counts what `takes` takes, under the key that it gives.
     pub(super) fn count<K: std::hash::Hash + Eq>(
         &self,
         of_event: impl Fn(&EventRow) -> Option<K>,
         of_outcome: impl Fn(&OutcomeRow) -> Option<K>,
     ) -> HashMap<K, Count> {
-        let is_within = |at: i64| (MIDNIGHT_MS..MIDNIGHT_MS + DAY_MS).contains(&at);
+        self.count_within(MIDNIGHT_MS..MIDNIGHT_MS + DAY_MS, of_event, of_outcome)
+    }
+
+    /// The same, of some time.
+    pub(super) fn count_within<K: std::hash::Hash + Eq>(
+        &self,
+        time: std::ops::Range<i64>,
+        of_event: impl Fn(&EventRow) -> Option<K>,
+        of_outcome: impl Fn(&OutcomeRow) -> Option<K>,
+    ) -> HashMap<K, Count> {
+        let is_within = |at: i64| time.contains(&at);
+        let unique = self.unique_clicks();
         let mut counts: HashMap<K, Count> = HashMap::new();
         for event in self.events.iter().filter(|event| is_within(event.at)) {
             if let Some(key) = of_event(event) {
-                counts.entry(key).or_default().event(event);
+                counts.entry(key).or_default().event(event, &unique);
             }
         }
         for outcome in self.outcomes.iter().filter(|outcome| is_within(outcome.at)) {

@@ -5,7 +5,8 @@
 mod day;
 mod visits;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sinks::EventRow;
@@ -90,6 +91,17 @@ async fn boards(world: &World, day: &Day, campaign: Uuid) -> anyhow::Result<()> 
     Ok(())
 }
 
+const SERIES: [&str; 8] = [
+    "clicks",
+    "unique_clicks",
+    "bot_clicks",
+    "page_views",
+    "visitors",
+    "conversions",
+    "revenue_minor",
+    "earnings_minor",
+];
+
 async fn series(world: &World, day: &Day, real: Link) -> anyhow::Result<()> {
     let of_interest = |event: &EventRow| ["click", "page", "track"].contains(&event.kind.as_str());
     for (unit, bucket_ms, buckets) in [("hour", HOUR_MS, 25), ("day", DAY_MS, 1)] {
@@ -103,16 +115,7 @@ async fn series(world: &World, day: &Day, real: Link) -> anyhow::Result<()> {
         assert_eq!(rows(&report)[0]["from"], "2026-10-25T00:00:00+02:00");
         for (number, row) in (0..).zip(rows(&report)) {
             assert_eq!(row["from_ms"], json!(MIDNIGHT_MS + number * bucket_ms), "{unit}");
-            for figure in [
-                "clicks",
-                "unique_clicks",
-                "bot_clicks",
-                "page_views",
-                "visitors",
-                "conversions",
-                "revenue_minor",
-                "earnings_minor",
-            ] {
+            for figure in SERIES {
                 let counted = counts[&number].figure(figure);
                 assert_eq!(row[figure], counted, "{unit} {number} {figure}");
             }
@@ -168,12 +171,13 @@ async fn parts(world: &World, day: &Day) -> anyhow::Result<()> {
         ("campaign", &|event| event.campaign_id.to_string()),
     ];
     let is_within = |at: i64| (MIDNIGHT_MS..MIDNIGHT_MS + DAY_MS).contains(&at);
+    let unique = day.unique_clicks();
     for (by, key) in of {
         let clicks = day.events.iter().filter(|event| event.kind == "click" && is_within(event.at));
         let of_click: HashMap<Uuid, String> = clicks.map(|event| (event.event_id, key(event))).collect();
         let mut counts: BTreeMap<String, Count> = BTreeMap::new();
         for event in day.events.iter().filter(|event| of_click.contains_key(&event.event_id)) {
-            counts.entry(key(event)).or_default().event(event);
+            counts.entry(key(event)).or_default().event(event, &unique);
         }
         for outcome in day.outcomes.iter().filter(|outcome| outcome.at >= MIDNIGHT_MS) {
             if let Some(key) = of_click.get(&outcome.click_id) {
@@ -193,7 +197,7 @@ async fn parts(world: &World, day: &Day) -> anyhow::Result<()> {
     }
     let mut pages: BTreeMap<&str, Count> = BTreeMap::new();
     for event in day.events.iter().filter(|event| event.kind == "page" && is_within(event.at)) {
-        pages.entry(path(event)).or_default().event(event);
+        pages.entry(path(event)).or_default().event(event, &unique);
     }
     let report = world.report(&format!("/v1/reports/pages?{SPAN}")).await?;
     assert_eq!(rows(&report).len(), pages.len());
@@ -233,7 +237,7 @@ async fn a_million_events_of_a_long_day_are_counted_right() -> anyhow::Result<()
     let world = other.at_workspace("berlin");
     let workspace = made["workspace"]["id"].as_str().unwrap().parse()?;
     let real = real_link(&world).await?;
-    let day = day(workspace, real, 1_000_000);
+    let mut day = day(workspace, real, 1_000_000);
     let client = sinks::client(&stack.clickhouse_url(), "tributary");
     fill(&client, "events", &day.events).await?;
     fill(&client, "outcomes", &day.outcomes).await?;
@@ -244,11 +248,105 @@ async fn a_million_events_of_a_long_day_are_counted_right() -> anyhow::Result<()
         .take(1_000)
         .map(|event| EventRow { workspace_id: other.workspace, ..event.clone() });
     fill(&client, "events", &strangers.collect::<Vec<_>>()).await?;
+    // Before they are rolled up, afterwards, and once more after some came in late.
+    let owner = store::connect(&stack.database_url("tributary", "tributary"), 2).await?;
+    mark(&owner, workspace, &day).await?;
     boards(&world, &day, real.1).await?;
     series(&world, &day, real).await?;
     parts(&world, &day).await?;
     visits::sessions(&world, &day).await?;
-    visits::retention(&world, &day).await
+    visits::retention(&world, &day).await?;
+    roll_up(&owner).await?;
+    boards(&world, &day, real.1).await?;
+    series(&world, &day, real).await?;
+    cut_days(&world, &owner, &day).await?;
+    let late = day::late(&day, 40_000);
+    fill(&client, "events", &late.events).await?;
+    fill(&client, "outcomes", &late.outcomes).await?;
+    mark(&owner, workspace, &late).await?;
+    day.events.extend(late.events);
+    day.outcomes.extend(late.outcomes);
+    boards(&world, &day, real.1).await?;
+    series(&world, &day, real).await?;
+    roll_up(&owner).await?;
+    boards(&world, &day, real.1).await?;
+    series(&world, &day, real).await
+}
+
+/// Says that these came just now, as the sinks would have.
+async fn mark(owner: &store::Pool, workspace: Uuid, day: &Day) -> anyhow::Result<()> {
+    for (source, moments) in [
+        ("events", day.events.iter().map(|event| event.at).collect::<Vec<_>>()),
+        ("outcomes", day.outcomes.iter().map(|outcome| outcome.at).collect()),
+    ] {
+        let hours: HashSet<i64> = moments.into_iter().map(store::rollups::hour_of).collect();
+        let hours: Vec<String> =
+            hours.iter().map(|hour| format!("('{workspace}', '{source}', {hour}, 'infinity')")).collect();
+        let hours = hours.join(", ");
+        let mark = format!(
+            "INSERT INTO rollup_marks (workspace_id, source, hour_ms, due_at) VALUES {hours}
+             ON CONFLICT (workspace_id, source, hour_ms) DO UPDATE SET mark = excluded.mark, due_at = 'infinity'"
+        );
+        store::migrate::execute(owner, &mark).await?;
+    }
+    Ok(())
+}
+
+/// Lets the marked hours be rolled up, and waits until they are.
+async fn roll_up(owner: &store::Pool) -> anyhow::Result<()> {
+    store::migrate::execute(owner, "UPDATE rollup_marks SET due_at = now()").await?;
+    let give_up = Instant::now() + Duration::from_secs(60);
+    while !store::rollups::due(owner, 1).await?.is_empty() {
+        anyhow::ensure!(Instant::now() < give_up, "hours are not rolled up");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
+/// A time that begins and ends within hours, and days that begin within some.
+async fn cut_days(world: &World, owner: &store::Pool, day: &Day) -> anyhow::Result<()> {
+    let zone = async |zone: &str| {
+        store::migrate::execute(
+            owner,
+            &format!("UPDATE workspaces SET time_zone = '{zone}' WHERE slug = 'berlin'"),
+        )
+        .await
+    };
+    let (from_ms, to_ms) = (MIDNIGHT_MS + 77 * 60_000, MIDNIGHT_MS + DAY_MS - 1_234_567);
+    let span = format!("from_ms={from_ms}&to_ms={to_ms}");
+    // Half past 6 in the evening of Greenwich.
+    let midnight_ms = 1_792_866_600_000;
+    zone("Asia/Kolkata").await?;
+    let of_interest = |event: &EventRow| ["click", "page", "track"].contains(&event.kind.as_str());
+    let bucket = |at: i64| (at - midnight_ms).div_euclid(24 * HOUR_MS);
+    let counts = day.count_within(
+        from_ms..to_ms,
+        |event| of_interest(event).then(|| bucket(event.at)),
+        |outcome| (!outcome.creator_id.is_nil()).then(|| bucket(outcome.at)),
+    );
+    let report = world.report(&format!("/v1/reports/timeseries?unit=day&{span}")).await?;
+    assert_eq!(rows(&report).len(), 2);
+    for row in rows(&report) {
+        let count = &counts[&bucket(row["from_ms"].as_i64().unwrap())];
+        for figure in SERIES {
+            assert_eq!(row[figure], count.figure(figure), "{figure}: {row}");
+        }
+    }
+    let counts = day.count_within(
+        from_ms..to_ms,
+        |event| (event.kind == "click").then_some(event.creator_id),
+        |outcome| (!outcome.creator_id.is_nil() && !outcome.is_reward).then_some(outcome.creator_id),
+    );
+    let board = world.report(&format!("/v1/leaderboards?metric=unique_clicks&limit=1000&{span}")).await?;
+    assert_eq!(rows(&board).len(), counts.len());
+    for row in rows(&board) {
+        let count = &counts[&row["creator_id"].as_str().unwrap().parse::<Uuid>()?];
+        for figure in ["clicks", "unique_clicks", "conversions", "revenue_minor", "earnings_minor"] {
+            assert_eq!(row[figure], count.figure(figure), "{figure}: {row}");
+        }
+    }
+    zone("Europe/Berlin").await?;
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

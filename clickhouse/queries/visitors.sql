@@ -1,0 +1,40 @@
+-- Visitors and page views in buckets of time, of the whole workspace: hours before
+-- counted_from_ms as they were rolled up, those after it as counted.
+WITH
+CAST(? AS Array(Int64)) AS starts_ms,
+counted AS
+(
+    SELECT kind, event_id, visitor, toUnixTimestamp64Milli(at) AS ms,
+        toInt64(roundDown(ms, starts_ms)) AS of_bucket_ms
+    FROM events
+    WHERE workspace_id = {workspace:UUID} AND kind IN ('click', 'page', 'track') AND bot = ''
+        AND at >= fromUnixTimestamp64Milli({counted_from_ms:Int64}) AND at < fromUnixTimestamp64Milli({to_ms:Int64})
+),
+-- The bucket in which counting begins.
+toInt64(roundDown({counted_from_ms:Int64}, starts_ms)) AS cut_ms
+SELECT bucket_ms, toUInt64(sum(f.visitors)) AS visitors, toUInt64(sum(f.page_views)) AS page_views
+FROM
+(
+    SELECT
+        toInt64(roundDown(toInt64(toUnixTimestamp(hour)) * 1000, starts_ms)) AS bucket_ms,
+        toInt64(sumIf(h.visitors, toInt64(toUnixTimestamp(previous_hour)) * 1000 < greatest(bucket_ms, {from_ms:Int64}))) AS visitors,
+        sum(h.page_views) AS page_views
+    FROM hourly_visits AS h FINAL
+    WHERE workspace_id = {workspace:UUID}
+        AND hour >= toDateTime(intDiv({from_ms:Int64}, 1000), 'UTC') AND hour < toDateTime(intDiv({counted_from_ms:Int64}, 1000), 'UTC')
+    GROUP BY bucket_ms
+    UNION ALL
+    SELECT of_bucket_ms, toInt64(uniqExact(visitor)), uniqExactIf(event_id, kind = 'page')
+    FROM counted
+    GROUP BY of_bucket_ms
+    UNION ALL
+    -- Less those whom the rolled-up part of that bucket has already.
+    SELECT cut_ms, -toInt64(uniqExact(visitor)), 0
+    FROM events
+    WHERE workspace_id = {workspace:UUID} AND kind IN ('click', 'page', 'track') AND bot = ''
+        AND at >= fromUnixTimestamp64Milli(greatest(cut_ms, {from_ms:Int64}))
+        AND at < fromUnixTimestamp64Milli({counted_from_ms:Int64})
+        AND visitor IN (SELECT visitor FROM counted WHERE of_bucket_ms = cut_ms)
+) AS f
+GROUP BY bucket_ms
+ORDER BY bucket_ms

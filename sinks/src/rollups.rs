@@ -1,0 +1,172 @@
+//! Events and outcomes → tables `hourly_clicks`, `hourly_visits` and
+//! `hourly_outcomes`.
+//!
+//! A sink marks the hours that a range changed in the statement that closes the range
+//! (`store::rollups`). Here the marks are taken first, then the hours are counted anew
+//! and replace what stood there, and then those marks are cleared that nobody renewed
+//! meanwhile. Reports count marked hours from the events themselves, so that whatever
+//! dies in between costs speed, and never a figure.
+
+use std::time::Duration;
+
+use clickhouse::Client;
+use clickhouse::query::Query;
+use runtime::clock::now_ms;
+use runtime::retry::Backoff;
+use runtime::shutdown::CancellationToken;
+use store::Pool;
+use store::control::WorkspaceRow;
+use store::rollups::{CLICKS_REACH_HOURS, Counted, Due, HOUR_MS, Source, VISITS_REACH_HOURS, hour_of};
+use uuid::Uuid;
+
+use crate::SinkError;
+
+/// Marks are looked at as often.
+const EVERY: Duration = Duration::from_secs(5);
+/// Marks taken together.
+const MAX_MARKS: i64 = 2_000;
+/// Hours counted in one statement.
+const HOURS_AT_ONCE: usize = 5 * 24;
+
+const CLICKS: &str = concat!(
+    "INSERT INTO hourly_clicks\nWITH\n",
+    include_str!("../../clickhouse/queries/counted_clicks.sql"),
+    include_str!("../../clickhouse/rollups/clicks.sql")
+);
+const OUTCOMES: &str = concat!(
+    "INSERT INTO hourly_outcomes\nWITH\n",
+    include_str!("../../clickhouse/queries/counted_outcomes.sql"),
+    include_str!("../../clickhouse/rollups/outcomes.sql")
+);
+const VISITS: &str =
+    concat!("INSERT INTO hourly_visits\n", include_str!("../../clickhouse/rollups/visits.sql"));
+
+/// Runs until `stop` is cancelled. Passing troubles are waited out.
+pub async fn run(client: Client, pool: Pool, stop: CancellationToken) {
+    let mut backoff = Backoff::default();
+    while !stop.is_cancelled() {
+        let wait = match roll_due(&client, &pool).await {
+            Ok(0) => EVERY,
+            Ok(_) => {
+                backoff.reset();
+                Duration::ZERO
+            }
+            Err(error) => {
+                tracing::warn!(%error, "hours not rolled up; trying again");
+                backoff.next_wait()
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    tracing::info!("roll-ups stopped");
+}
+
+/// Rolls up what is due by now; gives how many marks that were.
+///
+/// # Errors
+/// When either database fails.
+pub async fn roll_due(client: &Client, pool: &Pool) -> Result<usize, SinkError> {
+    for (workspace, source) in store::rollups::not_begun(pool).await? {
+        let hours = hours_with_rows(client, workspace, &source).await?;
+        store::rollups::begin(pool, workspace, &source, &hours).await?;
+    }
+    let due = store::rollups::due(pool, MAX_MARKS).await?;
+    if due.is_empty() {
+        return Ok(0);
+    }
+    let workspaces = store::control::list_workspaces(pool).await?;
+    for part in due.chunk_by(|a, b| (a.workspace_id, &a.source) == (b.workspace_id, &b.source)) {
+        // Events of a workspace that is in no book are in no report.
+        if let Some(workspace) = workspaces.iter().find(|row| row.id == part[0].workspace_id) {
+            roll(client, pool, workspace, part).await?;
+        }
+        store::rollups::clear(pool, part).await?;
+    }
+    Ok(due.len())
+}
+
+async fn hours_with_rows(client: &Client, workspace: Uuid, source: &str) -> Result<Vec<i64>, SinkError> {
+    let hours = client
+        .query(
+            "SELECT DISTINCT toInt64(toUnixTimestamp(toStartOfHour(at))) * 1000 AS hour_ms
+             FROM {source:Identifier} WHERE workspace_id = {workspace:UUID} ORDER BY hour_ms",
+        )
+        .param("source", source)
+        .param("workspace", workspace.to_string())
+        .fetch_all()
+        .await?;
+    Ok(hours)
+}
+
+async fn roll(client: &Client, pool: &Pool, workspace: &WorkspaceRow, due: &[Due]) -> Result<(), SinkError> {
+    let marks: Vec<i64> = due.iter().map(|due| due.hour_ms).collect();
+    let (Some(first), Some(last)) = (marks.first(), marks.last()) else { return Ok(()) };
+    // What is later than now has a mark of its own.
+    let end_ms = (last + HOUR_MS).max(hour_of(now_ms()));
+    if due[0].source == Source::Outcomes.code() {
+        for hours in Counted::of(Some(&marks), &[], (*first, end_ms), 0).asked_s.chunks(HOURS_AT_ONCE) {
+            statement(client, pool, workspace, OUTCOMES, hours)
+                .await?
+                .bind(hours)
+                .param("all_outcome_hours", false)
+                .execute()
+                .await?;
+        }
+        return Ok(());
+    }
+    let clicks = Counted::of(Some(&marks), &[], (*first, end_ms), CLICKS_REACH_HOURS);
+    for hours in clicks.asked_s.chunks(HOURS_AT_ONCE) {
+        let near = Counted::exactly(hours.to_vec(), CLICKS_REACH_HOURS).near_s;
+        statement(client, pool, workspace, CLICKS, hours)
+            .await?
+            .bind(hours)
+            .bind(near)
+            .param("all_hours", false)
+            .execute()
+            .await?;
+    }
+    for hours in runs(&Counted::of(Some(&marks), &[], (*first, end_ms), VISITS_REACH_HOURS).asked_s) {
+        statement(client, pool, workspace, VISITS, hours).await?.execute().await?;
+    }
+    Ok(())
+}
+
+/// Hours that follow each other without a gap, not too many at once.
+fn runs(hours_s: &[i64]) -> impl Iterator<Item = &[i64]> {
+    hours_s.chunk_by(|a, b| b - a == HOUR_MS / 1_000).flat_map(|run| run.chunks(HOURS_AT_ONCE))
+}
+
+/// A statement over the time from the first of `hours_s` to the end of the last.
+async fn statement(
+    client: &Client,
+    pool: &Pool,
+    workspace: &WorkspaceRow,
+    text: &str,
+    hours_s: &[i64],
+) -> Result<Query, SinkError> {
+    let version = store::rollups::next_version(pool).await?;
+    let (first_s, last_s) = (hours_s[0], hours_s[hours_s.len() - 1]);
+    Ok(client
+        .query(text)
+        .with_setting("max_query_size", crate::MAX_QUERY_BYTES)
+        .param("workspace", workspace.id.to_string())
+        .param("currency", &workspace.currency)
+        .param("from_ms", first_s * 1_000)
+        .param("to_ms", last_s * 1_000 + HOUR_MS)
+        .param("version", version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_have_no_gaps_and_are_short() {
+        let hours: Vec<i64> = (0..200).chain(300..301).map(|hour| hour * 3_600).collect();
+        let lengths: Vec<usize> = runs(&hours).map(<[i64]>::len).collect();
+        assert_eq!(lengths, [120, 80, 1]);
+    }
+}
