@@ -19,7 +19,9 @@ use crate::control::{
 };
 use crate::error::ApiError;
 use crate::me;
-use crate::reports::{breakdowns, explain, leaderboards, retention, sessions, timeseries, wallet};
+use crate::reports::{
+    breakdowns, experiment, explain, funnel, leaderboards, retention, sessions, timeseries, wallet,
+};
 
 /// How the API behaves.
 #[derive(Clone, Debug)]
@@ -118,6 +120,8 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/reports/breakdown", get(breakdowns::breakdown))
         .route("/v1/reports/pages", get(breakdowns::pages))
         .route("/v1/reports/sessions", get(sessions::sessions))
+        .route("/v1/reports/funnel", get(funnel::funnel))
+        .route("/v1/reports/experiment", get(experiment::experiment))
         .route("/v1/reports/retention", get(retention::retention))
         .route("/v1/conversions/{id}/explain", get(explain::explain))
         .route("/healthz", get(|| async { "ok\n" }))

@@ -1,9 +1,10 @@
-//! Attribution models compared on data: given the journeys that people took,
-//! what each channel would have got by each model.
+//! Statistics over what people did: attribution models compared on data (given the
+//! journeys that people took, what each channel would have got by each model), funnels
+//! and experiments.
 //!
-//! This tells a marketer how much the choice of a model matters. It pays
-//! nobody: what is paid follows `domain`, in whole minor units, and that is why
-//! floating-point numbers are allowed here and not there.
+//! This tells a marketer what a choice matters. It pays nobody: what is paid follows
+//! `domain`, in whole minor units, and that is why floating-point numbers are allowed
+//! here and not there.
 //!
 //! | module | job |
 //! |---|---|
@@ -11,7 +12,11 @@
 //! | [`touch`] | models that share a conversion among its touches: first, last, linear, position, time decay |
 //! | [`markov`] | removal effects in a first-order Markov chain |
 //! | [`shapley`] | Shapley values over the sets of channels that were seen |
+//! | [`funnel`] | how far visitors came through ordered steps |
+//! | [`experiment`] | rates of variants, and whether they differ |
 
+pub mod experiment;
+pub mod funnel;
 pub mod journeys;
 pub mod markov;
 pub mod shapley;

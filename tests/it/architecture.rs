@@ -16,7 +16,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("ingest", &["domain", "runtime"]),
     ("processors", &["domain", "store", "runtime"]),
     ("sinks", &["domain", "store", "runtime"]),
-    ("api", &["domain", "store", "runtime"]),
+    ("api", &["domain", "models", "store", "runtime"]),
     (
         "tributary",
         &["api", "domain", "engines", "ingest", "models", "processors", "runtime", "sinks", "store"],

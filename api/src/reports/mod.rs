@@ -8,6 +8,8 @@
 //! | [`breakdowns`] | clicks by what is known of them; pages |
 //! | [`sessions`] | what visitors did in one go |
 //! | [`retention`] | who came again |
+//! | [`funnel`] | how far visitors came through steps |
+//! | [`experiment`] | which variant made more of them do something |
 //! | [`asked`] | what a request says |
 //! | [`filter`] | whose clicks count |
 //! | [`period`] | which time a report is about |
@@ -17,9 +19,11 @@
 
 mod asked;
 pub(crate) mod breakdowns;
+pub(crate) mod experiment;
 pub(crate) mod explain;
 mod filter;
 mod form;
+pub(crate) mod funnel;
 pub(crate) mod leaderboards;
 mod period;
 pub(crate) mod retention;

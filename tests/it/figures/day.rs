@@ -13,6 +13,8 @@ pub(super) const HOUR_MS: i64 = 3_600_000;
 pub(super) const MIDNIGHT_MS: i64 = 1_792_879_200_000;
 pub(super) const DAY_MS: i64 = 25 * HOUR_MS;
 const NOBODY: Uuid = Uuid::nil();
+/// What says that a visitor saw a variant.
+pub(super) const EXPOSURE: &str = "Experiment Viewed";
 
 /// What there is to count.
 pub(super) struct Day {
@@ -105,7 +107,22 @@ fn event(random: &mut Random, workspace: Uuid, links: &[Link]) -> EventRow {
             event.kind = "page".to_owned();
             event.url = format!("https://shop.example/{}?q={}#top", random.below(12), random.below(5));
         }
-        _ => event.kind = "track".to_owned(),
+        _ => {
+            event.kind = "track".to_owned();
+            event.name = text(random, &["signup", "signup", EXPOSURE]);
+            if event.name == EXPOSURE {
+                event.properties = text(
+                    random,
+                    &[
+                        r#"{"experiment_id":"checkout","variation_id":"a"}"#,
+                        r#"{"experiment_id":"checkout","variation_id":"b","variation_name":"c"}"#,
+                        r#"{"experiment_name":"checkout","variation_name":"b"}"#,
+                        r#"{"experiment_id":"another","variation_id":"b"}"#,
+                        r#"{"experiment_id":"checkout"}"#,
+                    ],
+                );
+            }
+        }
     }
     event
 }
@@ -129,6 +146,15 @@ fn sale(random: &mut Random, click: &EventRow, links: &[Link], day: &mut Day) {
         ("rejected_rule", "too_late"),
         ("nonpayable", "bot"),
     ]);
+    day.events.push(EventRow {
+        event_id,
+        workspace_id: click.workspace_id,
+        kind: "sale".to_owned(),
+        at,
+        received_at: at,
+        visitor: click.visitor,
+        ..EventRow::default()
+    });
     let legs = 1 + u16::from(random.one_in(3));
     for leg in 0..legs {
         let (link_id, campaign_id, creator_id) = match leg {

@@ -3,6 +3,7 @@
 //! and shared sales.
 
 mod day;
+mod progress;
 mod visits;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -256,6 +257,8 @@ async fn a_million_events_of_a_long_day_are_counted_right() -> anyhow::Result<()
     parts(&world, &day).await?;
     visits::sessions(&world, &day).await?;
     visits::retention(&world, &day).await?;
+    progress::funnels(&world, &day, real.0).await?;
+    progress::experiments(&world, &day, real.0).await?;
     roll_up(&owner).await?;
     boards(&world, &day, real.1).await?;
     series(&world, &day, real).await?;
@@ -370,6 +373,19 @@ async fn a_report_that_cannot_be_is_refused_with_the_reason() -> anyhow::Result<
         ("pages?period=yesterday", 400, "is none of hour, day"),
         ("sessions?by=shoe", 400, "unknown variant"),
         ("sessions?gap_minutes=0", 400, "gap_minutes must be"),
+        ("funnel", 400, "missing field `steps`"),
+        ("funnel?steps=click", 400, "2 to 16 steps, not 1"),
+        ("funnel?steps=click%3Eshoe", 400, "a step is one of click, page"),
+        ("funnel?steps=click%3Epage:')%20OR%201%20--&window_minutes=0", 400, "window_minutes must be"),
+        ("funnel?steps=click%3Esale&by=shoe", 400, "unknown variant"),
+        ("funnel?steps=click%3Esale&strict=perhaps", 400, "provided string was not"),
+        ("funnel?steps=click%3Esale&limit=7", 400, "no parameter"),
+        ("experiment", 400, "missing field `experiment`"),
+        ("experiment?experiment=x&goal=click", 400, "goal is sale, conversion, track or page"),
+        ("experiment?experiment=x&weights=a", 400, "weights are like a:1,b:3"),
+        ("experiment?experiment=x&control=a", 400, "nobody saw the control"),
+        ("experiment?experiment=link:7", 400, "link: and a link's id"),
+        ("experiment?experiment=link:00000000-0000-0000-0000-000000000007", 404, "link"),
         ("retention?unit=hour", 400, "more than 120 of them"),
         ("retention?limit=5", 400, "no parameter"),
         ("pages?to_ms=9999999999999999999999", 400, "to_ms is in milliseconds"),
@@ -380,6 +396,11 @@ async fn a_report_that_cannot_be_is_refused_with_the_reason() -> anyhow::Result<
     }
     let empty = world.report("/v1/reports/breakdown?by=country").await?;
     assert_eq!((rows(&empty), &empty["total"]), (&[][..], &json!(0)));
+    // What nobody did, and what is nobody's statement.
+    let nobody = world.report("/v1/reports/funnel?steps=click%3Epage:')%20OR%201%3D1%20--").await?;
+    assert_eq!((rows(&nobody).len(), &rows(&nobody)[0]["visitors"]), (2, &json!(0)));
+    let nobody = world.report("/v1/reports/experiment?experiment=')%20OR%201%20--&goal=page:')%20--").await?;
+    assert_eq!((rows(&nobody), &nobody["share_p_value"]), (&[][..], &Value::Null));
     // Moments at which windows begin and end, and all time.
     for path in [
         "timeseries?period=hour&unit=hour&as_of_ms=1792969200000",

@@ -10,6 +10,11 @@ use uuid::Uuid;
 use super::day::{DAY_MS, Day, HOUR_MS, MIDNIGHT_MS};
 use super::{SPAN, path, rows, same};
 
+/// Whether a person was there.
+fn is_visit(event: &EventRow) -> bool {
+    ["click", "page", "track"].contains(&event.kind.as_str()) && event.bot.is_empty()
+}
+
 /// One session.
 #[derive(Default)]
 struct Session<'a> {
@@ -20,7 +25,7 @@ struct Session<'a> {
 fn sessions_of(day: &Day) -> Vec<Session<'_>> {
     let is_within = |event: &&EventRow| (MIDNIGHT_MS..MIDNIGHT_MS + DAY_MS).contains(&event.at);
     let mut of_visitor: BTreeMap<[u8; 16], BTreeMap<(i64, Uuid), &EventRow>> = BTreeMap::new();
-    for event in day.events.iter().filter(|event| event.bot.is_empty()).filter(is_within) {
+    for event in day.events.iter().filter(|event| is_visit(event)).filter(is_within) {
         of_visitor.entry(event.visitor).or_default().insert((event.at, event.event_id), event);
     }
     let mut sessions: Vec<Session> = Vec::new();
@@ -99,7 +104,7 @@ pub(super) async fn retention(world: &World, day: &Day) -> anyhow::Result<()> {
     let mut first: HashMap<[u8; 16], i64> = HashMap::new();
     let mut seen: HashSet<([u8; 16], i64)> = HashSet::new();
     let hour = |at: i64| (at - MIDNIGHT_MS).div_euclid(HOUR_MS);
-    for event in day.events.iter().filter(|event| event.bot.is_empty() && event.at < MIDNIGHT_MS + DAY_MS) {
+    for event in day.events.iter().filter(|event| is_visit(event) && event.at < MIDNIGHT_MS + DAY_MS) {
         let first = first.entry(event.visitor).or_insert(event.at);
         *first = event.at.min(*first);
         seen.insert((event.visitor, hour(event.at)));
