@@ -1,42 +1,51 @@
-//! Something between a program and Postgres that breaks at a named point.
+//! Something between a program and a server that breaks at a named point.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
 /// When it breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
-    /// Before Postgres sees the first statement with this text in it.
+    /// Before the server sees the first request with this text in it.
     Before(&'static str),
-    /// When Postgres has answered it, before the program hears of it.
+    /// When the server has seen it, and so many bytes of what comes after.
+    Amid(&'static str, usize),
+    /// When the server has answered it, before the program hears of it.
     Unanswered(&'static str),
+    /// The same of a statement that is prepared first: when it has been executed.
+    Executed(&'static str),
 }
 
 impl Point {
     fn text(self) -> &'static str {
         match self {
-            Self::Before(text) | Self::Unanswered(text) => text,
+            Self::Before(text) | Self::Amid(text, _) | Self::Unanswered(text) | Self::Executed(text) => text,
         }
+    }
+
+    /// Of how many answers the program hears before the one that is lost.
+    fn answers_before(self) -> usize {
+        usize::from(matches!(self, Self::Executed(_)))
     }
 }
 
 /// What happens besides, just before the connection is cut.
 type Action = Box<dyn FnOnce() + Send>;
+type Trap = Arc<Mutex<Option<(Point, Action)>>>;
 
-/// A proxy before a Postgres. It breaks once for each time it is set.
+/// A proxy before a server. It breaks once for each time it is set.
 pub struct Proxy {
     port: u16,
-    trap: Arc<Mutex<Option<(Point, Action)>>>,
+    trap: Trap,
     broken: Arc<AtomicBool>,
 }
 
 impl Proxy {
-    /// Starts one before the Postgres at `port`.
+    /// Starts one before the server at `port`.
     ///
     /// # Errors
     /// When no port is free.
@@ -49,7 +58,14 @@ impl Proxy {
             while let Ok((client, _)) = listener.accept().await {
                 let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
                 let Ok(server) = TcpStream::connect(server).await else { continue };
-                tokio::spawn(carry(client, server, Arc::clone(&trap), Arc::clone(&broken)));
+                let (trap, broken) = (Arc::clone(&trap), Arc::clone(&broken));
+                tokio::spawn(async move {
+                    // Both ends are closed when it returns.
+                    if let Ok(Some(action)) = carry(client, server, &trap).await {
+                        broken.store(true, Ordering::SeqCst);
+                        action();
+                    }
+                });
             }
         });
         Ok(proxy)
@@ -67,6 +83,12 @@ impl Proxy {
         *self.trap.lock().expect("no panic") = Some((point, Box::new(action)));
     }
 
+    /// Breaks no more; whether it would have.
+    #[must_use]
+    pub fn disarm(&self) -> bool {
+        self.trap.lock().expect("no panic").take().is_some()
+    }
+
     /// Whether it broke since.
     #[must_use]
     pub fn has_broken(&self) -> bool {
@@ -74,86 +96,56 @@ impl Proxy {
     }
 }
 
-/// Carries a connection's messages until one is the point to break at.
-async fn carry(
-    client: TcpStream,
-    server: TcpStream,
-    trap: Arc<Mutex<Option<(Point, Action)>>>,
-    broken: Arc<AtomicBool>,
-) {
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server.into_split();
-    let swallow = Arc::new(AtomicBool::new(false));
-    let answered = Arc::new(tokio::sync::Notify::new());
-    let answers = tokio::spawn(answer(from_server, to_client, Arc::clone(&swallow), Arc::clone(&answered)));
-    let action = ask(from_client, to_server, &trap, &swallow, &answered).await;
-    if let Some(action) = action {
-        broken.store(true, Ordering::SeqCst);
-        action();
-    }
-    answers.abort();
-}
-
-/// Carries what the server says, or swallows it.
-async fn answer(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    swallow: Arc<AtomicBool>,
-    answered: Arc<tokio::sync::Notify>,
-) {
-    let mut buffer = vec![0; 64 * 1024];
-    while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        if swallow.load(Ordering::SeqCst) {
-            answered.notify_one();
-        } else if to.write_all(&buffer[..count]).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Carries what the client asks; gives what to do where it is to break.
-async fn ask(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    trap: &Mutex<Option<(Point, Action)>>,
-    swallow: &AtomicBool,
-    answered: &tokio::sync::Notify,
-) -> Option<Action> {
-    const ENCRYPTION: [u8; 4] = 80_877_103_u32.to_be_bytes();
-    // Requests for encryption, and the start, have a length and no type.
-    let mut is_started = false;
-    let mut unanswered: Option<Action> = None;
+/// Carries what both sides say until the point comes to break at; gives what to do
+/// then, or nothing where a side hung up.
+async fn carry(mut client: TcpStream, mut server: TcpStream, trap: &Trap) -> std::io::Result<Option<Action>> {
+    let (mut said, mut answer) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
+    // The end of what was said before: a text may come in two pieces.
+    let mut tail: Vec<u8> = Vec::new();
+    let mut armed: Option<(Point, Action)> = None;
+    let (mut answers, mut seen) = (0, 0);
     loop {
-        let (kind, body) = tokio::select! {
-            () = answered.notified(), if unanswered.is_some() => return unanswered,
-            // One that is cut off in the middle is of no more use.
-            message = read(&mut from, is_started) => message?,
-        };
-        is_started |= !body.starts_with(&ENCRYPTION);
-        let is_statement = matches!(kind, Some(b'P' | b'Q'));
-        let text = String::from_utf8_lossy(&body);
-        let armed =
-            trap.lock().expect("no panic").take_if(|(point, _)| is_statement && text.contains(point.text()));
-        match armed {
-            Some((Point::Before(_), action)) => return Some(action),
-            Some((Point::Unanswered(_), action)) => {
-                swallow.store(true, Ordering::SeqCst);
-                unanswered = Some(action);
+        tokio::select! {
+            count = client.read(&mut said) => {
+                let count = count?;
+                if count == 0 {
+                    return Ok(None);
+                }
+                tail.extend(&said[..count]);
+                if armed.is_some() {
+                    seen += count;
+                } else {
+                    let text = String::from_utf8_lossy(&tail);
+                    armed = trap.lock().expect("no panic").take_if(|(point, _)| text.contains(point.text()));
+                }
+                tail.drain(..tail.len().saturating_sub(512));
+                match armed.take() {
+                    Some((Point::Before(_), action)) => return Ok(Some(action)),
+                    other => armed = other,
+                }
+                server.write_all(&said[..count]).await?;
+                match armed.take() {
+                    Some((Point::Amid(_, bytes), action)) if seen >= bytes => return Ok(Some(action)),
+                    other => armed = other,
+                }
             }
-            None => {}
+            count = server.read(&mut answer) => {
+                let count = count?;
+                if count == 0 {
+                    return Ok(None);
+                }
+                match armed.take() {
+                    Some((point @ (Point::Unanswered(_) | Point::Executed(_)), action)) => {
+                        if answers == point.answers_before() {
+                            return Ok(Some(action));
+                        }
+                        answers += 1;
+                        armed = Some((point, action));
+                    }
+                    other => armed = other,
+                }
+                client.write_all(&answer[..count]).await?;
+            }
         }
-        let mut message: Vec<u8> = kind.into_iter().collect();
-        message.extend((body.len() as u32 + 4).to_be_bytes());
-        message.extend(body);
-        to.write_all(&message).await.ok()?;
     }
-}
-
-/// The next message's type, if it has one, and what it says.
-async fn read(from: &mut OwnedReadHalf, is_started: bool) -> Option<(Option<u8>, Vec<u8>)> {
-    let kind = if is_started { Some(from.read_u8().await.ok()?) } else { None };
-    let length = from.read_u32().await.ok()?;
-    let mut body = vec![0; usize::try_from(length).ok()?.checked_sub(4)?];
-    from.read_exact(&mut body).await.ok()?;
-    Some((kind, body))
 }

@@ -22,6 +22,7 @@ mod intake;
 mod killed;
 mod leaderboards;
 mod links;
+mod loading;
 mod machine;
 mod outage;
 mod payouts;

@@ -53,7 +53,7 @@ struct Part {
     key: String,
     total: u64,
     clicks: u64,
-    unique_clicks: u64,
+    visitors: u64,
     bot_clicks: u64,
     conversions: u64,
     revenue_minor: i64,
@@ -80,7 +80,7 @@ pub(crate) async fn breakdown(
         object(json!({
             "key": part.key,
             "clicks": part.clicks,
-            "unique_clicks": part.unique_clicks,
+            "visitors": part.visitors,
             "bot_clicks": part.bot_clicks,
             "conversions": part.conversions,
             "revenue_minor": part.revenue_minor,
@@ -88,7 +88,7 @@ pub(crate) async fn breakdown(
         }))
     });
     let columns =
-        &["key", "clicks", "unique_clicks", "bot_clicks", "conversions", "revenue_minor", "earnings_minor"];
+        &["key", "clicks", "visitors", "bot_clicks", "conversions", "revenue_minor", "earnings_minor"];
     Ok(Report { asked, columns, rows: rows.collect() }.answer(form))
 }
 

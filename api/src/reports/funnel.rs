@@ -9,6 +9,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use clickhouse::Row;
+use clickhouse::query::Query;
 use models::funnel::{MAX_STEPS, Progress, Rules, best_attempt};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -22,6 +23,16 @@ use crate::access::InFinance;
 use crate::error::ApiError;
 use crate::server::App;
 
+const FUNNEL: &str = concat!(
+    "WITH\n",
+    include_str!("../../../clickhouse/queries/funnel_acts.sql"),
+    include_str!("../../../clickhouse/queries/funnel.sql")
+);
+const FUNNEL_BY: &str = concat!(
+    "WITH\n",
+    include_str!("../../../clickhouse/queries/funnel_acts.sql"),
+    include_str!("../../../clickhouse/queries/funnel_by.sql")
+);
 const MINUTE_MS: i64 = 60_000;
 const MAX_WINDOW_MINUTES: u32 = 90 * 24 * 60;
 
@@ -136,6 +147,17 @@ impl Bits {
         bits
     }
 
+    /// Takes out what ends in `*`, without that.
+    fn take_beginnings(&mut self) -> Self {
+        let mut beginnings = Self::default();
+        self.0.retain(|text, steps| {
+            let beginning = text.strip_suffix('*');
+            beginnings.0.extend(beginning.map(|beginning| (beginning.to_owned(), *steps)));
+            beginning.is_none()
+        });
+        beginnings
+    }
+
     fn texts(&self) -> Vec<&str> {
         self.0.keys().map(String::as_str).collect()
     }
@@ -147,7 +169,7 @@ impl Bits {
 
 #[derive(Row, Deserialize)]
 struct Visitor {
-    acts: Vec<(i64, u16)>,
+    acts: Vec<u64>,
     key: String,
 }
 
@@ -176,29 +198,20 @@ pub(crate) async fn funnel(
     let period = period.read(&app, &workspace, Window::Days30).await?;
     let window_ms = i64::from(own.window_minutes) * MINUTE_MS;
     let rules = Rules { steps: steps.len(), window_ms, begun_before_ms: period.to_ms, is_strict: own.strict };
-    let of_kind = Bits::of(&steps, |step| step.subject.is_none().then(|| step.kind.to_owned()));
-    let exact = |step: &Step| step.subject.as_ref().is_some_and(|subject| !subject.ends_with('*'));
-    let of_subject = Bits::of(&steps, |step| exact(step).then(|| step.told()));
-    let beginning = |step: &Step| step.subject.as_ref()?.strip_suffix('*').map(|_| step.told());
-    let of_beginning = Bits::of(&steps, |step| Some(beginning(step)?.strip_suffix('*')?.to_owned()));
     let by = serde_json::to_value(own.by).unwrap_or_default();
-    let kinds: Vec<&str> = steps.iter().map(|step| step.kind).collect();
-    let mut visitors = period
-        .param(app.clickhouse.query(include_str!("../../../clickhouse/queries/funnel.sql")), &workspace)
-        .bind(of_kind.texts())
-        .bind(of_kind.steps())
-        .bind(of_subject.texts())
-        .bind(of_subject.steps())
-        .bind(of_beginning.texts())
-        .bind(of_beginning.steps())
-        .bind(kinds)
-        .param("names_links", steps.iter().any(|step| step.kind == "click" && step.subject.is_some()))
+    let text = if own.by == Dimension::Nothing { FUNNEL } else { FUNNEL_BY };
+    let query = period.param(app.clickhouse.query(text), &workspace);
+    let mut visitors = steps_param(query, &steps)
         .param("by", by.as_str().unwrap_or_default())
         .param("until_ms", period.to_ms + window_ms)
         .fetch::<Visitor>()?;
     let mut progress: BTreeMap<String, Progress> = BTreeMap::new();
-    while let Some(mut visitor) = visitors.next().await? {
-        let attempt = best_attempt(&mut visitor.acts, rules);
+    let mut acts = Vec::new();
+    while let Some(visitor) = visitors.next().await? {
+        let acts = &mut acts;
+        acts.clear();
+        acts.extend(visitor.acts.iter().map(|act| ((act >> 16) as i64, (act & 0xFFFF) as u16)));
+        let attempt = best_attempt(acts, rules);
         if !attempt.is_empty() {
             progress.entry(visitor.key).or_default().count(&attempt);
         }
@@ -213,6 +226,21 @@ pub(crate) async fn funnel(
     asked.insert("by".to_owned(), by);
     let rows = progress.into_iter().flat_map(|(key, progress)| shown(&key, progress, &steps)).collect();
     Ok(Report { asked, columns: COLUMNS, rows }.answer(form))
+}
+
+/// Says in a query which events are which steps.
+fn steps_param(query: Query, steps: &[Step]) -> Query {
+    let of_kind = Bits::of(steps, |step| step.subject.is_none().then(|| step.kind.to_owned()));
+    let about = |kind| Bits::of(steps, |step| step.subject.clone().filter(|_| step.kind == kind));
+    let names = |kind| steps.iter().any(|step| step.kind == kind && step.subject.is_some());
+    let mut pages = about("page");
+    let beginnings = pages.take_beginnings();
+    [of_kind, pages, beginnings, about("click"), about("track"), about("conversion")]
+        .iter()
+        .fold(query, |query, bits| query.bind(bits.texts()).bind(bits.steps()))
+        .bind(steps.iter().map(|step| step.kind).collect::<Vec<_>>())
+        .param("names_links", names("click"))
+        .param("names_pages", names("page"))
 }
 
 fn shown(key: &str, progress: Progress, steps: &[Step]) -> Vec<serde_json::Map<String, serde_json::Value>> {

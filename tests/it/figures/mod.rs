@@ -190,7 +190,7 @@ async fn parts(world: &World, day: &Day) -> anyhow::Result<()> {
         for row in rows(&report) {
             let count = &counts[row["key"].as_str().unwrap()];
             for figure in
-                ["clicks", "unique_clicks", "bot_clicks", "conversions", "revenue_minor", "earnings_minor"]
+                ["clicks", "visitors", "bot_clicks", "conversions", "revenue_minor", "earnings_minor"]
             {
                 assert_eq!(row[figure], count.figure(figure), "{by} {row} {figure}");
             }

@@ -13,10 +13,10 @@ use super::{SPAN, path, rows, same};
 type Visitor = [u8; 16];
 type Matches<'a> = &'a dyn Fn(&EventRow) -> bool;
 
-fn of_visitors<'a>(
-    day: &'a Day,
+fn of_visitors(
+    day: &Day,
     takes: impl Fn(&EventRow) -> bool,
-) -> BTreeMap<Visitor, BTreeMap<(i64, Uuid), &'a EventRow>> {
+) -> BTreeMap<Visitor, BTreeMap<(i64, Uuid), &EventRow>> {
     let mut of_visitors: BTreeMap<Visitor, BTreeMap<(i64, Uuid), &EventRow>> = BTreeMap::new();
     for event in day.events.iter().filter(|event| event.bot.is_empty() && takes(event)) {
         of_visitors.entry(event.visitor).or_default().insert((event.at, event.event_id), event);
