@@ -265,6 +265,43 @@ impl Consumer {
         Ok(batches.into_values().collect())
     }
 
+    /// Takes nothing more of the partitions that it has; until [`Self::resume`],
+    /// [`Self::rest`] stands for [`Self::poll`].
+    pub fn pause(&self) {
+        let inner = self.inner();
+        let paused = inner.assignment().and_then(|assigned| inner.pause(&assigned));
+        if let Err(error) = paused {
+            tracing::warn!(topic = self.topic, %error, "cannot pause");
+        }
+    }
+
+    /// Takes messages again.
+    pub fn resume(&self) {
+        let inner = self.inner();
+        let resumed = inner.assignment().and_then(|assigned| inner.resume(&assigned));
+        if let Err(error) = resumed {
+            tracing::warn!(topic = self.topic, %error, "cannot resume");
+        }
+    }
+
+    /// Stays a member of the group for `wait`, and takes nothing: what comes of a
+    /// partition that was assigned meanwhile comes again.
+    pub fn rest(&self, wait: Duration) {
+        match self.inner().poll(Timeout::After(wait)) {
+            Some(Ok(message)) => {
+                let inner = self.inner();
+                let expected = inner.context().expected.lock().expect("no panic while held");
+                let next = expected.get(&message.partition()).map(|expected| expected.next);
+                drop(expected);
+                if let Some(next) = next {
+                    self.seek(message.partition(), next);
+                }
+            }
+            Some(Err(error)) => tracing::warn!(topic = self.topic, %error, "Kafka"),
+            None => {}
+        }
+    }
+
     /// Tells the group how far this consumer has come. Nothing depends on it.
     fn report(&self) {
         let expected = self.inner().context().expected.lock().expect("no panic while held").clone();

@@ -9,13 +9,14 @@
 //! before.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use clickhouse::{Client, Row};
 use domain::event::Event;
 use domain::ids::VisitorKey;
+use runtime::clock::now_ms;
 use runtime::consumer::{Batch, BatchLimits, Consumer, Message, PartitionOwner};
 use runtime::retry::Backoff;
 use runtime::shutdown::CancellationToken;
@@ -26,8 +27,9 @@ use store::sinks::{Position, SinkPartition};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
+use crate::refused::insert_events;
 use crate::rows::EventRow;
-use crate::{SinkError, insert, token};
+use crate::{SinkError, token};
 
 const SINK: &str = "events";
 /// The kind of event that asks for a visitor to be forgotten.
@@ -66,6 +68,10 @@ fn next_range(
     }
 }
 
+/// Reading rests when there was no room for so long.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked whether there is room.
+const ROOM_EVERY: Duration = Duration::from_millis(5);
 /// So many batches may be read ahead of what is inserted.
 const BATCHES_AHEAD: usize = 4;
 
@@ -194,12 +200,42 @@ impl EventSink {
         while !self.stop.is_cancelled() {
             for mut batch in consumer.poll(self.settings.max_age / 4, limits)? {
                 let rows = rows(batch.partition, std::mem::take(&mut batch.messages));
-                if sender.send(Read { batch, rows }).is_err() {
+                if !self.hand_over(consumer, sender, Read { batch, rows }) {
                     return Ok(());
                 }
             }
         }
         Ok(())
+    }
+
+    /// Hands over what was read once there is room; `false` when told to stop. Who does
+    /// not poll for long is taken for dead by the group, so that a ClickHouse that is away
+    /// would have partitions going round: the consumer rests meanwhile.
+    fn hand_over(&self, consumer: &Consumer, sender: &SyncSender<Read>, read: Read) -> bool {
+        let (mut read, since, mut rests) = (read, Instant::now(), false);
+        let handed_over = loop {
+            match sender.try_send(read) {
+                Ok(()) => break true,
+                Err(TrySendError::Full(_)) if self.stop.is_cancelled() => break false,
+                Err(TrySendError::Full(back)) => read = back,
+                Err(TrySendError::Disconnected(_)) => break false,
+            }
+            if !rests && since.elapsed() > PATIENCE {
+                tracing::warn!("ClickHouse takes nothing; reading rests until it does");
+                consumer.pause();
+                rests = true;
+            }
+            if rests {
+                consumer.rest(ROOM_EVERY);
+            } else {
+                std::thread::sleep(ROOM_EVERY);
+            }
+        };
+        if rests {
+            tracing::info!("reading goes on");
+            consumer.resume();
+        }
+        handed_over
     }
 
     /// Inserts what was read, until nothing more is.
@@ -267,6 +303,7 @@ impl EventSink {
                         .increment(rows.len() as u64);
                     metrics::histogram!("tributary_sink_insert_seconds", "table" => "events")
                         .record(started.elapsed().as_secs_f64());
+                    record_visible(rows);
                     return Some(true);
                 }
                 Err(SinkError::Fenced(_)) => return Some(false),
@@ -292,7 +329,7 @@ impl EventSink {
             return Err(fenced());
         }
         if !rows.is_empty() {
-            insert(&self.client, "events", &token(&at, first, last), rows).await?;
+            insert_events(&self.client, &at.topic, &token(&at, first, last), rows).await?;
         }
         let mut changed: Hours = rows
             .iter()
@@ -332,6 +369,17 @@ struct ErasedHour {
     #[serde(with = "clickhouse::serde::uuid")]
     workspace_id: Uuid,
     hour_ms: i64,
+}
+
+/// How long the newest and the oldest of these took from the collector until reports saw
+/// them.
+fn record_visible(rows: &[EventRow]) {
+    let taken = rows.iter().map(|row| row.received_at);
+    for received_ms in [taken.clone().min(), taken.max()].into_iter().flatten() {
+        let visible_ms = (now_ms() - received_ms).max(0);
+        metrics::histogram!("tributary_sink_visible_seconds", "table" => "events")
+            .record(visible_ms as f64 / 1_000.0);
+    }
 }
 
 /// What messages are in the table.

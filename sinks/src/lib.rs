@@ -7,12 +7,14 @@
 //! | [`outcomes`] | settled batches → table `outcomes` |
 //! | [`rollups`] | hours of both, counted → tables `hourly_*` |
 //! | [`snapshots`] | leaderboards as they stood → table `leaderboard_snapshots` |
+//! | `refused` | rows that ClickHouse does not take → table `refused_rows` |
 //! | [`reconcile`] | compares ClickHouse with the books |
 //! | `rows` | what a row is made of |
 
 pub mod events;
 pub mod outcomes;
 pub mod reconcile;
+mod refused;
 pub mod rollups;
 mod rows;
 pub mod schema;

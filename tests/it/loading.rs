@@ -286,6 +286,56 @@ async fn loading_cut_off_anywhere_loads_everything_once() -> anyhow::Result<()> 
     assert_eq!(loading.loaded().await?, (loading.sent, loading.sent));
     let loader = loading.loader(ROUNDS)?;
     rolled_up(&loading).await?;
+    stop(loader)?;
+    away_for_long(&mut loading, &mut random).await?;
+    poisoned(&mut loading, &mut random).await
+}
+
+/// ClickHouse is away for longer than reading goes on; the loader stays in its group.
+async fn away_for_long(loading: &mut Loading, random: &mut Random) -> anyhow::Result<()> {
+    let number = ROUNDS + 1;
+    let loader = loading.loader(number)?;
+    loading.send(random, 100).await?;
+    loading.wait_until_loaded().await?;
+    kill(loading.engine.pid()?, Signal::SIGKILL)?;
+    let log = loading.stack.data_dir().join(format!("loader-{number}.log"));
+    let since = Instant::now();
+    while !std::fs::read_to_string(&log)?.contains("reading rests") {
+        ensure!(since.elapsed() < AGAIN_WITHIN, "reading does not rest");
+        loading.send(random, 500).await?;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    loading.engine.restart()?;
+    loading.wait_until_loaded().await?;
+    assert_eq!(loading.loaded().await?, (loading.sent, loading.sent));
+    let log = std::fs::read_to_string(&log)?;
+    assert!(log.contains("reading goes on") && !log.contains("partitions revoked"), "{log}");
+    stop(loader)
+}
+
+/// Rows that ClickHouse refuses are put aside, and the others loaded.
+async fn poisoned(loading: &mut Loading, random: &mut Random) -> anyhow::Result<()> {
+    let refuse = "ALTER TABLE events ADD CONSTRAINT no_visitor_7 CHECK visitor != unhex('00000000000000000000000000000007')";
+    loading.client.query_raw(refuse).execute().await?;
+    let (before, _) = loading.loaded().await?;
+    let loader = loading.loader(ROUNDS + 2)?;
+    loading.send(random, 600).await?;
+    let since = Instant::now();
+    let refused = loop {
+        let refused: Vec<(String, String)> =
+            loading.client.query("SELECT row, error FROM refused_rows FINAL").fetch_all().await?;
+        let (rows, _) = loading.loaded().await?;
+        if rows - before + refused.len() as u64 == 600 {
+            break refused;
+        }
+        ensure!(since.elapsed() < AGAIN_WITHIN, "{rows} rows, {} refused", refused.len());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!((2..50).contains(&refused.len()), "{}", refused.len());
+    for (row, error) in &refused {
+        assert!(error.contains("no_visitor_7") && row.contains("event_id"), "{row} {error}");
+    }
     stop(loader)
 }
 
