@@ -202,12 +202,17 @@ impl Loading {
     /// A loader of its own, on lines that can be cut; each in a group of its own, so that
     /// none waits for one that died.
     fn loader(&self, number: usize) -> anyhow::Result<Child> {
+        self.loader_with(number, &[])
+    }
+
+    fn loader_with(&self, number: usize, settings: &[(&str, &str)]) -> anyhow::Result<Child> {
         let database = format!("postgres://tributary_app@127.0.0.1:{}/tributary", self.postgres.port());
         let log = std::fs::File::create(self.stack.data_dir().join(format!("loader-{number}.log")))?;
         let mut command = self.stack.command();
         tests::die_with_test(&mut command);
         let child = command
             .arg("sink")
+            .envs(settings.iter().copied())
             .env("TRIBUTARY_GROUP", format!("loader-{number}"))
             .env("TRIBUTARY_DATABASE_URL", database)
             .env("TRIBUTARY_CLICKHOUSE_URL", format!("http://127.0.0.1:{}", self.clickhouse.port()))
@@ -319,7 +324,8 @@ async fn poisoned(loading: &mut Loading, random: &mut Random) -> anyhow::Result<
     let refuse = "ALTER TABLE events ADD CONSTRAINT no_visitor_7 CHECK visitor != unhex('00000000000000000000000000000007')";
     loading.client.query_raw(refuse).execute().await?;
     let (before, _) = loading.loaded().await?;
-    let loader = loading.loader(ROUNDS + 2)?;
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut loader = loading.loader_with(ROUNDS + 2, &[("TRIBUTARY_METRICS_LISTEN", &address)])?;
     loading.send(random, 600).await?;
     let since = Instant::now();
     let refused = loop {
@@ -336,7 +342,18 @@ async fn poisoned(loading: &mut Loading, random: &mut Random) -> anyhow::Result<
     for (row, error) in &refused {
         assert!(error.contains("no_visitor_7") && row.contains("event_id"), "{row} {error}");
     }
-    stop(loader)
+    let metrics = tests::Http::default().get(&format!("http://{address}/metrics"), &[]).await?.text();
+    let refused = format!("tributary_sink_refused_rows_total{{table=\"events\"}} {}", refused.len());
+    for line in [
+        refused.as_str(),
+        "tributary_sink_visible_seconds",
+        "tributary_backlog_messages{service=\"event_sink\"} ",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    kill(Pid::from_raw(i32::try_from(loader.id())?), Signal::SIGTERM)?;
+    assert!(loader.wait()?.success());
+    Ok(())
 }
 
 /// What is rolled up equals what can be counted.

@@ -29,6 +29,20 @@ impl Backlog {
     pub(crate) fn is_empty(self) -> bool {
         self == Self::default()
     }
+
+    /// Shows it as gauges.
+    pub(crate) fn record(self) {
+        let Self { spool, attribution, settlement, event_sink, outcome_sink } = self;
+        for (service, messages) in [
+            ("spool", spool),
+            ("attribution", attribution),
+            ("settlement", settlement),
+            ("event_sink", event_sink),
+            ("outcome_sink", outcome_sink),
+        ] {
+            metrics::gauge!("tributary_backlog_messages", "service" => service).set(messages as f64);
+        }
+    }
 }
 
 /// How far a reader at `position` is from `end`. One that has moved on since the

@@ -189,6 +189,7 @@ async fn dispatch(settings: Settings, command: Command) -> anyhow::Result<ExitCo
         Command::Process => {
             let stop = begin_service();
             let services = vec![
+                ("metrics", services::metrics(&settings, stop.clone()).await?),
                 ("attribution", services::attribution(&settings, stop.clone())?),
                 ("settlement", services::settlement(&settings, stop.clone())?),
                 ("wallets", services::wallets(&settings, stop.clone())?),
@@ -200,10 +201,12 @@ async fn dispatch(settings: Settings, command: Command) -> anyhow::Result<ExitCo
         Command::Sink => {
             let stop = begin_service();
             let services = vec![
+                ("metrics", services::metrics(&settings, stop.clone()).await?),
                 ("event sink", services::event_sink(&settings, stop.clone())?),
                 ("outcome sink", services::outcome_sink(&settings, stop.clone())?),
                 ("roll-ups", services::rollups(&settings, stop.clone())?),
                 ("leaderboard snapshots", services::snapshots(&settings, stop.clone())?),
+                ("backlog", services::backlog(&settings, stop.clone())),
             ];
             services::run_all(services, stop).await?;
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::routing::get;
 use ingest::server::{Collector, IngestSettings};
 use ingest::{ConnectionSettings, GeoSettings, LimitSettings, SpoolSettings};
 use processors::attribution::AttributionSettings;
@@ -26,6 +27,8 @@ use crate::settings::{ATTRIBUTION, EVENT_SINK, SETTLEMENT, Settings};
 /// A running service.
 pub(crate) type Service = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
+/// How often the backlog is measured.
+const BACKLOG_EVERY: Duration = Duration::from_secs(15);
 /// Connections of one service to Postgres.
 const POOL: u32 = 8;
 
@@ -215,6 +218,36 @@ pub(crate) async fn api(settings: &Settings, stop: CancellationToken) -> anyhow:
     Ok(Box::pin(async move {
         Ok(api::server::serve(api_settings, pool, client, publisher, listener, stop).await?)
     }))
+}
+
+/// The metrics of this process over HTTP, for those that serve nothing else.
+pub(crate) async fn metrics(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
+    let Some(address) = settings.metrics_listen else { return Ok(Box::pin(async { Ok(()) })) };
+    let listener = listen(address, "metrics", "--metrics-listen").await?;
+    let router = axum::Router::new()
+        .route("/metrics", get(|| async { runtime::telemetry::render_metrics() }))
+        .route("/healthz", get(|| async { "ok" }));
+    Ok(Box::pin(async move {
+        Ok(axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?)
+    }))
+}
+
+/// How far every service is behind, as gauges.
+pub(crate) fn backlog(settings: &Settings, stop: CancellationToken) -> Service {
+    let settings = settings.clone();
+    Box::pin(async move {
+        while !stop.is_cancelled() {
+            match crate::backlog::measure(&settings).await {
+                Ok(backlog) => backlog.record(),
+                Err(error) => tracing::warn!(error = %format!("{error:#}"), "cannot tell the backlog"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(BACKLOG_EVERY) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Work that blocks, as a future.

@@ -130,6 +130,11 @@ pub(crate) struct Settings {
     )]
     pub(crate) api_listen: SocketAddr,
 
+    /// Where `process` and `sink` show their metrics; nowhere, if not given. The collector
+    /// and the API show theirs at /metrics
+    #[arg(long, global = true, env = "TRIBUTARY_METRICS_LISTEN", value_name = "ADDR:PORT")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
+
     /// Key for the control API; `up` makes one in <data-dir>/admin.key
     #[arg(long, global = true, env = "TRIBUTARY_ADMIN_KEY", hide_env_values = true, value_name = "KEY")]
     pub(crate) admin_key: Option<String>,

@@ -180,6 +180,7 @@ async fn all_services(
         ("outcome sink", services::outcome_sink(settings, stop.clone())?),
         ("roll-ups", services::rollups(settings, stop.clone())?),
         ("leaderboard snapshots", services::snapshots(settings, stop.clone())?),
+        ("backlog", services::backlog(settings, stop.clone())),
     ])
 }
 
