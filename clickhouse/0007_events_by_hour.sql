@@ -12,6 +12,6 @@ COMMENT 'Every event the collector took, robots and repeats included. Billed or 
 -- if: SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'events' AND position(sorting_key, 'toStartOfHour') = 0
 EXCHANGE TABLES events AND events_by_hour;
 
-INSERT INTO events SELECT * FROM events_by_hour;
+INSERT INTO events SELECT * FROM events_by_hour SETTINGS max_partitions_per_insert_block = 0;
 
 DROP TABLE IF EXISTS events_by_hour;

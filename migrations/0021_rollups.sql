@@ -34,3 +34,9 @@ RETURN CASE
     ELSE now() + interval '30 seconds'
 END;
 COMMENT ON FUNCTION rollup_due_at IS 'When an hour that was just marked may be rolled up.';
+-- What a range that is about to be loaded changes counts as marked until it is closed.
+ALTER TABLE sink_positions
+    ADD COLUMN open_workspaces uuid[] NOT NULL DEFAULT '{}',
+    ADD COLUMN open_hours_ms bigint[] NOT NULL DEFAULT '{}';
+COMMENT ON COLUMN sink_positions.open_workspaces IS 'Of each hour of the open range, whose it is.';
+COMMENT ON COLUMN sink_positions.open_hours_ms IS 'The hours in which what the open range loads happened, milliseconds since 1970.';

@@ -14,14 +14,18 @@ exposures AS
             visitor,
             event_id,
             toUnixTimestamp64Milli(at) AS ms,
-            if(kind = 'click', name, if(JSONExtractString(properties, 'variation_id') != '',
-                JSONExtractString(properties, 'variation_id'), JSONExtractString(properties, 'variation_name'))) AS variant
+            -- Ids may be numbers.
+            if(kind = 'click', name, arrayFirst(text -> text != '', arrayMap(
+                key -> if(JSONType(properties, key) = 'String', JSONExtractString(properties, key), JSONExtractRaw(properties, key)),
+                ['variation_id', 'variation_name']))) AS variant
         FROM events
         WHERE workspace_id = {workspace:UUID} AND bot = ''
             AND at >= fromUnixTimestamp64Milli({from_ms:Int64}) AND at < fromUnixTimestamp64Milli({to_ms:Int64})
             AND (kind = 'click' AND link_id = {link:UUID} AND {is_link:Bool}
                 OR kind = 'track' AND name = 'Experiment Viewed' AND NOT {is_link:Bool}
-                    AND {experiment:String} IN (JSONExtractString(properties, 'experiment_id'), JSONExtractString(properties, 'experiment_name')))
+                    AND has(arrayMap(
+                        key -> if(JSONType(properties, key) = 'String', JSONExtractString(properties, key), JSONExtractRaw(properties, key)),
+                        ['experiment_id', 'experiment_name']), {experiment:String}))
     )
     WHERE variant != ''
     GROUP BY visitor
@@ -32,7 +36,8 @@ goals AS
     FROM events
     WHERE workspace_id = {workspace:UUID} AND bot = '' AND kind = {goal_kind:String}
         AND at >= fromUnixTimestamp64Milli({from_ms:Int64}) AND at < fromUnixTimestamp64Milli({to_ms:Int64})
-        AND ({goal:String} = '' OR if(kind = 'page', path(url), name) = {goal:String})
+        AND ({goal_begins:Bool} AND startsWith(path(url), {goal:String}) OR NOT {goal_begins:Bool} AND
+            ({goal:String} = '' OR if(kind = 'page', path(url), name) = {goal:String}))
     GROUP BY visitor
 )
 SELECT

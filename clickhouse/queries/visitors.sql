@@ -4,7 +4,7 @@ WITH
 CAST(? AS Array(Int64)) AS starts_ms,
 counted AS
 (
-    SELECT kind, event_id, visitor, toUnixTimestamp64Milli(at) AS ms,
+    SELECT kind, at, event_id, visitor, toUnixTimestamp64Milli(at) AS ms,
         toInt64(roundDown(ms, starts_ms)) AS of_bucket_ms
     FROM events
     WHERE workspace_id = {workspace:UUID} AND kind IN ('click', 'page', 'track') AND bot = ''
@@ -24,7 +24,7 @@ FROM
         AND hour >= toDateTime(intDiv({from_ms:Int64}, 1000), 'UTC') AND hour < toDateTime(intDiv({counted_from_ms:Int64}, 1000), 'UTC')
     GROUP BY bucket_ms
     UNION ALL
-    SELECT of_bucket_ms, toInt64(uniqExact(visitor)), uniqExactIf(event_id, kind = 'page')
+    SELECT of_bucket_ms, toInt64(uniqExact(visitor)), uniqExactIf((toStartOfHour(at), event_id), kind = 'page')
     FROM counted
     GROUP BY of_bucket_ms
     UNION ALL

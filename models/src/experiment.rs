@@ -39,16 +39,17 @@ pub struct Finding {
     pub p_value: Option<f64>,
     /// How likely its rate is above the control's.
     pub beats_control: Option<f64>,
-    /// How likely its rate is the highest.
-    pub is_best: f64,
+    /// How likely its rate is the highest of those that have visitors; none without.
+    pub is_best: Option<f64>,
 }
 
 /// What came of `variants`, compared with the one at `control`.
 #[must_use]
 pub fn findings(variants: &[Variant], control: usize) -> Vec<Finding> {
     let Some(base) = variants.get(control).copied() else { return Vec::new() };
-    let best = highest(variants);
-    let one = |(number, variant): (usize, &Variant)| {
+    let seen: Vec<Variant> = variants.iter().copied().filter(|variant| variant.visitors > 0).collect();
+    let mut best = highest(&seen).into_iter();
+    let mut one = |(number, variant): (usize, &Variant)| {
         let compared = number != control;
         let z = if compared { z_of(*variant, base) } else { None };
         Finding {
@@ -60,11 +61,11 @@ pub fn findings(variants: &[Variant], control: usize) -> Vec<Finding> {
             },
             z,
             p_value: z.map(|z| 2.0 * normal().cdf(-z.abs())),
-            beats_control: compared.then(|| highest(&[*variant, base])[0]),
-            is_best: best[number],
+            beats_control: if compared { highest(&[*variant, base]).first().copied() } else { None },
+            is_best: if variant.visitors > 0 { best.next() } else { None },
         }
     };
-    variants.iter().enumerate().map(one).collect()
+    variants.iter().enumerate().map(&mut one).collect()
 }
 
 /// How likely visitors are shared out as unevenly as this, or more so, if they are to be
@@ -98,7 +99,10 @@ fn interval(variant: Variant) -> Option<(f64, f64)> {
     let z = normal().inverse_cdf(0.5 + CONFIDENCE / 2.0);
     let middle = (p + z * z / (2.0 * n)) / (1.0 + z * z / n);
     let half = z / (1.0 + z * z / n) * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
-    Some(((middle - half).max(0.0), (middle + half).min(1.0)))
+    // At the ends both cancel out but for what floats leave.
+    let low = if variant.converted == 0 { 0.0 } else { (middle - half).max(0.0) };
+    let high = if variant.converted >= variant.visitors { 1.0 } else { (middle + half).min(1.0) };
+    Some((low, high))
 }
 
 fn z_of(variant: Variant, base: Variant) -> Option<f64> {
@@ -185,11 +189,14 @@ mod tests {
             vec![variant(0, 0), variant(1_000_000, 0)],
         ] {
             let found = findings(&variants, 0);
-            near(Some(found.iter().map(|finding| finding.is_best).sum()), 1.0, 1e-9);
-            assert!(found.iter().all(|finding| (0.0..=1.0).contains(&finding.is_best)), "{found:?}");
+            near(Some(found.iter().filter_map(|finding| finding.is_best).sum()), 1.0, 1e-9);
+            for (finding, variant) in found.iter().zip(&variants) {
+                assert_eq!(finding.is_best.is_some(), variant.visitors > 0, "{found:?}");
+                assert!(finding.is_best.is_none_or(|best| (0.0..=1.0).contains(&best)), "{found:?}");
+            }
         }
         let equal = findings(&[variant(10, 1), variant(10, 1), variant(10, 1)], 2);
-        near(Some(equal[0].is_best), 1.0 / 3.0, 1e-9);
+        near(equal[0].is_best, 1.0 / 3.0, 1e-9);
         near(equal[1].beats_control, 0.5, 1e-9);
     }
 
@@ -198,6 +205,8 @@ mod tests {
         let found = findings(&[variant(0, 0), variant(10, 0), variant(10, 10)], 0);
         assert_eq!((found[0].rate, found[0].interval), (None, None));
         assert_eq!((found[1].z, found[1].p_value, found[1].lift), (None, None, None));
+        assert_eq!(found[1].interval.map(|(low, _)| low), Some(0.0));
+        assert_eq!(found[2].interval.map(|(_, high)| high), Some(1.0));
         assert!(findings(&[variant(1, 1)], 1).is_empty());
     }
 

@@ -9,6 +9,7 @@
 //! before.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -83,8 +84,18 @@ struct Read {
     rows: Vec<(i64, EventRow)>,
 }
 
+/// Rows of one partition that are to be inserted now.
+struct Due {
+    turn: u64,
+    first: i64,
+    last: i64,
+    rows: Vec<EventRow>,
+}
+
 /// Rows of one partition that are not inserted yet.
 struct Loader {
+    /// Another each time that the partition comes.
+    turn: u64,
     position: Position,
     waiting: VecDeque<(i64, EventRow)>,
     read_up_to: Option<i64>,
@@ -105,6 +116,7 @@ struct Positions {
     handle: Handle,
     stop: CancellationToken,
     loaders: Mutex<BTreeMap<i32, Loader>>,
+    turns: AtomicU64,
 }
 
 impl Positions {
@@ -126,7 +138,9 @@ impl Positions {
             }
             std::thread::sleep(backoff.next_wait());
         };
-        let loader = Loader { position, waiting: VecDeque::new(), read_up_to: None, since: Instant::now() };
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        let loader =
+            Loader { turn, position, waiting: VecDeque::new(), read_up_to: None, since: Instant::now() };
         self.loaders.lock().expect("no panic while held").insert(partition, loader);
         position.next_offset
     }
@@ -169,6 +183,7 @@ pub fn run(
         handle: handle.clone(),
         stop: stop.clone(),
         loaders: Mutex::default(),
+        turns: AtomicU64::default(),
     });
     let owner = Arc::clone(&positions) as Arc<dyn PartitionOwner>;
     let consumer = Consumer::new(&settings.brokers, &settings.group, &settings.topic, owner)?;
@@ -250,13 +265,10 @@ impl EventSink {
             for read in read.into_iter().chain(receiver.try_iter()) {
                 take(consumer, &mut loaders, read);
             }
-            let mut fenced = Vec::new();
-            for (partition, loader) in loaders.iter_mut() {
-                if !self.load(*partition, loader) {
-                    fenced.push(*partition);
-                }
-            }
+            let partitions: Vec<i32> = loaders.keys().copied().collect();
             drop(loaders);
+            let fenced: Vec<i32> =
+                partitions.into_iter().filter(|partition| !self.load(*partition)).collect();
             for partition in fenced {
                 tracing::warn!(partition, "another loader has moved on; following");
                 let next = self.positions.begin(partition);
@@ -265,30 +277,43 @@ impl EventSink {
         }
     }
 
-    /// Inserts what is due of a partition; `false` if another loader is at it.
-    fn load(&self, partition: i32, loader: &mut Loader) -> bool {
-        loop {
-            let due = next_range(
-                loader.position,
-                loader.read_up_to.filter(|read| *read >= loader.position.next_offset),
-                loader.waiting.len(),
-                loader.since.elapsed(),
-                &self.settings,
-            );
-            let Some(last) = due else { return true };
-            let first = loader.position.next_offset;
-            let until = loader.waiting.partition_point(|(offset, _)| *offset <= last);
-            let rows: Vec<EventRow> = loader.waiting.drain(..until).map(|(_, row)| row).collect();
-            match self.insert_range(partition, first, last, &rows) {
+    /// Inserts what is due of a partition; `false` if another loader is at it. While it
+    /// inserts, the partition may go, and come again: what was begun then goes on as if
+    /// it were another loader's.
+    fn load(&self, partition: i32) -> bool {
+        while let Some(due) = self.due(partition) {
+            match self.insert_range(partition, due.first, due.last, &due.rows) {
                 Some(true) => {
-                    loader.position = Position { next_offset: last + 1, open_last_offset: None };
-                    loader.since = Instant::now();
+                    let mut loaders = self.positions.loaders.lock().expect("no panic while held");
+                    if let Some(loader) = loaders.get_mut(&partition).filter(|loader| loader.turn == due.turn)
+                    {
+                        loader.position = Position { next_offset: due.last + 1, open_last_offset: None };
+                        loader.since = Instant::now();
+                    }
                 }
                 Some(false) => return false,
                 // Stopping in the middle: the range stays open for the next start.
                 None => return true,
             }
         }
+        true
+    }
+
+    /// Takes what is to be inserted next of a partition, if anything is.
+    fn due(&self, partition: i32) -> Option<Due> {
+        let mut loaders = self.positions.loaders.lock().expect("no panic while held");
+        let loader = loaders.get_mut(&partition)?;
+        let first = loader.position.next_offset;
+        let last = next_range(
+            loader.position,
+            loader.read_up_to.filter(|read| *read >= first),
+            loader.waiting.len(),
+            loader.since.elapsed(),
+            &self.settings,
+        )?;
+        let until = loader.waiting.partition_point(|(offset, _)| *offset <= last);
+        let rows = loader.waiting.drain(..until).map(|(_, row)| row).collect();
+        Some(Due { turn: loader.turn, first, last, rows })
     }
 
     /// Opens, inserts and closes a range, trying until it is done; `None` when
@@ -325,17 +350,17 @@ impl EventSink {
     ) -> Result<(), SinkError> {
         let at = self.positions.at(partition);
         let fenced = || SinkError::Fenced(format!("{}/{partition}", at.topic));
-        if !store::sinks::open(&self.pool, &at, first, last).await? {
-            return Err(fenced());
-        }
-        if !rows.is_empty() {
-            insert_events(&self.client, &at.topic, &token(&at, first, last), rows).await?;
-        }
         let mut changed: Hours = rows
             .iter()
             .filter(|row| row.is_counted())
             .map(|row| (row.workspace_id, hour_of(row.at)))
             .collect();
+        if !store::sinks::open(&self.pool, &at, first, last, &changed).await? {
+            return Err(fenced());
+        }
+        if !rows.is_empty() {
+            insert_events(&self.client, &at.topic, &token(&at, first, last), rows).await?;
+        }
         // After the insert: what is to be forgotten may be in this very range.
         if let Some(erased) = erased(rows) {
             changed.extend(self.erase(&erased).await?);
@@ -357,8 +382,10 @@ impl EventSink {
         let hours: Hours = hours.into_iter().map(|hour| (hour.workspace_id, hour.hour_ms)).collect();
         // If this is cut off after the deletion, nobody knows the hours any more.
         store::rollups::hold(&self.pool, &hours).await?;
-        let statement = format!("ALTER TABLE events DELETE WHERE {erased} SETTINGS mutations_sync = 1");
-        self.client.query_raw(&statement).execute().await?;
+        for table in ["events", "refused_rows"] {
+            let statement = format!("ALTER TABLE {table} DELETE WHERE {erased} SETTINGS mutations_sync = 1");
+            self.client.query_raw(&statement).execute().await?;
+        }
         Ok(hours)
     }
 }

@@ -67,7 +67,9 @@ where
         // One block whatever its size, so that a repeat splits the same way.
         .with_setting("max_insert_block_size", "10000000")
         .with_setting("min_insert_block_size_rows", "0")
-        .with_setting("min_insert_block_size_bytes", "0");
+        .with_setting("min_insert_block_size_bytes", "0")
+        // However far apart its events are.
+        .with_setting("max_partitions_per_insert_block", "0");
     for row in rows {
         insert.write(row).await?;
     }

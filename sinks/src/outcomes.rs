@@ -94,13 +94,13 @@ async fn load(
     let batches = take(&batches, open_last_offset, settings.max_rows);
     let Some(last) = batches.last().map(|batch| batch.last_offset) else { return Ok(0) };
     let fenced = || SinkError::Fenced(format!("{}/{}", at.topic, at.partition));
-    if !store::sinks::open(pool, at, next_offset, last).await? {
-        return Err(fenced());
-    }
     let ids: Vec<i64> = batches.iter().map(|batch| batch.id).collect();
     let outcomes = store::outcomes::of_batches(pool, &ids).await?;
     let rows: Vec<OutcomeRow> = outcomes.into_iter().map(OutcomeRow::from).collect();
     let changed = rows.iter().map(|row| (row.workspace_id, hour_of(row.at))).collect();
+    if !store::sinks::open(pool, at, next_offset, last, &changed).await? {
+        return Err(fenced());
+    }
     let started = Instant::now();
     if !rows.is_empty() {
         insert(client, "outcomes", &token(at, next_offset, last), &rows).await?;

@@ -16,7 +16,9 @@ use runtime::retry::Backoff;
 use runtime::shutdown::CancellationToken;
 use store::Pool;
 use store::control::WorkspaceRow;
-use store::rollups::{CLICKS_REACH_HOURS, Counted, Due, HOUR_MS, Source, VISITS_REACH_HOURS, hour_of};
+use store::rollups::{
+    CLICKS_REACH_HOURS, Counted, Due, HOUR_MS, Source, VISITS_REACH_HOURS, hour_of, reached,
+};
 use uuid::Uuid;
 
 use crate::SinkError;
@@ -69,6 +71,12 @@ pub async fn run(client: Client, pool: Pool, stop: CancellationToken) {
 /// # Errors
 /// When either database fails.
 pub async fn roll_due(client: &Client, pool: &Pool) -> Result<usize, SinkError> {
+    // Not before all that was there has its place: the tables are migrated in order.
+    let migrated: u64 =
+        client.query("SELECT count() FROM schema_migrations WHERE version >= 8").fetch_one().await?;
+    if migrated == 0 {
+        return Ok(0);
+    }
     for (workspace, source) in store::rollups::not_begun(pool).await? {
         let hours = hours_with_rows(client, workspace, &source).await?;
         store::rollups::begin(pool, workspace, &source, &hours).await?;
@@ -78,14 +86,24 @@ pub async fn roll_due(client: &Client, pool: &Pool) -> Result<usize, SinkError> 
         return Ok(0);
     }
     let workspaces = store::control::list_workspaces(pool).await?;
+    let mut result = Ok(due.len());
     for part in due.chunk_by(|a, b| (a.workspace_id, &a.source) == (b.workspace_id, &b.source)) {
         // Events of a workspace that is in no book are in no report.
-        if let Some(workspace) = workspaces.iter().find(|row| row.id == part[0].workspace_id) {
-            roll(client, pool, workspace, part).await?;
+        let workspace = workspaces.iter().find(|row| row.id == part[0].workspace_id);
+        let rolled = match workspace {
+            Some(workspace) => roll(client, pool, workspace, part).await,
+            None => Ok(()),
+        };
+        match rolled {
+            Ok(()) => store::rollups::clear(pool, part).await?,
+            // One workspace's trouble is none of the others'.
+            Err(error) => {
+                tracing::warn!(workspace = %part[0].workspace_id, %error, "hours not rolled up");
+                result = Err(error);
+            }
         }
-        store::rollups::clear(pool, part).await?;
     }
-    Ok(due.len())
+    result
 }
 
 async fn hours_with_rows(client: &Client, workspace: Uuid, source: &str) -> Result<Vec<i64>, SinkError> {
@@ -104,10 +122,10 @@ async fn hours_with_rows(client: &Client, workspace: Uuid, source: &str) -> Resu
 async fn roll(client: &Client, pool: &Pool, workspace: &WorkspaceRow, due: &[Due]) -> Result<(), SinkError> {
     let marks: Vec<i64> = due.iter().map(|due| due.hour_ms).collect();
     let (Some(first), Some(last)) = (marks.first(), marks.last()) else { return Ok(()) };
-    // What is later than now has a mark of its own.
-    let end_ms = (last + HOUR_MS).max(hour_of(now_ms()));
+    // Nothing is later than now but what has a mark.
+    let end_ms = (*last).max(hour_of(now_ms())) + HOUR_MS;
     if due[0].source == Source::Outcomes.code() {
-        for hours in Counted::of(Some(&marks), &[], (*first, end_ms), 0).asked_s.chunks(HOURS_AT_ONCE) {
+        for hours in reached(&marks, (*first, end_ms), 0).chunks(HOURS_AT_ONCE) {
             statement(client, pool, workspace, OUTCOMES, hours)
                 .await?
                 .bind(hours)
@@ -117,8 +135,7 @@ async fn roll(client: &Client, pool: &Pool, workspace: &WorkspaceRow, due: &[Due
         }
         return Ok(());
     }
-    let clicks = Counted::of(Some(&marks), &[], (*first, end_ms), CLICKS_REACH_HOURS);
-    for hours in clicks.asked_s.chunks(HOURS_AT_ONCE) {
+    for hours in reached(&marks, (*first, end_ms), CLICKS_REACH_HOURS).chunks(HOURS_AT_ONCE) {
         let near = Counted::exactly(hours.to_vec(), CLICKS_REACH_HOURS).near_s;
         statement(client, pool, workspace, CLICKS, hours)
             .await?
@@ -128,7 +145,7 @@ async fn roll(client: &Client, pool: &Pool, workspace: &WorkspaceRow, due: &[Due
             .execute()
             .await?;
     }
-    for hours in runs(&Counted::of(Some(&marks), &[], (*first, end_ms), VISITS_REACH_HOURS).asked_s) {
+    for hours in runs(&reached(&marks, (*first, end_ms), VISITS_REACH_HOURS)) {
         statement(client, pool, workspace, VISITS, hours).await?.execute().await?;
     }
     Ok(())
@@ -152,6 +169,8 @@ async fn statement(
     Ok(client
         .query(text)
         .with_setting("max_query_size", crate::MAX_QUERY_BYTES)
+        // Hours of many months may stand in one statement.
+        .with_setting("max_partitions_per_insert_block", "0")
         .param("workspace", workspace.id.to_string())
         .param("currency", &workspace.currency)
         .param("from_ms", first_s * 1_000)

@@ -15,7 +15,7 @@ use runtime::shutdown::CancellationToken;
 use serde::{Deserialize, Serialize};
 use store::Pool;
 use store::control::WorkspaceRow;
-use store::periods::Window;
+use store::periods::{Unit, Window, buckets};
 use store::rollups::Hours;
 use store::sinks::{Position, SinkPartition};
 use uuid::Uuid;
@@ -81,12 +81,19 @@ pub async fn run(every: Duration, client: Client, pool: Pool, stop: Cancellation
     tracing::info!("leaderboard snapshots stopped");
 }
 
-/// The last round time whose events should have been loaded by now, in seconds
-/// since 1970.
-fn due_s(now_s: i64, every: Duration) -> i64 {
+/// How far the workspace's clocks are ahead of UTC, in seconds.
+async fn ahead_s(pool: &Pool, workspace: &WorkspaceRow, now_s: i64) -> Result<i64, SinkError> {
+    let now_ms = now_s * 1_000;
+    let hours = buckets(pool, Unit::Hour, &workspace.time_zone, (now_ms, now_ms + 1), 1).await?;
+    Ok(hours.first().map_or(0, |hour| i64::from(hour.ahead_minutes) * 60))
+}
+
+/// The last round time of clocks so far ahead of UTC whose events should have been
+/// loaded by now, in seconds since 1970.
+fn due_s(now_s: i64, every: Duration, ahead_s: i64) -> i64 {
     let every_s = i64::try_from(every.as_secs()).unwrap_or(i64::MAX).max(1);
     let settled_s = now_s - (every_s / 10).min(60);
-    settled_s - settled_s.rem_euclid(every_s)
+    settled_s - (settled_s + ahead_s).rem_euclid(every_s)
 }
 
 /// Captures what is due as of `now_s`, in seconds since 1970, and not yet done, of
@@ -116,7 +123,10 @@ async fn capture_workspace(
     let at = SinkPartition { sink: SINK, topic: workspace.id.to_string(), partition: 0 };
     let Position { next_offset, open_last_offset } = store::sinks::position(pool, &at).await?;
     // One that was begun is ended first. Seconds count as offsets do.
-    let captured_s = open_last_offset.unwrap_or_else(|| due_s(now_s, every));
+    let captured_s = match open_last_offset {
+        Some(open_s) => open_s,
+        None => due_s(now_s, every, ahead_s(pool, workspace, now_s).await?),
+    };
     if captured_s < next_offset {
         return Ok(());
     }
@@ -126,7 +136,7 @@ async fn capture_workspace(
         return Ok(());
     }
     let fenced = || SinkError::Fenced(workspace.slug.clone());
-    if !store::sinks::open(pool, &at, next_offset, captured_s).await? {
+    if !store::sinks::open(pool, &at, next_offset, captured_s, &Hours::new()).await? {
         return Err(fenced());
     }
     let rows = capture(client, pool, workspace, captured_s).await?;
@@ -201,10 +211,13 @@ mod tests {
     fn captures_are_due_at_round_times_and_a_little_later() {
         let every = Duration::from_secs(3_600);
         for (now_s, due) in [(7_200, 3_600), (7_259, 3_600), (7_260, 7_200), (10_859, 7_200)] {
-            assert_eq!(due_s(now_s, every), due, "{now_s}");
+            assert_eq!(due_s(now_s, every, 0), due, "{now_s}");
+            assert_eq!(due_s(now_s, every, -7_200), due, "{now_s}");
+            // Full hours of India are half hours of Greenwich.
+            assert_eq!(due_s(now_s + 1_800, every, 19_800), due + 1_800, "{now_s}");
         }
-        assert_eq!(due_s(19, Duration::from_secs(10)), 10);
-        assert_eq!(due_s(20, Duration::from_secs(10)), 10);
-        assert_eq!(due_s(7, Duration::ZERO), 7);
+        assert_eq!(due_s(19, Duration::from_secs(10), 0), 10);
+        assert_eq!(due_s(20, Duration::from_secs(10), 0), 10);
+        assert_eq!(due_s(7, Duration::ZERO, 0), 7);
     }
 }

@@ -76,11 +76,10 @@ impl Counted {
     pub fn of(marks: Option<&[i64]>, cuts: &[i64], (from_ms, to_ms): (i64, i64), reach_hours: i64) -> Self {
         let Some(marks) = marks else { return Self { all: true, ..Self::default() } };
         let within = hour_of(from_ms)..to_ms;
-        let reached =
-            marks.iter().flat_map(|mark| (0..=reach_hours).map(move |hours| mark + hours * HOUR_MS));
         let cut = cuts.iter().filter(|cut| **cut != hour_of(**cut)).map(|cut| hour_of(*cut));
-        let asked: BTreeSet<i64> = reached.chain(cut).filter(|hour| within.contains(hour)).collect();
-        Self::exactly(asked.into_iter().map(|hour_ms| hour_ms / 1_000).collect(), reach_hours)
+        let cut = cut.filter(|hour| within.contains(hour)).map(|hour_ms| hour_ms / 1_000);
+        let asked: BTreeSet<i64> = cut.chain(reached(marks, (from_ms, to_ms), reach_hours)).collect();
+        Self::exactly(asked.into_iter().collect(), reach_hours)
     }
 
     /// These hours, in seconds since 1970, and no others.
@@ -93,6 +92,23 @@ impl Counted {
         let near_s: BTreeSet<i64> = asked_s.iter().flat_map(before).collect();
         Self { all: false, near_s: near_s.into_iter().collect(), asked_s }
     }
+}
+
+/// The hours within a time that are among `marks` (ascending), or come at most
+/// `reach_hours` after one of them; in seconds since 1970, ascending.
+#[must_use]
+pub fn reached(marks: &[i64], (from_ms, to_ms): (i64, i64), reach_hours: i64) -> Vec<i64> {
+    let mut hours = Vec::new();
+    let mut next = hour_of(from_ms);
+    for mark in marks {
+        let until = (mark + reach_hours * HOUR_MS + 1).min(to_ms);
+        next = next.max(*mark);
+        while next < until {
+            hours.push(next / 1_000);
+            next += HOUR_MS;
+        }
+    }
+    hours
 }
 
 /// What a report over a time has to count itself.
@@ -123,6 +139,22 @@ pub async fn visits_to_count(
     let Some(marks) = marks else { return Ok(from_ms) };
     let first_ms = marks.first().copied().unwrap_or(i64::MAX);
     Ok(first_ms.min(hour_of(to_ms)).max(from_ms))
+}
+
+impl ToCount {
+    /// Whether this is all that has to be counted by now, as `later` says. Where it is
+    /// not, something was loaded in between, and what was told is neither the state of
+    /// before nor that of after.
+    #[must_use]
+    pub fn covers(&self, later: &Self) -> bool {
+        self.clicks.covers(&later.clicks) && self.outcomes.covers(&later.outcomes)
+    }
+}
+
+impl Counted {
+    fn covers(&self, later: &Self) -> bool {
+        self.all || !later.all && later.asked_s.iter().all(|hour| self.asked_s.binary_search(hour).is_ok())
+    }
 }
 
 /// What has to be counted of a workspace from one moment to another, where `cuts` are

@@ -45,18 +45,27 @@ pub async fn position(pool: &Pool, at: &SinkPartition) -> Result<Position, Store
     Ok(position)
 }
 
-/// Says that `first..=last` is about to be loaded; `false` if another loader
-/// has moved on or has opened another range.
+/// Says that `first..=last` is about to be loaded, and may change these hours; `false`
+/// if another loader has moved on or has opened another range.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn open(pool: &Pool, at: &SinkPartition, first: i64, last: i64) -> Result<bool, StoreError> {
+pub async fn open(
+    pool: &Pool,
+    at: &SinkPartition,
+    first: i64,
+    last: i64,
+    changes: &Hours,
+) -> Result<bool, StoreError> {
+    let (workspaces, hours_ms): (Vec<Uuid>, Vec<i64>) = changes.iter().copied().unzip();
     let moved = sqlx::query(sql!("sink_positions/open"))
         .bind(at.sink)
         .bind(&at.topic)
         .bind(at.partition)
         .bind(first)
         .bind(last)
+        .bind(workspaces)
+        .bind(hours_ms)
         .execute(pool)
         .await?;
     Ok(moved.rows_affected() == 1)

@@ -3,6 +3,7 @@
 //! ratios do.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints a table")]
 
+mod analytics;
 mod attribution;
 mod bare;
 mod batches;
@@ -21,9 +22,10 @@ use table::Table;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What each part is called on the command line.
-const PARTS: [&str; 9] =
-    ["clicks", "disk", "batches", "attribution", "settlement", "sink", RECONCILE, SOAK, VISITORS];
+const PARTS: [&str; 10] =
+    ["clicks", "disk", "batches", "attribution", "settlement", "sink", ANALYTICS, RECONCILE, SOAK, VISITORS];
 /// These take minutes, and are only run when they are asked for.
+const ANALYTICS: &str = "analytics";
 const RECONCILE: &str = "reconcile";
 const SOAK: &str = "soak";
 const VISITORS: &str = "visitors";
@@ -42,7 +44,7 @@ fn main() -> anyhow::Result<()> {
     }
     let wanted = |part: &str| {
         arguments.iter().any(|a| a == part)
-            || arguments.is_empty() && ![RECONCILE, SOAK, VISITORS].contains(&part)
+            || arguments.is_empty() && ![ANALYTICS, RECONCILE, SOAK, VISITORS].contains(&part)
     };
     let mut table = Table::default();
     if wanted("clicks") {
@@ -62,6 +64,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("sink") {
         runtime.block_on(sink::measure(&mut table))?;
+    }
+    if wanted(ANALYTICS) {
+        runtime.block_on(analytics::measure(&mut table))?;
     }
     if wanted(RECONCILE) {
         runtime.block_on(settlement::reconcile(&mut table))?;

@@ -1,5 +1,6 @@
 //! Experiments: what the variants that visitors saw made them do.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -14,6 +15,7 @@ use uuid::Uuid;
 use super::asked::{Asked, Parameters};
 use super::filter::Filter;
 use super::form::{Report, object};
+use super::funnel::check_path;
 use super::period::invalid;
 use crate::access::InFinance;
 use crate::error::ApiError;
@@ -43,12 +45,19 @@ impl Parameters for ExperimentParameters {
     const IS_FILTERED: bool = false;
 }
 
-/// A kind of event and what it is about; any, if empty.
-fn read_goal(text: &str) -> Result<(&str, &str), ApiError> {
+/// A kind of event, what it is about (any, if empty), and whether that is only how it
+/// begins.
+fn read_goal(text: &str) -> Result<(&str, &str, bool), ApiError> {
     let (kind, about) = text.split_once(':').unwrap_or((text, ""));
     match kind {
-        "sale" if about.is_empty() => Ok((kind, about)),
-        "conversion" | "track" | "page" => Ok((kind, about)),
+        "sale" if about.is_empty() => Ok((kind, about, false)),
+        "conversion" | "track" => Ok((kind, about, false)),
+        "page" if about.is_empty() => Ok((kind, about, false)),
+        "page" => {
+            check_path(about)?;
+            let beginning = about.strip_suffix('*');
+            Ok((kind, beginning.unwrap_or(about), beginning.is_some()))
+        }
         _ => Err(invalid(format!(
             "goal is sale, conversion, track or page, the last three with : and which one or without; not {text:?}"
         ))),
@@ -64,7 +73,12 @@ fn read_weights(text: &str) -> Result<Vec<(String, f64)>, ApiError> {
         let is_weight = weight.is_finite() && weight > 0.0;
         if is_weight { Ok((variant.trim().to_owned(), weight)) } else { Err(wrong()) }
     };
-    text.split(',').map(one).collect()
+    let weights: Vec<(String, f64)> = text.split(',').map(one).collect::<Result<_, _>>()?;
+    let names: BTreeSet<&str> = weights.iter().map(|(name, _)| name.as_str()).collect();
+    if names.len() < weights.len() {
+        return Err(invalid(format!("a variant stands in weights twice: {text:?}")));
+    }
+    Ok(weights)
 }
 
 #[derive(Row, Deserialize)]
@@ -89,6 +103,7 @@ const COLUMNS: &[&str] = &[
     "probability_beats_control",
     "probability_best",
     "saw_others",
+    "share_p_value",
 ];
 
 pub(crate) async fn experiment(
@@ -97,7 +112,10 @@ pub(crate) async fn experiment(
     asked: Asked<ExperimentParameters>,
 ) -> Result<Response, ApiError> {
     let Asked { own, period, form, .. } = asked;
-    let (goal_kind, goal) = read_goal(&own.goal)?;
+    let (goal_kind, goal, goal_begins) = read_goal(&own.goal)?;
+    if own.experiment.is_empty() {
+        return Err(invalid("experiment is an id, a name, or link: and a link's id; not nothing"));
+    }
     let weights = own.weights.as_deref().map(read_weights).transpose()?;
     let link: Option<Uuid> = match own.experiment.strip_prefix("link:") {
         None => None,
@@ -113,9 +131,10 @@ pub(crate) async fn experiment(
         .param("experiment", &own.experiment)
         .param("goal_kind", goal_kind)
         .param("goal", goal)
+        .param("goal_begins", goal_begins)
         .fetch_all()
         .await?;
-    let seen = with_all(seen, weights.as_deref().unwrap_or_default());
+    let seen = with_all(seen, weights.as_deref())?;
     let control = match &own.control {
         None => 0,
         Some(control) => seen.iter().position(|seen| seen.variant == *control).ok_or_else(|| {
@@ -125,16 +144,17 @@ pub(crate) async fn experiment(
     };
     let variants: Vec<Variant> =
         seen.iter().map(|seen| Variant { visitors: seen.visitors, converted: seen.converted }).collect();
-    let weight_of = |seen: &Seen| match &weights {
-        None => 1.0,
-        // One that is to have nobody shows as what it is: wrong.
-        Some(weights) => weights
-            .iter()
-            .find(|(variant, _)| *variant == seen.variant)
-            .map_or(f64::MIN_POSITIVE, |(_, w)| *w),
-    };
     let visitors: Vec<u64> = seen.iter().map(|seen| seen.visitors).collect();
-    let shares = share_p_value(&visitors, &seen.iter().map(weight_of).collect::<Vec<f64>>());
+    let shares: Vec<f64> = match &weights {
+        // A link has its own, and they may have changed.
+        None if link.is_some() => Vec::new(),
+        None => vec![1.0; seen.len()],
+        Some(weights) => seen
+            .iter()
+            .filter_map(|seen| Some(weights.iter().find(|(name, _)| *name == seen.variant)?.1))
+            .collect(),
+    };
+    let shares = share_p_value(&visitors, &shares);
     let mut asked = period.told(&workspace);
     asked.insert("experiment".to_owned(), json!(own.experiment));
     asked.insert("goal".to_owned(), json!(own.goal));
@@ -155,20 +175,26 @@ pub(crate) async fn experiment(
             "probability_beats_control": found.beats_control,
             "probability_best": found.is_best,
             "saw_others": seen.saw_others,
+            "share_p_value": shares,
         }))
     });
     Ok(Report { asked, columns: COLUMNS, rows: rows.collect() }.answer(form))
 }
 
 /// What was seen, and the variants that nobody saw though they have a weight.
-fn with_all(mut seen: Vec<Seen>, weights: &[(String, f64)]) -> Vec<Seen> {
+fn with_all(mut seen: Vec<Seen>, weights: Option<&[(String, f64)]>) -> Result<Vec<Seen>, ApiError> {
+    let Some(weights) = weights else { return Ok(seen) };
+    let has_weight = |variant: &str| weights.iter().any(|(name, _)| name == variant);
+    if let Some(Seen { variant, .. }) = seen.iter().find(|seen| !has_weight(&seen.variant)) {
+        return Err(invalid(format!("weights says nothing of the variant {variant:?}, which visitors saw")));
+    }
     for (variant, _) in weights {
         if seen.iter().all(|seen| seen.variant != *variant) {
             seen.push(Seen { variant: variant.clone(), visitors: 0, converted: 0, saw_others: 0 });
         }
     }
     seen.sort_by(|a, b| a.variant.cmp(&b.variant));
-    seen
+    Ok(seen)
 }
 
 #[cfg(test)]
@@ -177,15 +203,16 @@ mod tests {
 
     #[test]
     fn goals_and_weights_are_read_or_refused() {
-        assert_eq!(read_goal("sale").expect("a goal"), ("sale", ""));
-        assert_eq!(read_goal("track:a:b").expect("a goal"), ("track", "a:b"));
-        assert_eq!(read_goal("page").expect("a goal"), ("page", ""));
-        for goal in ["", "click", "sale:x", "Sale"] {
+        assert_eq!(read_goal("sale").expect("a goal"), ("sale", "", false));
+        assert_eq!(read_goal("track:a:b").expect("a goal"), ("track", "a:b", false));
+        assert_eq!(read_goal("page").expect("a goal"), ("page", "", false));
+        assert_eq!(read_goal("page:/a*").expect("a goal"), ("page", "/a", true));
+        for goal in ["", "click", "sale:x", "Sale", "page:a", "page:https://a.example/b"] {
             assert!(read_goal(goal).is_err(), "{goal}");
         }
         let weights = [("a".to_owned(), 1.0), ("b:c".to_owned(), 2.5)];
         assert_eq!(read_weights("a:1, b:c:2.5").expect("weights"), weights);
-        for text in ["", "a", "a:", "a:0", "a:-1", "a:inf", "a:1,,b:2", "a:NaN"] {
+        for text in ["", "a", "a:", "a:0", "a:-1", "a:inf", "a:1,,b:2", "a:NaN", "a:1,a:2"] {
             assert!(read_weights(text).is_err(), "{text}");
         }
     }

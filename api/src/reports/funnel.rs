@@ -110,6 +110,10 @@ impl Step {
                     .map_err(|_| invalid(format!("the subject of a click is {about}, not {subject:?}")))?;
                 Some(link.to_string())
             }
+            Some(path) if kind == "page" => {
+                check_path(path)?;
+                Some(path.to_owned())
+            }
             other => other.map(str::to_owned),
         };
         Ok(Self { kind, subject })
@@ -121,6 +125,14 @@ impl Step {
             None => self.kind.to_owned(),
         }
     }
+}
+
+/// Pages are named by their path alone.
+pub(super) fn check_path(path: &str) -> Result<(), ApiError> {
+    if path.starts_with('/') || path == "*" {
+        return Ok(());
+    }
+    Err(invalid(format!("a page is named by its path, like /pricing or /blog/*; not {path:?}")))
 }
 
 fn read_steps(text: &str) -> Result<Vec<Step>, ApiError> {
@@ -284,6 +296,7 @@ mod tests {
             ("click > shoe", "not \"shoe\""),
             ("click:7 > sale", "the subject of a click is a link's id, not \"7\""),
             ("page: > sale", "says no subject"),
+            ("page:https://a.example/b > sale", "named by its path, like /pricing"),
             ("click > sale:7", "a sale has no subject"),
         ] {
             let error = read_steps(text).expect_err(text).to_string();

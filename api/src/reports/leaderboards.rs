@@ -222,18 +222,23 @@ async fn ranked(
     scope: &Scope,
     page: Page,
 ) -> Result<Vec<Ranked>, ApiError> {
-    let counted = period.to_count(app, workspace, &[]).await?;
-    let query = page.param(period.param(app.clickhouse.query(LEADERBOARD), workspace));
-    let rows = counted_param(query, &counted)
-        .with_setting("max_query_size", super::MAX_QUERY_BYTES)
-        .bind(texts(scope.campaigns.as_deref().unwrap_or_default()))
-        .bind(texts(scope.creators.as_deref().unwrap_or_default()))
-        .param("all_campaigns", scope.campaigns.is_none())
-        .param("all_creators", scope.creators.is_none())
-        .param("metric", metric.code())
-        .fetch_all()
-        .await?;
-    Ok(rows)
+    let mut counted = period.to_count(app, workspace, &[]).await?;
+    loop {
+        let query = page.param(period.param(app.clickhouse.query(LEADERBOARD), workspace));
+        let rows = counted_param(query, &counted)
+            .with_setting("max_query_size", super::MAX_QUERY_BYTES)
+            .bind(texts(scope.campaigns.as_deref().unwrap_or_default()))
+            .bind(texts(scope.creators.as_deref().unwrap_or_default()))
+            .param("all_campaigns", scope.campaigns.is_none())
+            .param("all_creators", scope.creators.is_none())
+            .param("metric", metric.code())
+            .fetch_all()
+            .await?;
+        match period.more_to_count(app, workspace, &[], &counted).await? {
+            None => return Ok(rows),
+            Some(later) => counted = later,
+        }
+    }
 }
 
 /// Where creators stood in the last snapshot of this very board.

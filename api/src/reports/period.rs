@@ -6,7 +6,7 @@ use runtime::clock::now_ms;
 use serde_json::{Map, Value, json};
 use store::control::WorkspaceRow;
 use store::periods::{Bucket, Unit, Window, buckets};
-use store::rollups::{Source, ToCount, marks};
+use store::rollups::{HOUR_MS, Source, ToCount, marks};
 
 use super::form::object;
 use crate::error::ApiError;
@@ -117,6 +117,19 @@ impl Period {
         Ok(store::rollups::to_count(&app.pool, workspace.id, (self.from_ms, self.to_ms), cuts).await?)
     }
 
+    /// What has to be counted by now, if something was loaded into other hours than
+    /// `counted` since: whatever was told of these has to be told anew.
+    pub(super) async fn more_to_count(
+        self,
+        app: &App,
+        workspace: &WorkspaceRow,
+        cuts: &[i64],
+        counted: &ToCount,
+    ) -> Result<Option<ToCount>, ApiError> {
+        let later = self.to_count(app, workspace, cuts).await?;
+        Ok(if counted.covers(&later) { None } else { Some(later) })
+    }
+
     /// Says it in an answer.
     pub(super) fn told(self, workspace: &WorkspaceRow) -> Map<String, Value> {
         object(json!({
@@ -161,7 +174,7 @@ impl Period {
         }
     }
 
-    /// The same; what is asked for ever begins with the first event, or with its hour.
+    /// The same; what is asked for ever begins with the first event.
     pub(super) async fn since_the_first_event(
         self,
         app: &App,
@@ -170,14 +183,14 @@ impl Period {
         if self.from_ms > 0 {
             return Ok(self);
         }
-        let first_ms = match self.first_hour(app, workspace).await? {
-            Some(hour_ms) => hour_ms,
-            None => {
-                let query = app.clickhouse.query(include_str!("../../../clickhouse/queries/first_event.sql"));
-                let query = query.param("workspace", workspace.id.to_string()).param("to_ms", self.to_ms);
-                query.fetch_one().await?
-            }
+        // Zones may begin their days within an hour: the hour alone does not tell the day.
+        let (from_ms, to_ms) = match self.first_hour(app, workspace).await? {
+            Some(hour_ms) => (hour_ms, self.to_ms.min(hour_ms + HOUR_MS)),
+            None => (0, self.to_ms),
         };
+        let query = app.clickhouse.query(include_str!("../../../clickhouse/queries/first_event.sql"));
+        let query = query.param("workspace", workspace.id.to_string());
+        let first_ms: i64 = query.param("from_ms", from_ms).param("to_ms", to_ms).fetch_one().await?;
         Ok(Self { from_ms: first_ms.min(self.to_ms - 1), ..self })
     }
 

@@ -126,10 +126,16 @@ async fn points(
     filter: Filter,
     starts: &[i64],
 ) -> Result<Vec<Point>, ApiError> {
-    let counted = period.to_count(app, workspace, starts).await?;
-    let query = filter.param(period.param(app.clickhouse.query(TIMESERIES), workspace));
-    let query = counted_param(query, &counted).with_setting("max_query_size", super::MAX_QUERY_BYTES);
-    Ok(query.bind(starts).fetch_all().await?)
+    let mut counted = period.to_count(app, workspace, starts).await?;
+    loop {
+        let query = filter.param(period.param(app.clickhouse.query(TIMESERIES), workspace));
+        let query = counted_param(query, &counted).with_setting("max_query_size", super::MAX_QUERY_BYTES);
+        let points = query.bind(starts).fetch_all().await?;
+        match period.more_to_count(app, workspace, starts, &counted).await? {
+            None => return Ok(points),
+            Some(later) => counted = later,
+        }
+    }
 }
 
 /// Who was there in these buckets; of a filter, who clicked.
@@ -140,13 +146,23 @@ async fn visits(
     filter: Filter,
     starts: &[i64],
 ) -> Result<Vec<Visits>, ApiError> {
-    let (text, counted_from_ms) = if filter == Filter::default() {
-        let span = (period.from_ms, period.to_ms);
-        (VISITORS, store::rollups::visits_to_count(&app.pool, workspace.id, span, starts).await?)
-    } else {
-        (CLICKERS, period.from_ms)
+    let told = |text: &'static str, counted_from_ms: i64| {
+        let query = filter.param(period.param(app.clickhouse.query(text), workspace));
+        let query = query.with_setting("max_query_size", super::MAX_QUERY_BYTES);
+        query.param("counted_from_ms", counted_from_ms).bind(starts).fetch_all::<Visits>()
     };
-    let query = filter.param(period.param(app.clickhouse.query(text), workspace));
-    let query = query.with_setting("max_query_size", super::MAX_QUERY_BYTES);
-    Ok(query.param("counted_from_ms", counted_from_ms).bind(starts).fetch_all().await?)
+    if filter != Filter::default() {
+        return Ok(told(CLICKERS, period.from_ms).await?);
+    }
+    let span = (period.from_ms, period.to_ms);
+    let mut counted_from_ms = store::rollups::visits_to_count(&app.pool, workspace.id, span, starts).await?;
+    loop {
+        let visits = told(VISITORS, counted_from_ms).await?;
+        let later_ms = store::rollups::visits_to_count(&app.pool, workspace.id, span, starts).await?;
+        // What was loaded meanwhile is in no hour that was taken as rolled up.
+        if later_ms >= counted_from_ms {
+            return Ok(visits);
+        }
+        counted_from_ms = later_ms;
+    }
 }

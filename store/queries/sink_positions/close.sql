@@ -2,7 +2,7 @@
 -- changed are marked in the same statement: no roll-up can be taken for newer than it is.
 WITH closed AS (
     UPDATE sink_positions
-    SET next_offset = open_last_offset + 1, open_last_offset = NULL
+    SET next_offset = open_last_offset + 1, open_last_offset = NULL, open_workspaces = '{}', open_hours_ms = '{}'
     WHERE sink = $1 AND topic = $2 AND partition = $3 AND next_offset = $4 AND open_last_offset = $5
     RETURNING 1
 ),

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sinks::EventRow;
+use store::rollups::Hours;
+use store::sinks::SinkPartition;
 use tests::{Campaign, Stack, World};
 use uuid::Uuid;
 
@@ -264,13 +266,28 @@ async fn a_million_events_of_a_long_day_are_counted_right() -> anyhow::Result<()
     series(&world, &day, real).await?;
     cut_days(&world, &owner, &day).await?;
     let late = day::late(&day, 40_000);
+    // While the range is open that loads them, and once it is closed.
+    let hours =
+        |moments: Vec<i64>| moments.into_iter().map(|at| (workspace, store::rollups::hour_of(at))).collect();
+    let ranges: [(&str, Hours); 2] = [
+        ("events", hours(late.events.iter().map(|event| event.at).collect())),
+        ("outcomes", hours(late.outcomes.iter().map(|outcome| outcome.at).collect())),
+    ];
+    let at = |sink| SinkPartition { sink, topic: "late".to_owned(), partition: 0 };
+    for (sink, hours) in &ranges {
+        store::sinks::position(&owner, &at(sink)).await?;
+        assert!(store::sinks::open(&owner, &at(sink), 0, 0, hours).await?);
+    }
     fill(&client, "events", &late.events).await?;
     fill(&client, "outcomes", &late.outcomes).await?;
-    mark(&owner, workspace, &late).await?;
     day.events.extend(late.events);
     day.outcomes.extend(late.outcomes);
     boards(&world, &day, real.1).await?;
     series(&world, &day, real).await?;
+    for (sink, hours) in &ranges {
+        assert!(store::sinks::close(&owner, &at(sink), 0, 0, hours).await?);
+    }
+    boards(&world, &day, real.1).await?;
     roll_up(&owner).await?;
     boards(&world, &day, real.1).await?;
     series(&world, &day, real).await
@@ -376,7 +393,7 @@ async fn a_report_that_cannot_be_is_refused_with_the_reason() -> anyhow::Result<
         ("funnel", 400, "missing field `steps`"),
         ("funnel?steps=click", 400, "2 to 16 steps, not 1"),
         ("funnel?steps=click%3Eshoe", 400, "a step is one of click, page"),
-        ("funnel?steps=click%3Epage:')%20OR%201%20--&window_minutes=0", 400, "window_minutes must be"),
+        ("funnel?steps=click%3Epage:/')%20OR%201%20--&window_minutes=0", 400, "window_minutes must be"),
         ("funnel?steps=click%3Esale&by=shoe", 400, "unknown variant"),
         ("funnel?steps=click%3Esale&strict=perhaps", 400, "provided string was not"),
         ("funnel?steps=click%3Esale&limit=7", 400, "no parameter"),
@@ -384,6 +401,8 @@ async fn a_report_that_cannot_be_is_refused_with_the_reason() -> anyhow::Result<
         ("experiment?experiment=x&goal=click", 400, "goal is sale, conversion, track or page"),
         ("experiment?experiment=x&weights=a", 400, "weights are like a:1,b:3"),
         ("experiment?experiment=x&control=a", 400, "nobody saw the control"),
+        ("experiment?experiment=", 400, "not nothing"),
+        ("experiment?experiment=x&goal=page:x", 400, "named by its path"),
         ("experiment?experiment=link:7", 400, "link: and a link's id"),
         ("experiment?experiment=link:00000000-0000-0000-0000-000000000007", 404, "link"),
         ("retention?unit=hour", 400, "more than 120 of them"),
@@ -397,9 +416,10 @@ async fn a_report_that_cannot_be_is_refused_with_the_reason() -> anyhow::Result<
     let empty = world.report("/v1/reports/breakdown?by=country").await?;
     assert_eq!((rows(&empty), &empty["total"]), (&[][..], &json!(0)));
     // What nobody did, and what is nobody's statement.
-    let nobody = world.report("/v1/reports/funnel?steps=click%3Epage:')%20OR%201%3D1%20--").await?;
+    let nobody = world.report("/v1/reports/funnel?steps=click%3Epage:/')%20OR%201%3D1%20--").await?;
     assert_eq!((rows(&nobody).len(), &rows(&nobody)[0]["visitors"]), (2, &json!(0)));
-    let nobody = world.report("/v1/reports/experiment?experiment=')%20OR%201%20--&goal=page:')%20--").await?;
+    let nobody =
+        world.report("/v1/reports/experiment?experiment=')%20OR%201%20--&goal=page:/')%20--").await?;
     assert_eq!((rows(&nobody), &nobody["share_p_value"]), (&[][..], &Value::Null));
     // Moments at which windows begin and end, and all time.
     for path in [

@@ -153,10 +153,18 @@ fn shown(event: &EventRow, of_link: Option<Uuid>) -> Option<String> {
 }
 
 pub(super) async fn experiments(world: &World, day: &Day, link: Uuid) -> anyhow::Result<()> {
-    for (experiment, of_link, goal, is_goal) in [
-        ("checkout".to_owned(), None, "sale", &(|event: &EventRow| event.kind == "sale") as Matches),
-        ("checkout".to_owned(), None, "track:signup", &|event| event.name == "signup"),
-        (format!("link:{link}"), Some(link), "page:/7", &|event| path(event) == "https://shop.example/7"),
+    for (experiment, of_link, goal, weights, is_goal) in [
+        (
+            "checkout".to_owned(),
+            None,
+            "sale",
+            "a:1,b:2,d:1",
+            &(|event: &EventRow| event.kind == "sale") as Matches,
+        ),
+        ("checkout".to_owned(), None, "track:signup", "a:1,b:2,d:1", &|event| event.name == "signup"),
+        (format!("link:{link}"), Some(link), "page:/1*", "a:1,b:9,d:1", &|event| {
+            path(event).starts_with("https://shop.example/1")
+        }),
     ] {
         // Of each variant: who saw it first, who converted, who saw others.
         let mut counts: HashMap<String, [u64; 3]> = HashMap::new();
@@ -173,7 +181,7 @@ pub(super) async fn experiments(world: &World, day: &Day, link: Uuid) -> anyhow:
         }
         let report = world
             .report(&format!(
-                "/v1/reports/experiment?experiment={experiment}&goal={goal}&control=b&weights=a:1,b:2,d:1&{SPAN}"
+                "/v1/reports/experiment?experiment={experiment}&goal={goal}&control=b&weights={weights}&{SPAN}"
             ))
             .await?;
         // The one that nobody saw is there as well.
@@ -187,7 +195,9 @@ pub(super) async fn experiments(world: &World, day: &Day, link: Uuid) -> anyhow:
             assert_eq!(row["converted"], json!(converted), "{row}");
             assert_eq!(row["saw_others"], json!(others), "{row}");
             if visitors == 0 {
-                assert_eq!((&row["rate"], &row["p_value"]), (&Value::Null, &Value::Null));
+                for figure in ["rate", "p_value", "probability_best"] {
+                    assert_eq!(row[figure], Value::Null, "{row}");
+                }
                 continue;
             }
             let rate = converted as f64 / visitors as f64;
