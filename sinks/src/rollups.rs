@@ -1,8 +1,8 @@
 //! Events and outcomes → tables `hourly_clicks`, `hourly_visits` and
 //! `hourly_outcomes`.
 //!
-//! A sink marks the hours that a range changed in the statement that closes the range
-//! (`store::rollups`). Here the marks are taken first, then the hours are counted anew
+//! A sink names the hours that a range may change when it opens it, and marks them in the
+//! statement that closes it (`store::rollups`). Here the marks are taken first, then the hours are counted anew
 //! and replace what stood there, and then those marks are cleared that nobody renewed
 //! meanwhile. Reports count marked hours from the events themselves, so that whatever
 //! dies in between costs speed, and never a figure.
