@@ -228,7 +228,19 @@ impl Loading {
         Ok(self.client.query("SELECT count(), uniqExact(event_id) FROM events").fetch_one().await?)
     }
 
+    /// Keeps rows that were loaded twice from being merged before they are counted; a
+    /// ClickHouse that was started anew has to be told again.
+    async fn stop_merges(&self) -> anyhow::Result<()> {
+        let since = Instant::now();
+        while let Err(error) = self.client.query("SYSTEM STOP MERGES events").execute().await {
+            ensure!(since.elapsed() < AGAIN_WITHIN, "ClickHouse does not answer: {error}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
     async fn wait_until_loaded(&self) -> anyhow::Result<()> {
+        self.stop_merges().await?;
         let since = Instant::now();
         while !matches!(self.loaded().await, Ok((rows, _)) if rows >= self.sent) {
             ensure!(since.elapsed() < AGAIN_WITHIN, "{:?} of {} are loaded", self.loaded().await, self.sent);
@@ -248,6 +260,7 @@ fn stop(mut loader: Child) -> anyhow::Result<()> {
 async fn loading_cut_off_anywhere_loads_everything_once() -> anyhow::Result<()> {
     let mut random = Random::new(50);
     let mut loading = Loading::start().await?;
+    loading.stop_merges().await?;
     let mut cut = [0; POINTS.len()];
     for round in 0..ROUNDS {
         // Each point with each victim at least twice, then whichever.
