@@ -17,3 +17,4 @@ mod reports;
 pub mod server;
 
 pub use access::hash_key;
+pub use control::sql_access::{renew_views, views_prefix};

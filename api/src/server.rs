@@ -14,8 +14,8 @@ use runtime::shutdown::CancellationToken;
 use store::Pool;
 
 use crate::control::{
-    budgets, campaigns, cohorts, coupons, links, payees, payments, payouts, people, statements, tax,
-    withdrawals, workspaces,
+    budgets, campaigns, cohorts, coupons, links, payees, payments, payouts, people, sql_access, statements,
+    tax, withdrawals, workspaces,
 };
 use crate::error::ApiError;
 use crate::me;
@@ -30,6 +30,8 @@ pub struct ApiSettings {
     pub admin_key_hash: [u8; 32],
     /// The topic that fundings go to.
     pub credits_topic: String,
+    /// What the databases of workspaces' views are called; see [`crate::views_prefix`].
+    pub views_prefix: String,
 }
 
 /// What every request may use.
@@ -70,6 +72,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/privacy", put(workspaces::set_privacy))
         .route("/v1/webhooks", put(workspaces::set_webhook))
         .route("/v1/signing-keys", post(workspaces::rotate_signing_key))
+        .route("/v1/sql-access", put(sql_access::set).delete(sql_access::remove))
         .route("/v1/keys", post(workspaces::create_key))
         .route("/v1/creators", post(people::create_creator).get(people::list_creators))
         .route("/v1/businesses", post(people::create_business).get(people::list_businesses))

@@ -1,7 +1,7 @@
 //! Starts the three engines, watches them, restarts a crashed one, stops all.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -46,6 +46,11 @@ pub struct EngineConfig {
     pub kafka_port: Option<u16>,
     /// Loopback port of ClickHouse's HTTP interface.
     pub clickhouse_port: u16,
+    /// What databases in ClickHouse are called that readers may be granted: their
+    /// names begin so.
+    pub readers_databases: String,
+    /// Where readers of ClickHouse, and only they, may ask, too.
+    pub readers_listen: Option<SocketAddr>,
     /// Loopback port of Postgres.
     pub postgres_port: u16,
     /// Keep topics in memory only, for benchmarks.
@@ -252,6 +257,10 @@ impl Engine {
             Kind::ClickHouse => {
                 command.args(["engine", "clickhouse", "--port", &self.port.to_string(), "--data"]);
                 command.arg(data_dir).arg("--libchdb").arg(&self.config.libchdb);
+                command.args(["--readers-databases", &self.config.readers_databases]);
+                if let Some(address) = self.config.readers_listen {
+                    command.args(["--readers-listen", &address.to_string()]);
+                }
             }
         }
         if self.kind != Kind::Postgres {

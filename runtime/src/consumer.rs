@@ -296,6 +296,8 @@ impl Consumer {
                 if let Some(next) = next {
                     self.seek(message.partition(), next);
                 }
+                // It was assigned since the others were paused.
+                self.pause();
             }
             Some(Err(error)) => tracing::warn!(topic = self.topic, %error, "Kafka"),
             None => {}

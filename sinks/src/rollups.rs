@@ -71,13 +71,12 @@ pub async fn run(client: Client, pool: Pool, stop: CancellationToken) {
 /// # Errors
 /// When either database fails.
 pub async fn roll_due(client: &Client, pool: &Pool) -> Result<usize, SinkError> {
+    let not_begun = store::rollups::not_begun(pool).await?;
     // Not before all that was there has its place: the tables are migrated in order.
-    let migrated: u64 =
-        client.query("SELECT count() FROM schema_migrations WHERE version >= 8").fetch_one().await?;
-    if migrated == 0 {
+    if !not_begun.is_empty() && !is_migrated(client).await? {
         return Ok(0);
     }
-    for (workspace, source) in store::rollups::not_begun(pool).await? {
+    for (workspace, source) in not_begun {
         let hours = hours_with_rows(client, workspace, &source).await?;
         store::rollups::begin(pool, workspace, &source, &hours).await?;
     }
@@ -104,6 +103,12 @@ pub async fn roll_due(client: &Client, pool: &Pool) -> Result<usize, SinkError> 
         }
     }
     result
+}
+
+async fn is_migrated(client: &Client) -> Result<bool, SinkError> {
+    let found: u64 =
+        client.query("SELECT count() FROM schema_migrations WHERE version >= 8").fetch_one().await?;
+    Ok(found > 0)
 }
 
 async fn hours_with_rows(client: &Client, workspace: Uuid, source: &str) -> Result<Vec<i64>, SinkError> {

@@ -28,16 +28,16 @@ struct Applied {
     name: String,
 }
 
-/// Brings the tables up to date. Safe to run again, and from two processes at
-/// once: a lock in Postgres lets one go first.
+/// Brings the tables in `database` up to date. Safe to run again, and from two
+/// processes at once: a lock in Postgres lets one go first.
 ///
 /// # Errors
 /// When either database fails.
-pub async fn migrate(pool: &Pool, url: &str, database: &str) -> Result<(), SinkError> {
+pub async fn migrate(pool: &Pool, server: &Client, database: &str) -> Result<(), SinkError> {
     let _alone = store::migrate::alone(pool).await?;
-    let server = Client::default().with_url(url);
+    let server = server.clone().with_database("default");
     server.query("CREATE DATABASE IF NOT EXISTS {name:Identifier}").param("name", database).execute().await?;
-    let client = crate::client(url, database);
+    let client = server.with_database(database);
     client
         .query(
             "CREATE TABLE IF NOT EXISTS schema_migrations

@@ -167,27 +167,8 @@ async fn capture(
     let mut rows = Vec::new();
     for window in Window::ALL {
         let from_ms = store::periods::start_ms(pool, window, &workspace.time_zone, to_ms).await?;
-        let counted = store::rollups::to_count(pool, workspace.id, (from_ms, to_ms), &[]).await?;
         for (scope, creators) in &scopes {
-            let board: Vec<Ranked> = client
-                .query(SNAPSHOT)
-                .with_setting("max_query_size", crate::MAX_QUERY_BYTES)
-                .bind(&counted.clicks.asked_s)
-                .bind(&counted.clicks.near_s)
-                .bind(&counted.outcomes.asked_s)
-                .param("all_hours", counted.clicks.all)
-                .param("all_outcome_hours", counted.outcomes.all)
-                .bind(Vec::<String>::new())
-                .bind(creators.as_deref().unwrap_or_default())
-                .param("all_campaigns", true)
-                .param("all_creators", creators.is_none())
-                .param("workspace", workspace.id.to_string())
-                .param("currency", &workspace.currency)
-                .param("from_ms", from_ms)
-                .param("to_ms", to_ms)
-                .param("best", BEST)
-                .fetch_all()
-                .await?;
+            let board = board(client, pool, workspace, (from_ms, to_ms), creators.as_deref()).await?;
             rows.extend(board.into_iter().map(|ranked| SnapshotRow {
                 workspace_id: workspace.id,
                 scope: scope.clone(),
@@ -201,6 +182,43 @@ async fn capture(
         }
     }
     Ok(rows)
+}
+
+/// The best of a time by each metric, among `creators` if there are any named.
+async fn board(
+    client: &Client,
+    pool: &Pool,
+    workspace: &WorkspaceRow,
+    (from_ms, to_ms): (i64, i64),
+    creators: Option<&[String]>,
+) -> Result<Vec<Ranked>, SinkError> {
+    let mut counted = store::rollups::to_count(pool, workspace.id, (from_ms, to_ms), &[]).await?;
+    loop {
+        let board = client
+            .query(SNAPSHOT)
+            .with_setting("max_query_size", crate::MAX_QUERY_BYTES)
+            .bind(&counted.clicks.asked_s)
+            .bind(&counted.clicks.near_s)
+            .bind(&counted.outcomes.asked_s)
+            .param("all_hours", counted.clicks.all)
+            .param("all_outcome_hours", counted.outcomes.all)
+            .bind(Vec::<String>::new())
+            .bind(creators.unwrap_or_default())
+            .param("all_campaigns", true)
+            .param("all_creators", creators.is_none())
+            .param("workspace", workspace.id.to_string())
+            .param("currency", &workspace.currency)
+            .param("from_ms", from_ms)
+            .param("to_ms", to_ms)
+            .param("best", BEST)
+            .fetch_all()
+            .await?;
+        match store::rollups::more_to_count(pool, workspace.id, (from_ms, to_ms), &[], &counted).await? {
+            // What was loaded meanwhile is in some of its figures, and not in others.
+            Some(more) => counted = more,
+            None => return Ok(board),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -142,11 +142,8 @@ pub async fn visits_to_count(
 }
 
 impl ToCount {
-    /// Whether this is all that has to be counted by now, as `later` says. Where it is
-    /// not, something was loaded in between, and what was told is neither the state of
-    /// before nor that of after.
-    #[must_use]
-    pub fn covers(&self, later: &Self) -> bool {
+    /// Whether this is all that has to be counted by now, as `later` says.
+    fn covers(&self, later: &Self) -> bool {
         self.clicks.covers(&later.clicks) && self.outcomes.covers(&later.outcomes)
     }
 }
@@ -176,6 +173,23 @@ pub async fn to_count(
         clicks: Counted::of(clicks.as_deref(), &cuts, (from_ms, to_ms), CLICKS_REACH_HOURS),
         outcomes: Counted::of(outcomes.as_deref(), &cuts, (from_ms, to_ms), 0),
     })
+}
+
+/// What has to be counted by now, if it is more than `counted`: then something was
+/// loaded in between, and what was told is neither the state of before nor that of
+/// after.
+///
+/// # Errors
+/// When the database fails.
+pub async fn more_to_count(
+    pool: &Pool,
+    workspace: Uuid,
+    span: (i64, i64),
+    cuts: &[i64],
+    counted: &ToCount,
+) -> Result<Option<ToCount>, StoreError> {
+    let later = to_count(pool, workspace, span, cuts).await?;
+    Ok((!counted.covers(&later)).then_some(later))
 }
 
 /// Marked hours of a workspace within a time; `None` if nothing of it is rolled up.

@@ -77,8 +77,9 @@ fn click(number: u64) -> Event {
 }
 
 async fn table_in(stack: &Stack, database: &str) -> anyhow::Result<sinks::Client> {
-    sinks::schema::migrate(&stack.pool().await?, &stack.clickhouse_url(), database).await?;
-    Ok(sinks::client(&stack.clickhouse_url(), database))
+    let client = sinks::client(&stack.clickhouse_url(), database);
+    sinks::schema::migrate(&stack.pool().await?, &client, database).await?;
+    Ok(client)
 }
 
 async fn count(client: &sinks::Client) -> anyhow::Result<u64> {

@@ -83,12 +83,6 @@ impl Proxy {
         *self.trap.lock().expect("no panic") = Some((point, Box::new(action)));
     }
 
-    /// Breaks no more; whether it would have.
-    #[must_use]
-    pub fn disarm(&self) -> bool {
-        self.trap.lock().expect("no panic").take().is_some()
-    }
-
     /// Whether it broke since.
     #[must_use]
     pub fn has_broken(&self) -> bool {

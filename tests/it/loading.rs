@@ -161,9 +161,9 @@ impl Loading {
         store::control::insert_workspace(&mut connection, &workspace).await?;
         let topics = stack.topics();
         let engine = Engine::start(&stack)?;
+        let client = sinks::client(&engine.url(), "tributary");
         let since = Instant::now();
-        while let Err(error) = sinks::schema::migrate(&stack.pool().await?, &engine.url(), "tributary").await
-        {
+        while let Err(error) = sinks::schema::migrate(&stack.pool().await?, &client, "tributary").await {
             ensure!(since.elapsed() < AGAIN_WITHIN, "ClickHouse does not start: {error}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -171,7 +171,7 @@ impl Loading {
             postgres: Proxy::start(stack.ports.postgres).await?,
             clickhouse: Proxy::start(engine.port).await?,
             publisher: Publisher::new(&stack.brokers(), ProducerSettings::default())?,
-            client: sinks::client(&engine.url(), "tributary"),
+            client,
             workspace: workspace.id.0,
             topics,
             stack,

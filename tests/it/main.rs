@@ -31,4 +31,5 @@ mod points;
 mod refunds;
 mod replay;
 mod schema;
+mod sql_access;
 mod withdrawals;

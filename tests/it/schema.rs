@@ -234,8 +234,8 @@ async fn run(client: &sinks::Client, statement: &str) -> anyhow::Result<()> {
 async fn events_of_before_lie_by_the_hour_after_migrating() -> anyhow::Result<()> {
     let stack = Stack::start_with(&["--engines-only"])?;
     let (pool, url) = (stack.pool().await?, stack.clickhouse_url());
-    sinks::schema::migrate(&pool, &url, "older").await?;
     let client = sinks::client(&url, "older");
+    sinks::schema::migrate(&pool, &client, "older").await?;
     run(
         &client,
         "CREATE TABLE before AS events ENGINE = ReplacingMergeTree ORDER BY (workspace_id, event_id)",
@@ -253,7 +253,7 @@ async fn events_of_before_lie_by_the_hour_after_migrating() -> anyhow::Result<()
     for _ in 0..2 {
         let again = "ALTER TABLE schema_migrations DELETE WHERE version = 7 SETTINGS mutations_sync = 1";
         run(&client, again).await?;
-        sinks::schema::migrate(&pool, &url, "older").await?;
+        sinks::schema::migrate(&pool, &client, "older").await?;
         let (count, sorting_key): (u64, String) = client
             .query(
                 "SELECT assumeNotNull((SELECT count() FROM events)), sorting_key FROM system.tables
@@ -292,7 +292,7 @@ async fn migrating_twice_and_at_once_is_harmless() -> anyhow::Result<()> {
     let (first, second) = tokio::join!(store::migrate::migrate(&one), store::migrate::migrate(&two));
     first?;
     second?;
-    let clickhouse = stack.clickhouse_url();
+    let clickhouse = stack.clickhouse();
     let (one, two) = tokio::join!(
         sinks::schema::migrate(&one, &clickhouse, "fresh"),
         sinks::schema::migrate(&two, &clickhouse, "fresh")

@@ -128,7 +128,7 @@ async fn collected(settings: &Settings, args: &AttributeArgs, workspace: &str) -
         By::Creator => "creator",
         By::Channel => "channel",
     };
-    let clickhouse = sinks::client(&settings.clickhouse_url, &settings.clickhouse_database);
+    let clickhouse = settings.clickhouse();
     let mut lines = clickhouse
         .query(include_str!("../queries/journeys.sql"))
         .param("workspace", workspace.id.to_string())

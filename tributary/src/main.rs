@@ -20,11 +20,13 @@ mod show;
 mod status;
 mod up;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use engines::clickhouse::ClickHouseConfig;
 use engines::kafka::Storage;
 use runtime::shutdown;
 
@@ -104,6 +106,10 @@ enum EngineCommand {
         data: PathBuf,
         #[arg(long)]
         libchdb: PathBuf,
+        #[arg(long)]
+        readers_databases: String,
+        #[arg(long)]
+        readers_listen: Option<SocketAddr>,
     },
 }
 
@@ -170,8 +176,15 @@ async fn dispatch(settings: Settings, command: Command) -> anyhow::Result<ExitCo
             let storage = if in_memory { Storage::Memory } else { Storage::Sqlite(data) };
             engines::kafka::run(&storage, port).await?;
         }
-        Command::Engine(EngineCommand::Clickhouse { port, data, libchdb }) => {
-            engines::clickhouse::run(&libchdb, &data, port).await?;
+        Command::Engine(EngineCommand::Clickhouse {
+            port,
+            data: data_dir,
+            libchdb: library,
+            readers_databases,
+            readers_listen,
+        }) => {
+            let config = ClickHouseConfig { library, data_dir, port, readers_databases, readers_listen };
+            engines::clickhouse::run(&config).await?;
         }
         Command::Up(args) => up::run(settings, args).await?,
         Command::Migrate => services::migrate(&settings).await?,

@@ -52,7 +52,7 @@ pub(crate) async fn check(settings: &Settings, pool: &Pool, is_full: bool) -> an
 }
 
 async fn check_clickhouse(settings: &Settings, pool: &Pool, is_full: bool) -> anyhow::Result<Vec<Verdict>> {
-    let client = sinks::client(&settings.clickhouse_url, &settings.clickhouse_database);
+    let client = settings.clickhouse();
     let new = new_batches(pool, Part::Clickhouse).await?;
     let offences = sinks::reconcile::outcomes_match(&client, pool, (!is_full).then_some(&new[..])).await?;
     if offences.is_empty() {
@@ -84,7 +84,7 @@ async fn check_days(
     args: &ReconcileArgs,
     days: u16,
 ) -> anyhow::Result<(ByDay, Verdict)> {
-    let client = sinks::client(&settings.clickhouse_url, &settings.clickhouse_database);
+    let client = settings.clickhouse();
     let now_ms = now_ms();
     let to_ms = (now_ms.div_euclid(DAY_MS) + 1) * DAY_MS;
     let range_ms = (to_ms - i64::from(days) * DAY_MS, to_ms);

@@ -156,7 +156,7 @@ pub(crate) fn reconcile(settings: &Settings, stop: CancellationToken) -> anyhow:
 /// The loader of events.
 pub(crate) fn event_sink(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
     let pool = store::connect_lazy(&settings.database_url, POOL)?;
-    let client = sinks::client(&settings.clickhouse_url, &settings.clickhouse_database);
+    let client = settings.clickhouse();
     let settings = EventSinkSettings {
         brokers: settings.brokers.clone(),
         group: settings.group(EVENT_SINK),
@@ -171,7 +171,7 @@ pub(crate) fn event_sink(settings: &Settings, stop: CancellationToken) -> anyhow
 /// The loader of outcomes.
 pub(crate) fn outcome_sink(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
     let pool = store::connect_lazy(&settings.database_url, POOL)?;
-    let client = sinks::client(&settings.clickhouse_url, &settings.clickhouse_database);
+    let client = settings.clickhouse();
     let settings = OutcomeSinkSettings {
         topic: settings.topics().credits,
         max_rows: settings.batch.max(20_000),
@@ -186,7 +186,7 @@ pub(crate) fn outcome_sink(settings: &Settings, stop: CancellationToken) -> anyh
 /// Hours rolled up once they are over.
 pub(crate) fn rollups(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
     let pool = store::connect_lazy(&settings.database_url, POOL)?;
-    let client = sinks::client(&settings.clickhouse_url, &settings.clickhouse_database);
+    let client = settings.clickhouse();
     Ok(Box::pin(async move {
         sinks::rollups::run(client, pool, stop).await;
         Ok(())
@@ -196,7 +196,7 @@ pub(crate) fn rollups(settings: &Settings, stop: CancellationToken) -> anyhow::R
 /// Leaderboards as they stand, kept on schedule.
 pub(crate) fn snapshots(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
     let pool = store::connect_lazy(&settings.database_url, POOL)?;
-    let client = sinks::client(&settings.clickhouse_url, &settings.clickhouse_database);
+    let client = settings.clickhouse();
     let every = Duration::from_secs(60 * u64::from(settings.snapshot_minutes));
     Ok(Box::pin(async move {
         sinks::snapshots::run(every, client, pool, stop).await;
@@ -207,11 +207,12 @@ pub(crate) fn snapshots(settings: &Settings, stop: CancellationToken) -> anyhow:
 /// The control and report API.
 pub(crate) async fn api(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
     let pool = store::connect_lazy(&settings.database_url, POOL)?;
-    let client = sinks::client(&settings.clickhouse_url, &settings.clickhouse_database);
+    let client = settings.clickhouse();
     let publisher = publisher(settings)?;
     let api_settings = api::server::ApiSettings {
         admin_key_hash: api::hash_key(&settings.admin_key()?),
         credits_topic: settings.topics().credits,
+        views_prefix: api::views_prefix(&settings.clickhouse_database),
     };
     let listener = listen(settings.api_listen, "the API", "--api-listen").await?;
     tracing::info!(address = %settings.api_listen, "API listens");
@@ -283,9 +284,12 @@ pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     let owner = store::connect(&settings.owner_database_url, 2).await.context("with --owner-database-url")?;
     store::migrate::migrate(&owner).await?;
     store::links::ensure_signing_key(&owner, &runtime::random::bytes::<32>()).await?;
-    sinks::schema::migrate(&owner, &settings.clickhouse_url, &settings.clickhouse_database)
+    sinks::schema::migrate(&owner, &settings.clickhouse(), &settings.clickhouse_database)
         .await
         .with_context(|| format!("ClickHouse at {}", settings.clickhouse_url))?;
+    let prefix = api::views_prefix(&settings.clickhouse_database);
+    let workspaces = store::control::list_workspaces(&owner).await?;
+    api::renew_views(&settings.clickhouse(), &prefix, &workspaces).await.context("workspaces' views")?;
     runtime::topics::ensure(&settings.brokers, &settings.topics(), settings.topic_settings()).await?;
     Ok(())
 }

@@ -110,6 +110,28 @@ pub(crate) struct Settings {
     )]
     pub(crate) clickhouse_database: String,
 
+    /// ClickHouse's user, who makes the tables, and workspaces' own users
+    #[arg(
+        long,
+        global = true,
+        env = "TRIBUTARY_CLICKHOUSE_USER",
+        default_value = "default",
+        value_name = "NAME"
+    )]
+    pub(crate) clickhouse_user: String,
+
+    /// That user's password
+    #[arg(
+        long,
+        global = true,
+        env = "TRIBUTARY_CLICKHOUSE_PASSWORD",
+        hide_env_values = true,
+        hide_default_value = true,
+        default_value = "",
+        value_name = "PASSWORD"
+    )]
+    pub(crate) clickhouse_password: String,
+
     /// Where the collector listens
     #[arg(
         long,
@@ -374,6 +396,13 @@ impl Settings {
 
     pub(crate) fn admin_key_file(&self) -> PathBuf {
         self.data_dir.join("admin.key")
+    }
+
+    /// A client of the tables in ClickHouse.
+    pub(crate) fn clickhouse(&self) -> sinks::Client {
+        sinks::client(&self.clickhouse_url, &self.clickhouse_database)
+            .with_user(&self.clickhouse_user)
+            .with_password(&self.clickhouse_password)
     }
 
     pub(crate) fn libchdb_default() -> PathBuf {

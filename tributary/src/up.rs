@@ -1,6 +1,7 @@
 //! `tributary up`: everything on one machine.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -31,6 +32,11 @@ pub(crate) struct UpArgs {
     /// Loopback port of the embedded ClickHouse
     #[arg(long, env = "TRIBUTARY_CLICKHOUSE_PORT", default_value_t = 8123, value_name = "PORT")]
     clickhouse_port: u16,
+
+    /// Where readers of ClickHouse (`/v1/sql-access`), and only they, may ask, too; the port above
+    /// is the machine's own
+    #[arg(long, env = "TRIBUTARY_READERS_LISTEN", value_name = "ADDR:PORT")]
+    readers_listen: Option<SocketAddr>,
 
     /// Start the engines only, with their tables and topics; run `ingest`, `process`, `sink` and
     /// `api` beside them
@@ -96,6 +102,8 @@ fn engine_config(settings: &Settings, args: &UpArgs) -> anyhow::Result<EngineCon
         postgres_bin: args.postgres_bin.clone(),
         kafka_port: (!args.no_kafka).then_some(args.kafka_port),
         clickhouse_port: args.clickhouse_port,
+        readers_databases: api::views_prefix(&settings.clickhouse_database),
+        readers_listen: args.readers_listen,
         postgres_port: args.postgres_port,
         kafka_in_memory: args.kafka_in_memory,
     })
@@ -106,6 +114,7 @@ fn point_at_engines(settings: &mut Settings, args: &UpArgs) {
         settings.brokers = format!("127.0.0.1:{}", args.kafka_port);
     }
     settings.clickhouse_url = format!("http://127.0.0.1:{}", args.clickhouse_port);
+    (settings.clickhouse_user, settings.clickhouse_password) = ("default".to_owned(), String::new());
     let role = store::migrate::APP_ROLE;
     settings.database_url = format!("postgres://{role}@127.0.0.1:{}/{DATABASE}", args.postgres_port);
     settings.owner_database_url =

@@ -126,8 +126,8 @@ impl Period {
         cuts: &[i64],
         counted: &ToCount,
     ) -> Result<Option<ToCount>, ApiError> {
-        let later = self.to_count(app, workspace, cuts).await?;
-        Ok(if counted.covers(&later) { None } else { Some(later) })
+        let span = (self.from_ms, self.to_ms);
+        Ok(store::rollups::more_to_count(&app.pool, workspace.id, span, cuts, counted).await?)
     }
 
     /// Says it in an answer.

@@ -21,6 +21,8 @@ use uuid::Uuid;
 
 use super::compressed;
 use super::library::{EngineError, Output};
+use super::readers::{self, Reader, Readers};
+use super::reading;
 use super::request::{self, QueryRequest};
 use super::session::{Rows, Sessions};
 use super::statement::{self, Statement};
@@ -34,13 +36,34 @@ const MAX_SQL_BYTES: usize = 64 << 20;
 #[derive(Clone, Copy)]
 struct MayCompress;
 
-/// Serves `listener` until `stop` is done, then ends the engine.
+/// What requests run on.
+pub(super) struct Engine {
+    pub(super) sessions: Sessions,
+    pub(super) readers: Readers,
+}
+
+/// Who may ask at a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Audience {
+    /// `default`, who has no password, and readers.
+    Everybody,
+    /// Readers, by their passwords.
+    Readers,
+}
+
+/// Who asks.
+enum Asker {
+    Owner,
+    Reader(Arc<Reader>),
+}
+
+/// Serves `listener` until `stop` is done.
 pub(super) async fn serve(
     listener: tokio::net::TcpListener,
-    sessions: Sessions,
+    engine: Arc<Engine>,
+    audience: Audience,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let sessions = Arc::new(sessions);
     let compress = CompressionLayer::new().compress_when(
         |_: StatusCode, _: axum::http::Version, _: &HeaderMap, extensions: &axum::http::Extensions| {
             extensions.get::<MayCompress>().is_some()
@@ -54,9 +77,8 @@ pub(super) async fn serve(
         .layer(RequestDecompressionLayer::new())
         .layer(axum::middleware::map_request(take_lz4))
         .layer(compress)
-        .with_state(Arc::clone(&sessions));
-    axum::serve(listener, router).with_graceful_shutdown(stop).await?;
-    tokio::task::spawn_blocking(move || sessions.shut_down()).await.map_err(std::io::Error::other)
+        .with_state((engine, audience));
+    axum::serve(listener, router).with_graceful_shutdown(stop).await
 }
 
 /// Marks a body that is an LZ4 frame (`Content-Encoding: lz4`, what Python's
@@ -86,7 +108,7 @@ async fn unpack_lz4(body: Body) -> Result<Body, EngineError> {
     Ok(Body::from(plain))
 }
 
-async fn handle(State(sessions): State<Arc<Sessions>>, http: Request) -> Response {
+async fn handle(State((engine, audience)): State<(Arc<Engine>, Audience)>, http: Request) -> Response {
     let started = Instant::now();
     let (parts, body) = http.into_parts();
     let mut request = request::read(parts.uri.query().unwrap_or_default(), &parts.headers);
@@ -100,11 +122,11 @@ async fn handle(State(sessions): State<Arc<Sessions>>, http: Request) -> Respons
                        (AUTHENTICATION_FAILED)";
         return exception(&EngineError(message.to_owned()));
     }
-    let (outcome, format) = match authenticate(&request) {
+    let (outcome, format) = match authenticate(&engine.readers, audience, &request) {
         Err(error) => (Err(error), String::new()),
-        Ok(()) => match read_body(&parts, body, &mut request).await {
+        Ok(asker) => match read_body(&parts, body, &mut request).await {
             Err(error) => (Err(error), String::new()),
-            Ok(body) => run(&sessions, &mut request, body, parts.method == Method::GET).await,
+            Ok(body) => run(&engine, &asker, &mut request, body, parts.method == Method::GET).await,
         },
     };
     let mut response = match outcome {
@@ -125,16 +147,20 @@ fn is_from_here(headers: &HeaderMap) -> bool {
     matches!(name, Some("localhost" | "127.0.0.1" | "[::1]"))
 }
 
-/// The embedded engine has one user, `default`, without a password.
-fn authenticate(request: &QueryRequest) -> Result<(), EngineError> {
+/// `default`, who has no password, or a reader by theirs.
+fn authenticate(readers: &Readers, audience: Audience, request: &QueryRequest) -> Result<Asker, EngineError> {
     let user = request.user.as_deref().unwrap_or("default");
     let password = request.password.as_deref().unwrap_or_default();
-    if (user.is_empty() || user == "default") && password.is_empty() {
-        return Ok(());
+    let is_default = (user.is_empty() || user == "default") && password.is_empty();
+    if is_default && audience == Audience::Everybody {
+        return Ok(Asker::Owner);
+    }
+    if let Some(reader) = readers.find(user, password) {
+        return Ok(Asker::Reader(reader));
     }
     Err(EngineError(format!(
-        "Code: 516. DB::Exception: {user}: Authentication failed: the embedded engine has only \
-         the user default, without a password. (AUTHENTICATION_FAILED)"
+        "Code: 516. DB::Exception: {user}: Authentication failed: there is no such user, or the password \
+         is another. (AUTHENTICATION_FAILED)"
     )))
 }
 
@@ -173,7 +199,8 @@ async fn read_form(headers: &HeaderMap, body: Body, request: &mut QueryRequest) 
 
 /// Runs what the request asks for; the second part is the format answered in.
 async fn run(
-    sessions: &Arc<Sessions>,
+    engine: &Arc<Engine>,
+    asker: &Asker,
     request: &mut QueryRequest,
     body: Body,
     read_only: bool,
@@ -192,15 +219,14 @@ async fn run(
     let mut at_end = false;
     loop {
         match statement::read(&text) {
-            Statement::InsertRows(_) if read_only => {
-                let error =
-                    "Code: 164. DB::Exception: a GET request only reads; insert with POST. (READONLY)";
+            Statement::InsertRows(_) if read_only || matches!(asker, Asker::Reader(_)) => {
+                let error = "Code: 164. DB::Exception: readers and GET requests only read. (READONLY)";
                 return (Err(EngineError(error.to_owned())), default_format);
             }
             Statement::InsertRows(insert) => {
                 let (sql, format) = (insert.sql.to_owned(), insert.format.to_owned());
                 let first = Bytes::copy_from_slice(&text[insert.rows_at..]);
-                let result = insert_rows(sessions, request, sql, format, first, input, at_end).await;
+                let result = insert_rows(engine, request, sql, format, first, input, at_end).await;
                 return (result, default_format);
             }
             Statement::Unfinished | Statement::Other if at_end => break,
@@ -223,20 +249,67 @@ async fn run(
         return (Err(EngineError(error)), default_format);
     };
     let format = explicit_format(&sql).unwrap_or(&default_format).to_owned();
-    let (sessions, request) = (Arc::clone(sessions), request_for_worker(request));
-    let run = move || {
-        let sql = sql.trim();
-        let result = sessions.query(&request, sql, &default_format, read_only);
-        if let Err(error) = &result {
-            tracing::info!(%error, sql, "query failed");
+    let (engine, request) = (Arc::clone(engine), request_for_worker(request));
+    let run: Box<dyn FnOnce() -> Result<Output, EngineError> + Send> = match asker {
+        Asker::Owner => {
+            Box::new(move || run_for_owner(&engine, &request, sql.trim(), &default_format, read_only))
         }
-        result
+        Asker::Reader(reader) => {
+            let reader = Arc::clone(reader);
+            Box::new(move || run_for_reader(&engine.sessions, &reader, request, sql.trim(), &default_format))
+        }
     };
     (blocking(run).await, format)
 }
 
+fn run_for_owner(
+    engine: &Engine,
+    request: &QueryRequest,
+    sql: &str,
+    format: &str,
+    read_only: bool,
+) -> Result<Output, EngineError> {
+    if !read_only && let Some(changed) = engine.readers.change(sql) {
+        return changed.map(|()| Output::default());
+    }
+    let result = engine.sessions.query(request, sql, format, read_only);
+    if let Err(error) = &result {
+        tracing::info!(%error, sql, "query failed");
+    }
+    result
+}
+
+/// Runs a reader's statement as [`readers::ROLE`], with the reader's settings and
+/// none of the request's.
+fn run_for_reader(
+    sessions: &Sessions,
+    reader: &Reader,
+    request: QueryRequest,
+    sql: &str,
+    format: &str,
+) -> Result<Output, EngineError> {
+    reading::check(sql, request.parameters.iter().map(|(_, value)| value.as_str()))?;
+    if let Some((name, _)) = request.settings.first() {
+        return Err(EngineError(format!(
+            "Code: 164. DB::Exception: Cannot modify '{name}' setting in readonly mode. (READONLY)"
+        )));
+    }
+    let started = Instant::now();
+    reader.begin(started)?;
+    let request = QueryRequest {
+        database: reader.database.clone(),
+        settings: reader.settings.clone(),
+        role: Some(readers::ROLE),
+        parameters: request.parameters,
+        ..QueryRequest::default()
+    };
+    let result = sessions.query(&request, sql, format, false);
+    reader.spent(started.elapsed());
+    result
+}
+
 async fn insert_rows(
-    sessions: &Arc<Sessions>,
+    engine: &Arc<Engine>,
     request: &mut QueryRequest,
     sql: String,
     format: String,
@@ -245,8 +318,8 @@ async fn insert_rows(
     at_end: bool,
 ) -> Result<Output, EngineError> {
     let (sender, receiver) = mpsc::channel(ROWS_IN_FLIGHT);
-    let (sessions, request) = (Arc::clone(sessions), request_for_worker(request));
-    let worker = tokio::spawn(blocking(move || sessions.insert(&request, &sql, &format, receiver)));
+    let (engine, request) = (Arc::clone(engine), request_for_worker(request));
+    let worker = tokio::spawn(blocking(move || engine.sessions.insert(&request, &sql, &format, receiver)));
     // A send fails when the engine has refused the rows; its answer says why.
     let mut engine_listens = sender.send(Rows::Piece(first)).await.is_ok();
     let mut whole = at_end;

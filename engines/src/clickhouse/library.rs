@@ -154,15 +154,17 @@ unsafe impl Send for Connection {}
 pub(super) type Parameter = (String, String);
 
 impl Connection {
-    pub(super) fn open(library: &Arc<Library>, data_dir: &str) -> Result<Self, EngineError> {
-        let arguments = ["clickhouse".to_owned(), format!("--path={data_dir}")];
+    /// Only the first one's `config` counts: it boots the engine.
+    pub(super) fn open(library: &Arc<Library>, data_dir: &str, config: &str) -> Result<Self, EngineError> {
+        let arguments =
+            ["clickhouse".to_owned(), format!("--path={data_dir}"), format!("--config-file={config}")];
         let arguments: Vec<CString> = arguments
             .into_iter()
             .map(CString::new)
             .collect::<Result<_, _>>()
             .map_err(|_nul| EngineError(format!("a NUL byte in the path {data_dir:?}")))?;
         let pointers: Vec<*const c_char> = arguments.iter().map(|a| a.as_ptr()).collect();
-        let count = c_int::try_from(pointers.len()).expect("two arguments");
+        let count = c_int::try_from(pointers.len()).expect("three arguments");
         // SAFETY: the argument strings outlive the call.
         let slot = unsafe { (library.connect)(count, pointers.as_ptr()) };
         if slot.is_null() {

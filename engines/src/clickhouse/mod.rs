@@ -8,19 +8,40 @@
 //! | `library` | libchdb's C functions |
 //! | `session` | runs a request on a connection of its own |
 //! | `http` | routes, headers, exception codes |
+//! | `readers` | users beside `default`, who only read |
+//! | `reading` | what a reader's statement may not hold |
 //!
-//! Left out, because nothing here needs it: users and grants (the engine is
-//! on loopback and has the one user `default`), progress headers while a query
-//! runs, and streamed results (a result is built in memory before it is sent).
+//! Left out, because nothing here needs it: other users and grants than readers',
+//! progress headers while a query runs, and streamed results (a result is built
+//! in memory before it is sent).
 
 mod compressed;
 mod http;
 mod library;
+mod readers;
+mod reading;
 mod request;
 mod session;
 mod statement;
 
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How the child is to be run.
+#[derive(Clone, Debug)]
+pub struct ClickHouseConfig {
+    /// The path of `libchdb.so`.
+    pub library: PathBuf,
+    /// All data.
+    pub data_dir: PathBuf,
+    /// Loopback port for everybody.
+    pub port: u16,
+    /// How names of databases begin that readers may be granted.
+    pub readers_databases: String,
+    /// Where readers, and only they, may ask, too.
+    pub readers_listen: Option<SocketAddr>,
+}
 
 /// What went wrong in the ClickHouse child.
 #[derive(Debug, thiserror::Error)]
@@ -45,30 +66,55 @@ pub enum ClickHouseError {
     #[error("embedded ClickHouse: {0}")]
     Engine(String),
     /// The port cannot be served.
-    #[error("embedded ClickHouse on 127.0.0.1:{port}: {source}")]
+    #[error("embedded ClickHouse on {address}: {source}")]
     Listen {
-        /// The port.
-        port: u16,
+        /// Where.
+        address: SocketAddr,
         /// Why.
         source: std::io::Error,
     },
 }
 
-/// Serves ClickHouse's HTTP interface on 127.0.0.1:`port`, with all data in
-/// `data_dir`, until SIGTERM, SIGINT or the end of the parent process.
+/// Serves ClickHouse's HTTP interface until SIGTERM, SIGINT or the end of the
+/// parent process.
 ///
 /// # Errors
-/// When the library, the directory or the port cannot be used.
-pub async fn run(library: &Path, data_dir: &Path, port: u16) -> Result<(), ClickHouseError> {
-    std::fs::create_dir_all(data_dir)
-        .map_err(|source| ClickHouseError::DataDir { path: data_dir.to_owned(), source })?;
-    let loaded = library::Library::load(library)
-        .map_err(|source| ClickHouseError::Library { path: library.to_owned(), source })?;
-    let sessions =
-        session::Sessions::open(loaded, data_dir).map_err(|error| ClickHouseError::Engine(error.0))?;
-    let listen = |source| ClickHouseError::Listen { port, source };
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.map_err(listen)?;
-    http::serve(listener, sessions, stop_signal()).await.map_err(listen)
+/// When the library, the directory or a port cannot be used.
+pub async fn run(config: &ClickHouseConfig) -> Result<(), ClickHouseError> {
+    let data_dir = &config.data_dir;
+    let in_data_dir = |source| ClickHouseError::DataDir { path: data_dir.clone(), source };
+    std::fs::create_dir_all(data_dir).map_err(in_data_dir)?;
+    let access = data_dir.join("tributary");
+    let file = readers::write_config(&access, &config.readers_databases).map_err(in_data_dir)?;
+    let readers =
+        readers::Readers::open(access.join("readers.sql"), &config.readers_databases).map_err(in_data_dir)?;
+    let library = library::Library::load(&config.library)
+        .map_err(|source| ClickHouseError::Library { path: config.library.clone(), source })?;
+    let sessions = session::Sessions::open(library, data_dir, &file)
+        .map_err(|error| ClickHouseError::Engine(error.0))?;
+    let engine = Arc::new(http::Engine { sessions, readers });
+    let everybody = SocketAddr::from(([127, 0, 0, 1], config.port));
+    let stop = tokio_util::sync::CancellationToken::new();
+    let serve = async |address, audience| {
+        let listen = |source| ClickHouseError::Listen { address, source };
+        let listener = tokio::net::TcpListener::bind(address).await.map_err(listen)?;
+        let stop = stop.clone().cancelled_owned();
+        http::serve(listener, Arc::clone(&engine), audience, stop).await.map_err(listen)
+    };
+    let for_readers = async {
+        match config.readers_listen {
+            Some(address) => serve(address, http::Audience::Readers).await,
+            None => Ok(()),
+        }
+    };
+    let stopped = async {
+        stop_signal().await;
+        stop.cancel();
+        Ok(())
+    };
+    tokio::try_join!(serve(everybody, http::Audience::Everybody), for_readers, stopped)?;
+    let ended = tokio::task::spawn_blocking(move || engine.sessions.shut_down()).await;
+    ended.map_err(|error| ClickHouseError::Engine(error.to_string()))
 }
 
 async fn stop_signal() {

@@ -44,6 +44,8 @@ pub(super) struct QueryRequest {
     pub(super) http_compression: bool,
     pub(super) user: Option<String>,
     pub(super) password: Option<String>,
+    /// To take before the statement runs; nothing of the request's own.
+    pub(super) role: Option<&'static str>,
 }
 
 /// Reads the query string (form-encoded) and the `X-ClickHouse-*` headers;
@@ -128,6 +130,9 @@ impl QueryRequest {
         }
         if !assignments.is_empty() {
             statements.push(format!("SET {}", assignments.join(", ")));
+        }
+        if let Some(role) = self.role {
+            statements.push(format!("SET ROLE {role}"));
         }
         Ok((!statements.is_empty()).then(|| statements.join("; ")))
     }

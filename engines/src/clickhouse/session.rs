@@ -21,6 +21,7 @@ type Kept = Arc<Mutex<Connection>>;
 pub(super) struct Sessions {
     library: Arc<Library>,
     data_dir: String,
+    config: String,
     kept: Mutex<HashMap<String, (Kept, Instant)>>,
     /// Keeps the engine booted while no request runs: libchdb shuts down with
     /// its last connection. `None` once closed.
@@ -35,10 +36,12 @@ pub(super) enum Rows {
 }
 
 impl Sessions {
-    pub(super) fn open(library: Arc<Library>, data_dir: &Path) -> Result<Self, EngineError> {
+    pub(super) fn open(library: Arc<Library>, data_dir: &Path, config: &Path) -> Result<Self, EngineError> {
         let data_dir = data_dir.to_string_lossy().into_owned();
-        let anchor = Connection::open(&library, &data_dir)?;
-        Ok(Self { library, data_dir, kept: Mutex::new(HashMap::new()), anchor: Mutex::new(Some(anchor)) })
+        let config = config.to_string_lossy().into_owned();
+        let anchor = Connection::open(&library, &data_dir, &config)?;
+        let (kept, anchor) = (Mutex::default(), Mutex::new(Some(anchor)));
+        Ok(Self { library, data_dir, config, kept, anchor })
     }
 
     /// Closes every connection and ends the engine.
@@ -50,7 +53,7 @@ impl Sessions {
 
     fn connection(&self, session_id: Option<&str>) -> Result<Kept, EngineError> {
         let open = || {
-            let connection = Connection::open(&self.library, &self.data_dir)?;
+            let connection = Connection::open(&self.library, &self.data_dir, &self.config)?;
             Ok(Arc::new(Mutex::new(connection)))
         };
         let Some(id) = session_id else { return open() };

@@ -1,0 +1,148 @@
+//! A workspace's own user in ClickHouse, who reads the workspace's views with SQL.
+//! What keeps workspaces apart stands in `docs/SQL.md`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use clickhouse::Client;
+use serde_json::json;
+use store::control::WorkspaceRow;
+use uuid::Uuid;
+
+use crate::access::{InWorkspace, hash_key};
+use crate::control::{commit, created};
+use crate::error::ApiError;
+use crate::server::App;
+
+/// A query of theirs may take this long, in seconds.
+const MAX_QUERY_S: u32 = 30;
+/// A query of theirs may take this much memory, in bytes.
+const MAX_QUERY_BYTES: u64 = 2_000_000_000;
+/// Of an hour: how many queries, and how many seconds of them.
+const HOURLY_QUERIES: u32 = 5_000;
+const HOURLY_S: u32 = 600;
+
+const VIEWS: &str = include_str!("../../../clickhouse/views.sql");
+
+/// How the names of workspaces' databases of views begin.
+#[must_use]
+pub fn views_prefix(database: &str) -> String {
+    format!("{database}_bi_")
+}
+
+/// The workspace's user, and the database of its views.
+struct Names {
+    user: String,
+    database: String,
+}
+
+impl Names {
+    /// The database's says nothing: readers of the embedded engine see those of all.
+    fn of(prefix: &str, workspace: &WorkspaceRow) -> Self {
+        // Slugs have small letters, digits and dashes.
+        let user = format!("tributary_{}", workspace.slug.replace('-', "_"));
+        Self { user, database: format!("{prefix}{}", workspace.id.simple()) }
+    }
+}
+
+/// Makes the user, or gives it another password.
+pub(crate) async fn set(
+    State(app): State<Arc<App>>,
+    InWorkspace(workspace): InWorkspace,
+) -> Result<Response, ApiError> {
+    let Names { user, database } = Names::of(&app.settings.views_prefix, &workspace);
+    let password = runtime::random::hex_id();
+    execute(&app, &format!("CREATE DATABASE IF NOT EXISTS {database}")).await?;
+    make_views(&app.clickhouse, &database, workspace.id).await?;
+    let create = format!(
+        "CREATE USER OR REPLACE {user} IDENTIFIED WITH sha256_hash BY '{}' SETTINGS \
+         log_comment = '{}', max_execution_time = {MAX_QUERY_S}, max_memory_usage = {MAX_QUERY_BYTES}, \
+         readonly = 1",
+        hex::encode(hash_key(&password)),
+        workspace.id
+    );
+    let quota = format!(
+        "CREATE QUOTA OR REPLACE {user} FOR INTERVAL 1 HOUR \
+         MAX queries = {HOURLY_QUERIES}, execution_time = {HOURLY_S} TO {user}"
+    );
+    execute(&app, &create).await?;
+    execute(&app, &quota).await?;
+    // Last: nothing is read before the limits are there.
+    execute(&app, &format!("GRANT SELECT ON {database}.* TO {user}")).await?;
+    let shown = json!({
+        "user": user, "database": database,
+        "limits": {
+            "query_seconds": MAX_QUERY_S, "query_memory_bytes": MAX_QUERY_BYTES,
+            "hourly_queries": HOURLY_QUERIES, "hourly_seconds": HOURLY_S,
+        },
+    });
+    let transaction = store::begin(&app.pool).await?;
+    commit(&workspace.actor, transaction, "set_sql_access", "workspace", workspace.id, &shown).await?;
+    let mut answer = shown;
+    // The password is shown here and never again.
+    answer["password"] = json!(password);
+    Ok(created(answer))
+}
+
+/// Takes the user and the views away.
+pub(crate) async fn remove(
+    State(app): State<Arc<App>>,
+    InWorkspace(workspace): InWorkspace,
+) -> Result<Response, ApiError> {
+    let Names { user, database } = Names::of(&app.settings.views_prefix, &workspace);
+    execute(&app, &format!("DROP USER IF EXISTS {user}")).await?;
+    execute(&app, &format!("DROP QUOTA IF EXISTS {user}")).await?;
+    execute(&app, &format!("DROP DATABASE IF EXISTS {database} SYNC")).await?;
+    let transaction = store::begin(&app.pool).await?;
+    let shown = json!({ "user": user });
+    commit(&workspace.actor, transaction, "remove_sql_access", "workspace", workspace.id, &shown).await?;
+    Ok(Json(shown).into_response())
+}
+
+/// Makes the views of those workspaces anew that have any, as this program knows them.
+///
+/// # Errors
+/// When ClickHouse fails.
+pub async fn renew_views(
+    clickhouse: &Client,
+    prefix: &str,
+    workspaces: &[WorkspaceRow],
+) -> Result<(), clickhouse::error::Error> {
+    let databases: Vec<String> = clickhouse.query("SELECT name FROM system.databases").fetch_all().await?;
+    for workspace in workspaces {
+        let Names { database, .. } = Names::of(prefix, workspace);
+        if databases.contains(&database) {
+            make_views(clickhouse, &database, workspace.id).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn make_views(
+    clickhouse: &Client,
+    database: &str,
+    workspace: Uuid,
+) -> Result<(), clickhouse::error::Error> {
+    let text = VIEWS.replace("{views}", database).replace("{workspace}", &workspace.to_string());
+    for statement in text.split(";\n").filter(|statement| !statement.trim().is_empty()) {
+        clickhouse.query_raw(statement).execute().await?;
+    }
+    Ok(())
+}
+
+async fn execute(app: &App, statement: &str) -> Result<(), ApiError> {
+    app.clickhouse.query_raw(statement).execute().await.map_err(|error| {
+        // ACCESS_DENIED; no storage for users that can be written.
+        let told = error.to_string();
+        if ["Code: 497.", "Code: 514."].iter().any(|code| told.contains(code)) {
+            let message =
+                "ClickHouse lets this program make no users: give --clickhouse-user ACCESS MANAGEMENT";
+            tracing::error!(%error, "{message}");
+            return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "clickhouse_forbids", message);
+        }
+        ApiError::from(error)
+    })
+}

@@ -1,0 +1,111 @@
+-- What a workspace reads with SQL of its own, and dashboards with it. The names and
+-- columns here stay; the tables behind them may change. They stand in a database of the
+-- workspace's, the only one that its user is granted, and read as who made them. The
+-- embedded engine cannot grant so finely: what keeps its readers apart is log_comment, a
+-- setting that theirs is fixed to, and that labels their queries in a server's log.
+CREATE OR REPLACE VIEW {views}.clicks DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+SELECT
+    event_id AS click_id,
+    at,
+    received_at,
+    link_id,
+    campaign_id,
+    creator_id,
+    supporter_id,
+    lower(hex(visitor)) AS visitor,
+    name AS variant,
+    bot AS robot,
+    (bot = '')::Bool AS is_human,
+    country,
+    city,
+    device,
+    os,
+    browser,
+    referrer,
+    domainWithoutWWW(referrer) AS referrer_domain,
+    JSONExtractString(properties, 'source') AS utm_source,
+    JSONExtractString(properties, 'medium') AS utm_medium,
+    JSONExtractString(properties, 'campaign') AS utm_campaign
+FROM events FINAL
+WHERE workspace_id = '{workspace}' AND getSetting('log_comment') = '{workspace}' AND kind = 'click'
+COMMENT 'Clicks on links, robots'' included. Count uniqExact(click_id) where is_human.';
+
+CREATE OR REPLACE VIEW {views}.events DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+SELECT
+    event_id,
+    kind,
+    name,
+    at,
+    received_at,
+    lower(hex(visitor)) AS visitor,
+    user_id,
+    url,
+    path(url) AS page,
+    title,
+    referrer,
+    order_id,
+    click_id,
+    value_minor,
+    currency,
+    bot AS robot,
+    (bot = '')::Bool AS is_human,
+    country,
+    city,
+    device,
+    os,
+    browser,
+    properties
+FROM events FINAL
+WHERE workspace_id = '{workspace}' AND getSetting('log_comment') = '{workspace}' AND kind != 'click'
+COMMENT 'Page views, actions and reports as they came in, before attribution. Count uniqExact(event_id) where is_human. Properties are JSON.';
+
+CREATE OR REPLACE VIEW {views}.outcomes DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+SELECT
+    event_id,
+    leg,
+    kind,
+    at,
+    status,
+    reason,
+    campaign_id,
+    creator_id,
+    link_id,
+    click_id,
+    lower(hex(visitor)) AS visitor,
+    is_reward,
+    value_minor,
+    value_currency,
+    gross_minor,
+    creator_minor,
+    fee_minor,
+    other_minor,
+    currency
+FROM outcomes FINAL
+WHERE workspace_id = '{workspace}' AND getSetting('log_comment') = '{workspace}'
+COMMENT 'What the books made of each action: one row for each share of it. Sums of creator_minor by currency are what the ledger says.';
+
+CREATE OR REPLACE VIEW {views}.clicks_by_hour DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+SELECT hour, creator_id, campaign_id, link_id, clicks, unique_clicks, bot_clicks
+FROM hourly_clicks FINAL
+WHERE workspace_id = '{workspace}' AND getSetting('log_comment') = '{workspace}'
+COMMENT 'Clicks of whole hours. An hour comes in when it is over, and again within seconds when something of it comes late.';
+
+CREATE OR REPLACE VIEW {views}.outcomes_by_hour DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+SELECT
+    hour,
+    creator_id,
+    campaign_id,
+    link_id,
+    conversions,
+    shared_conversions,
+    revenue_minor,
+    earnings_minor
+FROM hourly_outcomes FINAL
+WHERE workspace_id = '{workspace}' AND getSetting('log_comment') = '{workspace}'
+COMMENT 'Conversions, revenue and earnings of whole hours, in minor units of the workspace''s currency. Conversions are sum(conversions) + length(groupUniqArrayArray(shared_conversions)): those that several creators share count once.';
+
+CREATE OR REPLACE VIEW {views}.leaderboards DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+SELECT captured_at, scope, metric, period, rank, creator_id, value
+FROM leaderboard_snapshots FINAL
+WHERE workspace_id = '{workspace}' AND getSetting('log_comment') = '{workspace}'
+COMMENT 'Leaderboards as they stood at captured_at.'

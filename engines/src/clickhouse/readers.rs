@@ -1,0 +1,426 @@
+//! Users beside `default`, who only read: who they are, what they may read and
+//! how much of it.
+//!
+//! libchdb has one user and makes no others at run time. The statements that
+//! make a reader on a server are understood here instead, and kept as they came:
+//!
+//! ```text
+//! CREATE USER OR REPLACE name IDENTIFIED WITH sha256_hash BY 'hex' SETTINGS setting = 'value', …
+//! GRANT SELECT ON database.* TO name
+//! CREATE QUOTA OR REPLACE name FOR INTERVAL 1 HOUR MAX queries = 5000, execution_time = 600 TO name
+//! DROP USER IF EXISTS name
+//! DROP QUOTA IF EXISTS name
+//! ```
+//!
+//! A reader's statements run on a connection that has taken [`ROLE`], which may
+//! read databases of one prefix and nothing else: that is the engine's own access
+//! control. To it every connection is `default`'s, and the role is every reader's, so
+//! the views in these databases have to look at a setting, `log_comment`, which their
+//! readers have fixed. What would get around that is refused by [`super::reading`].
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest as _, Sha256};
+
+use super::library::EngineError;
+
+/// The role that readers' connections take.
+pub(super) const ROLE: &str = "reader";
+const QUOTA_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// Who may read, kept in a file.
+pub(super) struct Readers {
+    file: PathBuf,
+    /// How the names of the databases begin that [`ROLE`] may read.
+    prefix: String,
+    readers: Mutex<BTreeMap<String, Arc<Reader>>>,
+}
+
+/// One of them. Replaced as a whole when a statement changes them.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    name: String,
+    password_sha256: String,
+    /// In force on each of their connections.
+    pub(super) settings: Vec<(String, String)>,
+    /// What they may read; nothing before the grant.
+    pub(super) database: Option<String>,
+    quota: Option<Quota>,
+    used: Mutex<Option<Used>>,
+    /// By which statements they came to be so: user, grant and quota.
+    statements: [Option<String>; 3],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Quota {
+    queries: u64,
+    execution_time: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Used {
+    since: Instant,
+    queries: u64,
+    execution_time: Duration,
+}
+
+/// A statement about users.
+#[derive(Debug, PartialEq, Eq)]
+enum Change {
+    Create { name: String, password_sha256: String, settings: Vec<(String, String)> },
+    Grant { database: String, to: String },
+    Limit { to: String, queries: u64, execution_s: u64 },
+    Drop { name: String },
+    DropQuota,
+}
+
+impl Readers {
+    /// The readers of before, out of `file`.
+    pub(super) fn open(file: PathBuf, prefix: &str) -> std::io::Result<Self> {
+        let readers = Self { file, prefix: prefix.to_owned(), readers: Mutex::default() };
+        let text = match std::fs::read_to_string(&readers.file) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            other => other?,
+        };
+        for line in text.lines() {
+            let change = understand(line).map(|change| readers.apply(change, line));
+            if !matches!(change, Some(Ok(()))) {
+                let message = format!("{}: cannot read the line {line:?}", readers.file.display());
+                return Err(std::io::Error::other(message));
+            }
+        }
+        Ok(readers)
+    }
+
+    /// Carries `sql` out if it is about users; `None` if it is about anything else.
+    pub(super) fn change(&self, sql: &str) -> Option<Result<(), EngineError>> {
+        let change = understand(sql)?;
+        // The file has one statement to the line.
+        let line = sql.split_whitespace().collect::<Vec<_>>().join(" ");
+        Some(self.apply(change, &line).and_then(|()| {
+            self.save().map_err(|error| {
+                EngineError(format!(
+                    "Code: 1002. DB::Exception: {}: {error}. (UNKNOWN_EXCEPTION)",
+                    self.file.display()
+                ))
+            })
+        }))
+    }
+
+    fn apply(&self, change: Change, statement: &str) -> Result<(), EngineError> {
+        let statement = Some(statement.to_owned());
+        let mut readers = self.readers.lock().expect("no panic while held");
+        let unknown = |name: &str| {
+            let message = format!("Code: 192. DB::Exception: There is no user `{name}`. (UNKNOWN_USER)");
+            EngineError(message)
+        };
+        match change {
+            Change::Create { name, password_sha256, settings } => {
+                let statements = [statement, None, None];
+                let reader =
+                    Reader { name: name.clone(), password_sha256, settings, statements, ..Reader::default() };
+                readers.insert(name, Arc::new(reader));
+            }
+            Change::Grant { database, to } => {
+                if !database.starts_with(&self.prefix) {
+                    return Err(EngineError(format!(
+                        "Code: 497. DB::Exception: of the embedded engine, readers are granted only \
+                         databases whose names begin with {}. (ACCESS_DENIED)",
+                        self.prefix
+                    )));
+                }
+                let reader = readers.get_mut(&to).ok_or_else(|| unknown(&to))?;
+                let mut granted = reader.again();
+                granted.database = Some(database);
+                granted.statements[1] = statement;
+                *reader = Arc::new(granted);
+            }
+            Change::Limit { to, queries, execution_s } => {
+                let reader = readers.get_mut(&to).ok_or_else(|| unknown(&to))?;
+                let mut limited = reader.again();
+                limited.quota = Some(Quota { queries, execution_time: Duration::from_secs(execution_s) });
+                limited.statements[2] = statement;
+                *reader = Arc::new(limited);
+            }
+            Change::Drop { name } => drop(readers.remove(&name)),
+            // Goes with its user, whom it cannot outlive here.
+            Change::DropQuota => {}
+        }
+        Ok(())
+    }
+
+    fn save(&self) -> std::io::Result<()> {
+        let readers = self.readers.lock().expect("no panic while held");
+        let beside = self.file.with_extension("new");
+        let mut file = std::fs::File::create(&beside)?;
+        for statement in readers.values().flat_map(|reader| reader.statements.iter().flatten()) {
+            writeln!(file, "{statement}")?;
+        }
+        file.sync_all()?;
+        std::fs::rename(&beside, &self.file)
+    }
+
+    /// The reader of that name and password.
+    pub(super) fn find(&self, name: &str, password: &str) -> Option<Arc<Reader>> {
+        let hash = Sha256::digest(password.as_bytes());
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let readers = self.readers.lock().expect("no panic while held");
+        readers.get(name).filter(|reader| reader.password_sha256.eq_ignore_ascii_case(&hash)).cloned()
+    }
+}
+
+impl Reader {
+    /// The same reader, to be changed; what they have used up stays used.
+    fn again(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            password_sha256: self.password_sha256.clone(),
+            settings: self.settings.clone(),
+            database: self.database.clone(),
+            quota: self.quota,
+            used: Mutex::new(*self.used.lock().expect("no panic while held")),
+            statements: self.statements.clone(),
+        }
+    }
+
+    /// Counts one more query at `now`.
+    ///
+    /// # Errors
+    /// When the hour's queries or their time are used up.
+    pub(super) fn begin(&self, now: Instant) -> Result<(), EngineError> {
+        let Some(quota) = self.quota else { return Ok(()) };
+        let mut used = self.used.lock().expect("no panic while held");
+        let fresh = Used { since: now, queries: 0, execution_time: Duration::ZERO };
+        let used = match &mut *used {
+            Some(used) if now.duration_since(used.since) < QUOTA_INTERVAL => used,
+            over => over.insert(fresh),
+        };
+        let spent = if used.queries >= quota.queries {
+            format!("queries = {}/{}", used.queries + 1, quota.queries)
+        } else if used.execution_time >= quota.execution_time {
+            format!("execution_time = {:?}/{:?}", used.execution_time, quota.execution_time)
+        } else {
+            used.queries += 1;
+            return Ok(());
+        };
+        let left = QUOTA_INTERVAL.saturating_sub(now.duration_since(used.since)).as_secs();
+        Err(EngineError(format!(
+            "Code: 201. DB::Exception: Quota for user `{}` for 3600s has been exceeded: {spent}. \
+             The interval ends in {left}s. (QUOTA_EXCEEDED)",
+            self.name
+        )))
+    }
+
+    /// Counts the time that a query took.
+    pub(super) fn spent(&self, execution_time: Duration) {
+        if let Some(used) = &mut *self.used.lock().expect("no panic while held") {
+            used.execution_time += execution_time;
+        }
+    }
+}
+
+fn understand(sql: &str) -> Option<Change> {
+    let tokens = tokens(sql.trim().trim_end_matches(';'))?;
+    let words: Vec<&str> = tokens.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [
+            "CREATE",
+            "USER",
+            "OR",
+            "REPLACE",
+            name,
+            "IDENTIFIED",
+            "WITH",
+            "sha256_hash",
+            "BY",
+            hash,
+            rest @ ..,
+        ] => {
+            let name = (*name).to_owned();
+            let settings = settings(rest)?;
+            Some(Change::Create { name, password_sha256: (*hash).to_owned(), settings })
+        }
+        ["GRANT", "SELECT", "ON", database, ".", "*", "TO", to] => {
+            Some(Change::Grant { database: (*database).to_owned(), to: (*to).to_owned() })
+        }
+        [
+            "CREATE",
+            "QUOTA",
+            "OR",
+            "REPLACE",
+            _,
+            "FOR",
+            "INTERVAL",
+            "1",
+            "HOUR",
+            "MAX",
+            "queries",
+            "=",
+            queries,
+            ",",
+            "execution_time",
+            "=",
+            execution_s,
+            "TO",
+            to,
+        ] => Some(Change::Limit {
+            to: (*to).to_owned(),
+            queries: queries.parse().ok()?,
+            execution_s: execution_s.parse().ok()?,
+        }),
+        ["DROP", "USER", "IF", "EXISTS", name] => Some(Change::Drop { name: (*name).to_owned() }),
+        ["DROP", "QUOTA", "IF", "EXISTS", _] => Some(Change::DropQuota),
+        _ => None,
+    }
+}
+
+/// `SETTINGS a = 'b', c = 'd'`, or nothing.
+fn settings(words: &[&str]) -> Option<Vec<(String, String)>> {
+    let Some((&"SETTINGS", list)) = words.split_first() else {
+        return words.is_empty().then(Vec::new);
+    };
+    let setting = |part: &[&str]| match part {
+        [name, "=", value] => Some(((*name).to_owned(), (*value).to_owned())),
+        _ => None,
+    };
+    list.split(|word| *word == ",").map(setting).collect()
+}
+
+/// Words, signs, and what is quoted, without its quotes; `None` for a quote that
+/// does not end, or has an escape in it: nobody here writes such.
+fn tokens(sql: &str) -> Option<Vec<String>> {
+    let mut tokens = Vec::new();
+    let mut rest = sql.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let (token, length) = if matches!(first, '\'' | '`') {
+            let inside = &rest[1..];
+            let end = inside.find(first)?;
+            (&inside[..end], end + 2)
+        } else {
+            let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let word = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+            let length = word.max(first.len_utf8());
+            (&rest[..length], length)
+        };
+        if token.contains('\\') {
+            return None;
+        }
+        tokens.push(token.to_owned());
+        rest = rest[length..].trim_start();
+    }
+    Some(tokens)
+}
+
+/// What the engine is configured with: `default`, who may everything but takes
+/// [`ROLE`] for readers. Gives the path to hand to libchdb.
+pub(super) fn write_config(directory: &Path, prefix: &str) -> std::io::Result<PathBuf> {
+    let users = directory.join("users.xml");
+    let config = directory.join("config.xml");
+    std::fs::create_dir_all(directory)?;
+    // Of the profile the empty one; networks are the listener's business.
+    let text = format!(
+        "<clickhouse>
+    <profiles><default/></profiles>
+    <quotas><default/></quotas>
+    <roles>
+        <owner><grants><query>GRANT ALL ON *.* WITH GRANT OPTION</query></grants></owner>
+        <{ROLE}><grants><query>GRANT SELECT ON {prefix}*.*</query></grants></{ROLE}>
+    </roles>
+    <users>
+        <default>
+            <password/>
+            <networks><ip>::/0</ip></networks>
+            <profile>default</profile>
+            <quota>default</quota>
+            <grants><query>GRANT owner</query><query>GRANT {ROLE}</query></grants>
+        </default>
+    </users>
+</clickhouse>
+"
+    );
+    std::fs::write(&users, text)?;
+    let text = format!("<clickhouse><users_config>{}</users_config></clickhouse>\n", users.display());
+    std::fs::write(&config, text)?;
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CREATE: &str = "CREATE USER OR REPLACE `tributary_a-b` IDENTIFIED WITH sha256_hash BY \
+        '2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90' SETTINGS readonly = 1, log_comment = 'w'";
+    const GRANT: &str = "GRANT SELECT ON `bi`.* TO `tributary_a-b`";
+    const LIMIT: &str = "CREATE QUOTA OR REPLACE `tributary_a-b` FOR INTERVAL 1 HOUR \
+        MAX queries = 2, execution_time = 10 TO `tributary_a-b`";
+
+    fn open(file: &Path) -> Readers {
+        Readers::open(file.to_owned(), "bi").unwrap()
+    }
+
+    fn scratch(name: &str) -> PathBuf {
+        let file = std::env::temp_dir().join(format!("tributary-readers-{name}-{}", std::process::id()));
+        let _absent = std::fs::remove_file(&file);
+        file
+    }
+
+    #[test]
+    fn readers_are_made_and_stay_made() {
+        let file = scratch("made");
+        let readers = open(&file);
+        for sql in [CREATE, GRANT, LIMIT] {
+            readers.change(sql).unwrap().unwrap();
+        }
+        for readers in [readers, open(&file)] {
+            assert!(readers.find("tributary_a-b", "bob").is_none(), "another's password");
+            assert!(readers.find("somebody", "alice").is_none());
+            let reader = readers.find("tributary_a-b", "alice").expect("their own");
+            assert_eq!(reader.database.as_deref(), Some("bi"));
+            let settings = [("readonly", "1"), ("log_comment", "w")];
+            assert_eq!(reader.settings, settings.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        }
+        let readers = open(&file);
+        readers.change("DROP USER IF EXISTS `tributary_a-b`").unwrap().unwrap();
+        readers.change("DROP QUOTA IF EXISTS `tributary_a-b`").unwrap().unwrap();
+        assert!(open(&file).find("tributary_a-b", "alice").is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_refused() {
+        let readers = open(&scratch("refused"));
+        for (sql, expected) in
+            [(GRANT, "Code: 192"), (LIMIT, "Code: 192"), ("GRANT SELECT ON `other`.* TO `x`", "Code: 497")]
+        {
+            let error = readers.change(sql).expect("about users").unwrap_err();
+            assert!(error.0.starts_with(expected), "{sql}: {error}");
+        }
+        for sql in ["SELECT 1", "CREATE USER x", "GRANT ALL ON *.* TO x", "CREATE USER 'x", ""] {
+            assert!(readers.change(sql).is_none(), "{sql} is left to the engine, which refuses it");
+        }
+    }
+
+    #[test]
+    fn an_hours_quota_is_an_hours() {
+        let readers = open(&scratch("quota"));
+        for sql in [CREATE, GRANT, LIMIT] {
+            readers.change(sql).unwrap().unwrap();
+        }
+        let reader = || readers.find("tributary_a-b", "alice").unwrap();
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert!(reader().begin(start).is_ok());
+        assert!(reader().begin(after(10)).is_ok());
+        let error = reader().begin(after(20)).unwrap_err().0;
+        assert!(error.contains("queries = 3/2") && error.contains("Code: 201"), "{error}");
+        readers.change(LIMIT).unwrap().unwrap();
+        assert!(reader().begin(after(30)).is_err(), "the same quota again gives nothing back");
+        assert!(reader().begin(after(3_600)).is_ok(), "another hour");
+        reader().spent(Duration::from_secs(11));
+        let error = reader().begin(after(3_610)).unwrap_err().0;
+        assert!(error.contains("execution_time = 11s/10s"), "{error}");
+    }
+}
