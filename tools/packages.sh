@@ -27,6 +27,7 @@ if [ "${1-}" = test ]; then
     need unshare util-linux
     need gzip gzip
     need hledger hledger
+    need prometheus prometheus
 fi
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 

@@ -12,6 +12,7 @@ mod by_day;
 mod clickhouse;
 mod clients;
 mod crash;
+mod dashboards;
 mod engines;
 mod errors;
 mod explain;

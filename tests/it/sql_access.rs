@@ -232,6 +232,7 @@ async fn nothing_else_is_seen(stack: &Stack, ours: &Place, theirs: &Place) -> an
         "?database=system",
         "?readonly=0",
         "?role=owner",
+        "?max_execution_time=0",
         "?session_id=s",
         "?log_comment=",
     ];

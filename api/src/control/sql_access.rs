@@ -17,8 +17,10 @@ use crate::control::{commit, created};
 use crate::error::ApiError;
 use crate::server::App;
 
-/// A query of theirs may take this long, in seconds.
-const MAX_QUERY_S: u32 = 30;
+/// A query of theirs may take this long, in seconds; and so long if they say so, as
+/// Grafana's driver does.
+const QUERY_S: u32 = 30;
+const MAX_QUERY_S: u32 = 60;
 /// A query of theirs may take this much memory, in bytes.
 const MAX_QUERY_BYTES: u64 = 2_000_000_000;
 /// Of an hour: how many queries, and how many seconds of them.
@@ -59,8 +61,8 @@ pub(crate) async fn set(
     make_views(&app.clickhouse, &database, workspace.id).await?;
     let create = format!(
         "CREATE USER OR REPLACE {user} IDENTIFIED WITH sha256_hash BY '{}' SETTINGS \
-         log_comment = '{}', max_execution_time = {MAX_QUERY_S}, max_memory_usage = {MAX_QUERY_BYTES}, \
-         readonly = 1",
+         log_comment = '{}', max_execution_time = {QUERY_S} MIN 1 MAX {MAX_QUERY_S} CHANGEABLE_IN_READONLY, \
+         max_memory_usage = {MAX_QUERY_BYTES}, readonly = 1",
         hex::encode(hash_key(&password)),
         workspace.id
     );
@@ -75,7 +77,7 @@ pub(crate) async fn set(
     let shown = json!({
         "user": user, "database": database,
         "limits": {
-            "query_seconds": MAX_QUERY_S, "query_memory_bytes": MAX_QUERY_BYTES,
+            "query_seconds": QUERY_S, "query_memory_bytes": MAX_QUERY_BYTES,
             "hourly_queries": HOURLY_QUERIES, "hourly_seconds": HOURLY_S,
         },
     });

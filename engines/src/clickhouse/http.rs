@@ -279,8 +279,7 @@ fn run_for_owner(
     result
 }
 
-/// Runs a reader's statement as [`readers::ROLE`], with the reader's settings and
-/// none of the request's.
+/// Runs a reader's statement as [`readers::ROLE`], with the reader's settings.
 fn run_for_reader(
     sessions: &Sessions,
     reader: &Reader,
@@ -289,16 +288,12 @@ fn run_for_reader(
     format: &str,
 ) -> Result<Output, EngineError> {
     reading::check(sql, request.parameters.iter().map(|(_, value)| value.as_str()))?;
-    if let Some((name, _)) = request.settings.first() {
-        return Err(EngineError(format!(
-            "Code: 164. DB::Exception: Cannot modify '{name}' setting in readonly mode. (READONLY)"
-        )));
-    }
+    let settings = reader.settings(&request.settings)?;
     let started = Instant::now();
     reader.begin(started)?;
     let request = QueryRequest {
         database: reader.database.clone(),
-        settings: reader.settings.clone(),
+        settings,
         role: Some(readers::ROLE),
         parameters: request.parameters,
         ..QueryRequest::default()

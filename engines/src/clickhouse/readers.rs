@@ -5,7 +5,8 @@
 //! make a reader on a server are understood here instead, and kept as they came:
 //!
 //! ```text
-//! CREATE USER OR REPLACE name IDENTIFIED WITH sha256_hash BY 'hex' SETTINGS setting = 'value', …
+//! CREATE USER OR REPLACE name IDENTIFIED WITH sha256_hash BY 'hex'
+//!     SETTINGS a = 'value', b = 30 MIN 1 MAX 60 CHANGEABLE_IN_READONLY, …
 //! GRANT SELECT ON database.* TO name
 //! CREATE QUOTA OR REPLACE name FOR INTERVAL 1 HOUR MAX queries = 5000, execution_time = 600 TO name
 //! DROP USER IF EXISTS name
@@ -45,14 +46,22 @@ pub(super) struct Readers {
 pub(super) struct Reader {
     name: String,
     password_sha256: String,
-    /// In force on each of their connections.
-    pub(super) settings: Vec<(String, String)>,
+    settings: Vec<Setting>,
     /// What they may read; nothing before the grant.
     pub(super) database: Option<String>,
     quota: Option<Quota>,
     used: Mutex<Option<Used>>,
     /// By which statements they came to be so: user, grant and quota.
     statements: [Option<String>; 3],
+}
+
+/// A setting in force on each of a reader's connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Setting {
+    name: String,
+    value: String,
+    /// Within what bounds a request may set another; not at all without.
+    changeable: Option<(u64, u64)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +80,7 @@ struct Used {
 /// A statement about users.
 #[derive(Debug, PartialEq, Eq)]
 enum Change {
-    Create { name: String, password_sha256: String, settings: Vec<(String, String)> },
+    Create { name: String, password_sha256: String, settings: Vec<Setting> },
     Grant { database: String, to: String },
     Limit { to: String, queries: u64, execution_s: u64 },
     Drop { name: String },
@@ -187,6 +196,33 @@ impl Reader {
         }
     }
 
+    /// The settings in force for a request that wants `asked`.
+    ///
+    /// # Errors
+    /// When it wants what it may not have.
+    pub(super) fn settings(&self, asked: &[(String, String)]) -> Result<Vec<(String, String)>, EngineError> {
+        for (name, value) in asked {
+            let known = self.settings.iter().find(|setting| setting.name == *name);
+            let Some((min, max)) = known.and_then(|setting| setting.changeable) else {
+                return Err(EngineError(format!(
+                    "Code: 164. DB::Exception: Cannot modify '{name}' setting in readonly mode. (READONLY)"
+                )));
+            };
+            if !value.parse().is_ok_and(|value| (min..=max).contains(&value)) {
+                return Err(EngineError(format!(
+                    "Code: 452. DB::Exception: Setting {name} should be from {min} to {max}. \
+                     (SETTING_CONSTRAINT_VIOLATION)"
+                )));
+            }
+        }
+        let asked = |name: &str| asked.iter().rfind(|(asked, _)| asked == name).map(|(_, value)| value);
+        let in_force = |setting: &Setting| {
+            let value = asked(&setting.name).unwrap_or(&setting.value);
+            (setting.name.clone(), value.clone())
+        };
+        Ok(self.settings.iter().map(in_force).collect())
+    }
+
     /// Counts one more query at `now`.
     ///
     /// # Errors
@@ -278,14 +314,20 @@ fn understand(sql: &str) -> Option<Change> {
     }
 }
 
-/// `SETTINGS a = 'b', c = 'd'`, or nothing.
-fn settings(words: &[&str]) -> Option<Vec<(String, String)>> {
+/// `SETTINGS a = 'b', …`, or nothing.
+fn settings(words: &[&str]) -> Option<Vec<Setting>> {
     let Some((&"SETTINGS", list)) = words.split_first() else {
         return words.is_empty().then(Vec::new);
     };
-    let setting = |part: &[&str]| match part {
-        [name, "=", value] => Some(((*name).to_owned(), (*value).to_owned())),
-        _ => None,
+    let setting = |part: &[&str]| {
+        let (name, value, changeable) = match part {
+            [name, "=", value] => (name, value, None),
+            [name, "=", value, "MIN", min, "MAX", max, "CHANGEABLE_IN_READONLY"] => {
+                (name, value, Some((min.parse().ok()?, max.parse().ok()?)))
+            }
+            _ => return None,
+        };
+        Some(Setting { name: (*name).to_owned(), value: (*value).to_owned(), changeable })
     };
     list.split(|word| *word == ",").map(setting).collect()
 }
@@ -353,7 +395,7 @@ mod tests {
     use super::*;
 
     const CREATE: &str = "CREATE USER OR REPLACE `tributary_a-b` IDENTIFIED WITH sha256_hash BY \
-        '2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90' SETTINGS readonly = 1, log_comment = 'w'";
+        '2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90' SETTINGS log_comment = 'w', max_execution_time = 30 MIN 1 MAX 60 CHANGEABLE_IN_READONLY, readonly = 1";
     const GRANT: &str = "GRANT SELECT ON `bi`.* TO `tributary_a-b`";
     const LIMIT: &str = "CREATE QUOTA OR REPLACE `tributary_a-b` FOR INTERVAL 1 HOUR \
         MAX queries = 2, execution_time = 10 TO `tributary_a-b`";
@@ -380,8 +422,26 @@ mod tests {
             assert!(readers.find("somebody", "alice").is_none());
             let reader = readers.find("tributary_a-b", "alice").expect("their own");
             assert_eq!(reader.database.as_deref(), Some("bi"));
-            let settings = [("readonly", "1"), ("log_comment", "w")];
-            assert_eq!(reader.settings, settings.map(|(name, value)| (name.to_owned(), value.to_owned())));
+            for (asked, expected) in [
+                (&[][..], Ok("30")),
+                (&[("max_execution_time", "60")], Ok("60")),
+                (&[("max_execution_time", "61")], Err("Code: 452")),
+                (&[("max_execution_time", "0")], Err("Code: 452")),
+                (&[("max_execution_time", "60"), ("log_comment", "v")], Err("Code: 164")),
+                (&[("readonly", "0")], Err("Code: 164")),
+                (&[("max_threads", "1")], Err("Code: 164")),
+            ] {
+                let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+                let asked: Vec<(String, String)> = asked.iter().map(owned).collect();
+                match (reader.settings(&asked), expected) {
+                    (Ok(settings), Ok(seconds)) => {
+                        let all = [("log_comment", "w"), ("max_execution_time", seconds), ("readonly", "1")];
+                        assert_eq!(settings, all.map(|(name, value)| (name.to_owned(), value.to_owned())));
+                    }
+                    (Err(error), Err(code)) => assert!(error.0.starts_with(code), "{asked:?}: {error}"),
+                    (found, _) => panic!("{asked:?}: {found:?}"),
+                }
+            }
         }
         let readers = open(&file);
         readers.change("DROP USER IF EXISTS `tributary_a-b`").unwrap().unwrap();
