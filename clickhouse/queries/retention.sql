@@ -19,8 +19,8 @@ seen AS
         AND at >= fromUnixTimestamp64Milli({from_ms:Int64}) AND at < fromUnixTimestamp64Milli({to_ms:Int64})
     GROUP BY visitor, bucket_ms
 )
-SELECT toInt64(roundDown(f.first_ms, CAST(? AS Array(Int64)))) AS cohort_ms, s.bucket_ms AS bucket_ms, count() AS visitors
+SELECT toInt64(roundDown(f.first_ms, CAST(? AS Array(Int64)))) AS cohort, s.bucket_ms AS bucket, count() AS visitors
 FROM seen AS s
 INNER JOIN first_seen AS f ON f.visitor = s.visitor
-GROUP BY cohort_ms, bucket_ms
-ORDER BY cohort_ms, bucket_ms
+GROUP BY cohort, bucket
+ORDER BY cohort, bucket

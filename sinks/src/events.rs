@@ -371,18 +371,20 @@ impl EventSink {
         Ok(())
     }
 
-    /// Erases the events that the condition `erased` is true of; gives the hours in
-    /// which they happened. Once more changes nothing.
-    async fn erase(&self, erased: &str) -> Result<Hours, SinkError> {
+    /// Erases what is known of visitors; gives the hours in which they were seen, which
+    /// tell of them what remains. Once more changes nothing.
+    async fn erase(&self, erased: &Erased) -> Result<Hours, SinkError> {
+        let Erased { visitors, events } = erased;
         let hours = format!(
             "SELECT DISTINCT workspace_id, toInt64(toUnixTimestamp(toStartOfHour(at))) * 1000 AS hour_ms
-             FROM events WHERE {erased}"
+             FROM events WHERE kind != '{ERASE}' AND ({visitors})"
         );
-        let hours: Vec<ErasedHour> = self.client.query_raw(&hours).fetch_all().await?;
+        let hours: Vec<SeenHour> = self.client.query_raw(&hours).fetch_all().await?;
         let hours: Hours = hours.into_iter().map(|hour| (hour.workspace_id, hour.hour_ms)).collect();
         // If this is cut off after the deletion, nobody knows the hours any more.
         store::rollups::hold(&self.pool, &hours).await?;
-        for table in ["events", "refused_rows"] {
+        let _alone = store::rollups::alone_with_visitors(&self.pool).await?;
+        for (table, erased) in [("events", events), ("refused_rows", events), ("visitor_months", visitors)] {
             let statement = format!("ALTER TABLE {table} DELETE WHERE {erased} SETTINGS mutations_sync = 1");
             self.client.query_raw(&statement).execute().await?;
         }
@@ -390,9 +392,9 @@ impl EventSink {
     }
 }
 
-/// An hour in which something of a visitor happened who is erased.
+/// An hour in which a visitor was seen who is erased.
 #[derive(Row, Deserialize)]
-struct ErasedHour {
+struct SeenHour {
     #[serde(with = "clickhouse::serde::uuid")]
     workspace_id: Uuid,
     hour_ms: i64,
@@ -448,23 +450,28 @@ fn take(consumer: &Consumer, loaders: &mut BTreeMap<i32, Loader>, Read { batch, 
     loader.waiting.extend(rows);
 }
 
-/// Which events are of visitors who asked for being erased in `rows`, and came before
-/// that; nothing, if none did.
-fn erased(rows: &[EventRow]) -> Option<String> {
-    let erased = rows.iter().filter(|row| row.kind == ERASE).map(|row| {
-        format!(
-            "(workspace_id = '{}' AND visitor = unhex('{}') AND received_at <= fromUnixTimestamp64Milli({}))",
-            row.workspace_id,
-            VisitorKey(row.visitor),
-            row.received_at
-        )
-    });
-    let conditions: Vec<String> = erased.collect();
+/// Conditions: of whom something is erased, and which events of theirs.
+struct Erased {
+    visitors: String,
+    events: String,
+}
+
+/// Of visitors who asked for being erased in `rows`, what came before that; nothing, if
+/// none did.
+fn erased(rows: &[EventRow]) -> Option<Erased> {
+    let asked = || rows.iter().filter(|row| row.kind == ERASE);
+    let of_visitor = |row: &EventRow| {
+        format!("workspace_id = '{}' AND visitor = unhex('{}')", row.workspace_id, VisitorKey(row.visitor))
+    };
+    let any_of = |conditions: Vec<String>| format!("({})", conditions.join(") OR ("));
+    asked().next()?;
+    let visitors = any_of(asked().map(of_visitor).collect());
+    let before = |row: &EventRow| {
+        format!("{} AND received_at <= fromUnixTimestamp64Milli({})", of_visitor(row), row.received_at)
+    };
+    let events = any_of(asked().map(before).collect());
     // The request itself stays: it says that there was one, and nothing else.
-    (!conditions.is_empty()).then(|| {
-        let conditions = conditions.join(" OR ");
-        format!("kind != '{ERASE}' AND ({conditions})")
-    })
+    Some(Erased { visitors, events: format!("kind != '{ERASE}' AND ({events})") })
 }
 
 #[cfg(test)]

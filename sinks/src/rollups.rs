@@ -1,4 +1,4 @@
-//! Events and outcomes → tables `hourly_clicks`, `hourly_visits` and
+//! Events and outcomes → tables `hourly_clicks`, `hourly_visits`, `visitor_months` and
 //! `hourly_outcomes`.
 //!
 //! A sink names the hours that a range may change when it opens it, and marks them in the
@@ -40,6 +40,8 @@ const OUTCOMES: &str = concat!(
     include_str!("../../clickhouse/queries/counted_outcomes.sql"),
     include_str!("../../clickhouse/rollups/outcomes.sql")
 );
+const VISITOR_MONTHS: &str =
+    concat!("INSERT INTO visitor_months\n", include_str!("../../clickhouse/rollups/visitor_months.sql"));
 const VISITS: &str =
     concat!("INSERT INTO hourly_visits\n", include_str!("../../clickhouse/rollups/visits.sql"));
 
@@ -107,7 +109,7 @@ pub async fn roll_due(client: &Client, pool: &Pool) -> Result<usize, SinkError> 
 
 async fn is_migrated(client: &Client) -> Result<bool, SinkError> {
     let found: u64 =
-        client.query("SELECT count() FROM schema_migrations WHERE version >= 8").fetch_one().await?;
+        client.query("SELECT count() FROM schema_migrations WHERE version >= 10").fetch_one().await?;
     Ok(found > 0)
 }
 
@@ -149,6 +151,11 @@ async fn roll(client: &Client, pool: &Pool, workspace: &WorkspaceRow, due: &[Due
             .param("all_hours", false)
             .execute()
             .await?;
+    }
+    for hours in reached(&marks, (*first, end_ms), 0).chunks(HOURS_AT_ONCE) {
+        let _alone = store::rollups::alone_with_visitors(pool).await?;
+        let query = statement(client, pool, workspace, VISITOR_MONTHS, hours).await?.bind(hours);
+        query.param("time_zone", &workspace.time_zone).execute().await?;
     }
     for hours in runs(&reached(&marks, (*first, end_ms), VISITS_REACH_HOURS)) {
         statement(client, pool, workspace, VISITS, hours).await?.execute().await?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use crate::{Pool, StoreError, sql};
+use crate::{Pool, StoreError, Transaction, sql};
 
 /// An hour, in milliseconds.
 pub const HOUR_MS: i64 = 3_600_000;
@@ -215,6 +215,18 @@ pub async fn hold(pool: &Pool, hours: &Hours) -> Result<(), StoreError> {
     let (workspaces, hours_ms): (Vec<Uuid>, Vec<i64>) = hours.iter().copied().unzip();
     sqlx::query(sql!("rollup_marks/hold")).bind(workspaces).bind(hours_ms).execute(pool).await?;
     Ok(())
+}
+
+/// Waits until no other process adds to `visitor_months`, or takes somebody out of it;
+/// until the transaction is dropped no other does. Or else one that is to be forgotten could be
+/// put back by who has read the events before.
+///
+/// # Errors
+/// When the database fails.
+pub async fn alone_with_visitors(pool: &Pool) -> Result<Transaction, StoreError> {
+    let mut transaction = crate::begin(pool).await?;
+    sqlx::query("SELECT pg_advisory_xact_lock(7304, 0)").execute(&mut *transaction).await?;
+    Ok(transaction)
 }
 
 /// At most `limit` hours that may be rolled up by now, a workspace after the other.

@@ -10,14 +10,18 @@ use clickhouse::Row;
 use domain::timestamp::rfc3339_local;
 use serde::Deserialize;
 use serde_json::json;
-use store::periods::{Unit, Window};
+use store::control::WorkspaceRow;
+use store::periods::{Bucket, Unit, Window};
+use store::rollups::{HOUR_MS, Source, marks};
 
 use super::asked::{Asked, Parameters};
 use super::form::{Report, object, ratio};
+use super::period::Period;
 use crate::access::InFinance;
 use crate::error::ApiError;
 use crate::server::App;
 
+const DAY_MS: i64 = 24 * HOUR_MS;
 /// A table has at most so many cohorts: its rows are as many squared, by half.
 const MAX_COHORTS: u32 = 120;
 
@@ -34,12 +38,16 @@ impl Parameters for RetentionParameters {
     const IS_FILTERED: bool = false;
 }
 
+/// How many of a cohort were seen in a bucket; each by the moment or the day it begins with.
 #[derive(Row, Deserialize)]
 struct Seen {
-    cohort_ms: i64,
-    bucket_ms: i64,
+    cohort: i64,
+    bucket: i64,
     visitors: u64,
 }
+
+/// By the beginnings of cohort and bucket.
+type Table = HashMap<(i64, i64), u64>;
 
 const COLUMNS: &[&str] = &["cohort", "cohort_ms", "number", "from_ms", "visitors", "share"];
 
@@ -54,10 +62,17 @@ pub(crate) async fn retention(
     let buckets = period.buckets(unit, &app, &workspace, MAX_COHORTS).await?;
     let period = period.of_whole(&buckets);
     let starts: Vec<i64> = buckets.iter().map(|bucket| bucket.from_ms).collect();
-    let sql = app.clickhouse.query(include_str!("../../../clickhouse/queries/retention.sql"));
-    let seen: Vec<Seen> = period.param(sql, &workspace).bind(&starts).bind(&starts).fetch_all().await?;
-    let seen: HashMap<(i64, i64), u64> =
-        seen.into_iter().map(|row| ((row.cohort_ms, row.bucket_ms), row.visitors)).collect();
+    // Of what begins within a day, days cannot tell.
+    let seen = match unit {
+        Unit::Day | Unit::Week | Unit::Month if period.from_ms == starts[0] => {
+            by_day(&app, &workspace, period, &buckets).await?
+        }
+        _ => None,
+    };
+    let seen = match seen {
+        Some(seen) => seen,
+        None => by_moment(&app, &workspace, period, &starts).await?,
+    };
     let visitors = |cohort: i64, bucket: i64| seen.get(&(cohort, bucket)).copied().unwrap_or_default();
     let mut rows = Vec::new();
     for (first, cohort) in buckets.iter().enumerate() {
@@ -78,4 +93,88 @@ pub(crate) async fn retention(
     let mut asked = period.told(&workspace);
     asked.insert("unit".to_owned(), json!(unit));
     Ok(Report { asked, columns: COLUMNS, rows }.answer(form))
+}
+
+/// Out of the events.
+async fn by_moment(
+    app: &App,
+    workspace: &WorkspaceRow,
+    period: Period,
+    starts: &[i64],
+) -> Result<Table, ApiError> {
+    let sql = app.clickhouse.query(include_str!("../../../clickhouse/queries/retention.sql"));
+    let seen: Vec<Seen> = period.param(sql, workspace).bind(starts).bind(starts).fetch_all().await?;
+    Ok(seen.into_iter().map(|row| ((row.cohort, row.bucket), row.visitors)).collect())
+}
+
+/// Out of the days on which visitors were seen; `None` if they are not rolled up yet.
+async fn by_day(
+    app: &App,
+    workspace: &WorkspaceRow,
+    period: Period,
+    buckets: &[Bucket],
+) -> Result<Option<Table>, ApiError> {
+    let first_days: Vec<u16> = buckets.iter().map(day_of).collect();
+    let starts: HashMap<i64, i64> = first_days
+        .iter()
+        .map(|day| i64::from(*day))
+        .zip(buckets.iter().map(|bucket| bucket.from_ms))
+        .collect();
+    let last = store::periods::buckets(
+        &app.pool,
+        Unit::Day,
+        &workspace.time_zone,
+        (period.to_ms - 1, period.to_ms),
+        1,
+    )
+    .await?;
+    let Some(last) = last.first() else { return Ok(None) };
+    let marked = async || marks(&app.pool, workspace.id, Source::Events, (0, period.to_ms)).await;
+    let Some(mut counted) = marked().await? else { return Ok(None) };
+    loop {
+        let hours_s: Vec<i64> = counted.iter().map(|hour_ms| hour_ms / 1_000).collect();
+        let sql = app.clickhouse.query(include_str!("../../../clickhouse/queries/retention_by_day.sql"));
+        let query = sql
+            .with_setting("max_query_size", super::MAX_QUERY_BYTES)
+            .bind(&first_days)
+            .bind(&hours_s)
+            .param("workspace", workspace.id.to_string())
+            .param("time_zone", &workspace.time_zone)
+            .param("to_ms", period.to_ms)
+            .param("last_day", day_of(last))
+            .param("last_day_ms", last.from_ms);
+        let seen: Vec<Seen> = query.fetch_all().await?;
+        let Some(later) = marked().await? else { return Ok(None) };
+        if later.iter().all(|hour| counted.binary_search(hour).is_ok()) {
+            let row =
+                |row: Seen| Some(((*starts.get(&row.cohort)?, *starts.get(&row.bucket)?), row.visitors));
+            return Ok(Some(seen.into_iter().filter_map(row).collect()));
+        }
+        // Something was loaded meanwhile, and is in a part of these figures.
+        counted = later;
+    }
+}
+
+/// The date on which a bucket begins, in days since 1970.
+fn day_of(bucket: &Bucket) -> u16 {
+    let local_ms = bucket.from_ms + i64::from(bucket.ahead_minutes) * 60_000;
+    u16::try_from(local_ms.div_euclid(DAY_MS)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_those_of_the_zone() {
+        for (from_ms, ahead_minutes, day) in [
+            (0, 0, 0),
+            (-3_600_000, 60, 0),
+            (5 * 3_600_000, -300, 0),
+            // A day that begins at one o'clock.
+            (DAY_MS + 3_600_000 - 7_200_000, 120, 1),
+        ] {
+            assert_eq!(day_of(&Bucket { from_ms, ahead_minutes }), day, "{from_ms} {ahead_minutes}");
+        }
+    }
 }

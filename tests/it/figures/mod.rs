@@ -4,6 +4,7 @@
 
 mod day;
 mod progress;
+mod returning;
 mod visits;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
