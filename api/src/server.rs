@@ -20,7 +20,7 @@ use crate::control::{
 use crate::error::ApiError;
 use crate::me;
 use crate::reports::{
-    breakdowns, experiment, explain, funnel, leaderboards, retention, sessions, timeseries, wallet,
+    breakdowns, experiment, explain, funnel, leaderboards, retention, sessions, timeseries, trending, wallet,
 };
 
 /// How the API behaves.
@@ -121,6 +121,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/leaderboards", get(leaderboards::leaderboard))
         .route("/v1/reports/timeseries", get(timeseries::timeseries))
         .route("/v1/reports/breakdown", get(breakdowns::breakdown))
+        .route("/v1/reports/trending", get(trending::trending))
         .route("/v1/reports/pages", get(breakdowns::pages))
         .route("/v1/reports/sessions", get(sessions::sessions))
         .route("/v1/reports/funnel", get(funnel::funnel))

@@ -382,3 +382,11 @@ pub async fn with_hashtag(pool: &Pool, workspace: Uuid, hashtag: &str) -> Result
     let query = sqlx::query_scalar(sql!("campaigns/with_hashtag"));
     Ok(query.bind(workspace).bind(hashtag).fetch_all(pool).await?)
 }
+
+/// Each hashtag of a workspace, in small letters, with each campaign that has it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn hashtags(pool: &Pool, workspace: Uuid) -> Result<Vec<(String, Uuid)>, StoreError> {
+    Ok(sqlx::query_as(sql!("campaigns/hashtags")).bind(workspace).fetch_all(pool).await?)
+}

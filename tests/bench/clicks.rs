@@ -20,7 +20,7 @@ const ROUND: Duration = Duration::from_secs(5);
 /// Rounds of each kind, in turn; the middle one counts.
 const ROUNDS: usize = 3;
 /// Distinct requests.
-const REQUESTS: usize = 2_000;
+pub(crate) const REQUESTS: usize = 2_000;
 /// Of the long run: enough that whatever is remembered of clients fills up.
 const LONG_REQUESTS: usize = 200_000;
 const LONG_CLICKS: u64 = 10_000_000;
@@ -176,7 +176,7 @@ async fn acknowledgements(collecting: &Collecting, per_second: f64) -> anyhow::R
 
 /// Clicks of visitors with a cookie, and as many without, from many addresses
 /// behind a proxy.
-fn requests(code: &str, count: usize) -> Vec<Vec<u8>> {
+pub(crate) fn requests(code: &str, count: usize) -> Vec<Vec<u8>> {
     (0..count)
         .map(|number| {
             let agent = AGENTS[number % AGENTS.len()];

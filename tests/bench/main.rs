@@ -14,6 +14,7 @@ mod settlement;
 mod sink;
 mod table;
 mod topic;
+mod visible;
 
 use table::Table;
 
@@ -22,8 +23,19 @@ use table::Table;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What each part is called on the command line.
-const PARTS: [&str; 10] =
-    ["clicks", "disk", "batches", "attribution", "settlement", "sink", ANALYTICS, RECONCILE, SOAK, VISITORS];
+const PARTS: [&str; 11] = [
+    "clicks",
+    "disk",
+    "batches",
+    "attribution",
+    "settlement",
+    "sink",
+    "visible",
+    ANALYTICS,
+    RECONCILE,
+    SOAK,
+    VISITORS,
+];
 /// These take minutes, and are only run when they are asked for.
 const ANALYTICS: &str = "analytics";
 const RECONCILE: &str = "reconcile";
@@ -64,6 +76,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("sink") {
         runtime.block_on(sink::measure(&mut table))?;
+    }
+    if wanted("visible") {
+        runtime.block_on(visible::measure(&mut table))?;
     }
     if wanted(ANALYTICS) {
         runtime.block_on(analytics::measure(&mut table))?;

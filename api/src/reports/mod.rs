@@ -10,6 +10,7 @@
 //! | [`retention`] | who came again |
 //! | [`funnel`] | how far visitors came through steps |
 //! | [`experiment`] | which variant made more of them do something |
+//! | [`trending`] | hashtags, by what came lately |
 //! | [`asked`] | what a request says |
 //! | [`filter`] | whose clicks count |
 //! | [`period`] | which time a report is about |
@@ -29,6 +30,7 @@ mod period;
 pub(crate) mod retention;
 pub(crate) mod sessions;
 pub(crate) mod timeseries;
+pub(crate) mod trending;
 pub(crate) mod wallet;
 
 /// Long lists of ids and moments stand in a query.

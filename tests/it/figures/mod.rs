@@ -95,6 +95,34 @@ async fn boards(world: &World, day: &Day, campaign: Uuid) -> anyhow::Result<()> 
     Ok(())
 }
 
+/// The real campaign's hashtags: what it came to in each hour, halved every six.
+async fn trends(world: &World, day: &Day, (_, campaign, _): Link) -> anyhow::Result<()> {
+    let hour = |at: i64| (at - MIDNIGHT_MS) / HOUR_MS;
+    let counts = day.count(
+        |event| (event.campaign_id == campaign).then(|| hour(event.at)),
+        |outcome| (outcome.campaign_id == campaign && !outcome.creator_id.is_nil()).then(|| hour(outcome.at)),
+    );
+    for metric in ["clicks", "unique_clicks", "conversions", "revenue"] {
+        let figure = |hour: &i64, name: &str| counts[hour].figure(name).as_f64().unwrap();
+        let score: f64 =
+            counts.keys().map(|hour| figure(hour, metric) * 0.5_f64.powf((24 - hour) as f64 / 6.0)).sum();
+        let path = format!("/v1/reports/trending?metric={metric}&half_life_hours=6&{SPAN}");
+        let report = world.report(&path).await?;
+        let names: Vec<&Value> = rows(&report).iter().map(|row| &row["hashtag"]).collect();
+        assert_eq!((names, &report["total"]), (vec![&json!("herbst"), &json!("mode")], &json!(2)));
+        for row in rows(&report) {
+            assert_eq!((&row["rank"], &row["campaigns"]), (&json!(1), &json!(1)));
+            let told = row["score"].as_f64().unwrap();
+            assert!(score != 0.0 && (told - score).abs() < 1e-5, "{metric}: {told}, counted {score}");
+            for name in ["clicks", "unique_clicks", "conversions", "revenue_minor"] {
+                let all: f64 = counts.keys().map(|hour| figure(hour, name)).sum();
+                assert_eq!(row[name].as_f64(), Some(all), "{name}");
+            }
+        }
+    }
+    Ok(())
+}
+
 const SERIES: [&str; 8] = [
     "clicks",
     "unique_clicks",
@@ -219,7 +247,7 @@ async fn real_link(world: &World) -> anyhow::Result<Link> {
     let business = json!({ "email": "b@berlin.example", "username": "shop", "company_name": "Shop" });
     let campaign = json!({
         "business_id": id(&world.control("/v1/businesses", &business).await?),
-        "title": "One of them", "objective": "sale", "terms": { "payout_minor": 1 },
+        "title": "One of them", "objective": "sale", "hashtags": ["#Herbst", "mode"], "terms": { "payout_minor": 1 },
     });
     let campaign = id(&world.control("/v1/campaigns", &campaign).await?);
     let creator = world.add_creator("ada-of-berlin").await?;
@@ -257,6 +285,7 @@ async fn a_million_events_of_a_long_day_are_counted_right() -> anyhow::Result<()
     mark(&owner, workspace, &day).await?;
     boards(&world, &day, real.1).await?;
     series(&world, &day, real).await?;
+    trends(&world, &day, real).await?;
     parts(&world, &day).await?;
     visits::sessions(&world, &day).await?;
     visits::retention(&world, &day).await?;
@@ -265,6 +294,7 @@ async fn a_million_events_of_a_long_day_are_counted_right() -> anyhow::Result<()
     roll_up(&owner).await?;
     boards(&world, &day, real.1).await?;
     series(&world, &day, real).await?;
+    trends(&world, &day, real).await?;
     cut_days(&world, &owner, &day).await?;
     let late = day::late(&day, 40_000);
     // While the range is open that loads them, and once it is closed.
@@ -285,12 +315,14 @@ async fn a_million_events_of_a_long_day_are_counted_right() -> anyhow::Result<()
     day.outcomes.extend(late.outcomes);
     boards(&world, &day, real.1).await?;
     series(&world, &day, real).await?;
+    trends(&world, &day, real).await?;
     for (sink, hours) in &ranges {
         assert!(store::sinks::close(&owner, &at(sink), 0, 0, hours).await?);
     }
     boards(&world, &day, real.1).await?;
     roll_up(&owner).await?;
     boards(&world, &day, real.1).await?;
+    trends(&world, &day, real).await?;
     series(&world, &day, real).await
 }
 
@@ -407,6 +439,10 @@ async fn a_report_that_cannot_be_is_refused_with_the_reason() -> anyhow::Result<
         ("experiment?experiment=link:7", 400, "link: and a link's id"),
         ("experiment?experiment=link:00000000-0000-0000-0000-000000000007", 404, "link"),
         ("retention?unit=hour", 400, "more than 120 of them"),
+        ("trending?metric=likes", 400, "unknown variant"),
+        ("trending?half_life_hours=0", 400, "half_life_hours is 1 to 8760"),
+        ("trending?half_life_hours=NaN", 400, "half_life_hours is 1 to 8760"),
+        ("trending?campaign=7", 400, "no parameter"),
         ("retention?limit=5", 400, "no parameter"),
         ("pages?to_ms=9999999999999999999999", 400, "to_ms is in milliseconds"),
         ("nothing", 404, "nothing at this path"),
