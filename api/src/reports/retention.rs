@@ -65,7 +65,7 @@ pub(crate) async fn retention(
     // Of what begins within a day, days cannot tell.
     let seen = match unit {
         Unit::Day | Unit::Week | Unit::Month if period.from_ms == starts[0] => {
-            by_day(&app, &workspace, period, &buckets).await?
+            by_day(&app, &workspace, period, unit, &buckets).await?
         }
         _ => None,
     };
@@ -112,6 +112,7 @@ async fn by_day(
     app: &App,
     workspace: &WorkspaceRow,
     period: Period,
+    unit: Unit,
     buckets: &[Bucket],
 ) -> Result<Option<Table>, ApiError> {
     let first_days: Vec<u16> = buckets.iter().map(day_of).collect();
@@ -138,6 +139,7 @@ async fn by_day(
             .with_setting("max_query_size", super::MAX_QUERY_BYTES)
             .bind(&first_days)
             .bind(&hours_s)
+            .param("by_day", unit == Unit::Day)
             .param("workspace", workspace.id.to_string())
             .param("time_zone", &workspace.time_zone)
             .param("to_ms", period.to_ms)
