@@ -28,13 +28,27 @@ FROM
     FROM counted
     GROUP BY of_bucket_ms
     UNION ALL
-    -- Less those whom the rolled-up part of that bucket has already.
+    -- Less those whom the rolled-up part of that bucket has already: of whole days by the
+    -- bits of visitor_months, of the rest by the events.
     SELECT cut_ms, -toInt64(uniqExact(visitor)), 0
-    FROM events
-    WHERE workspace_id = {workspace:UUID} AND kind IN ('click', 'page', 'track') AND bot = ''
-        AND at >= fromUnixTimestamp64Milli(greatest(cut_ms, {from_ms:Int64}))
-        AND at < fromUnixTimestamp64Milli({counted_from_ms:Int64})
-        AND visitor IN (SELECT visitor FROM counted WHERE of_bucket_ms = cut_ms)
+    FROM
+    (
+        SELECT visitor
+        FROM events
+        WHERE workspace_id = {workspace:UUID} AND kind IN ('click', 'page', 'track') AND bot = ''
+            AND at >= fromUnixTimestamp64Milli({part_from_ms:Int64})
+            AND at < fromUnixTimestamp64Milli({counted_from_ms:Int64})
+        UNION ALL
+        SELECT visitor
+        FROM visitor_months
+        WHERE workspace_id = {workspace:UUID} AND {part_days:UInt16} > 0
+            AND month >= toStartOfMonth(toDate({part_day:UInt16})) AND month < toDate({part_day:UInt16} + {part_days:UInt16})
+            AND bitAnd(
+                days,
+                bitShiftLeft(toUInt64(1), toUInt8(least(toInt32({part_day:UInt16} + {part_days:UInt16}) - toUInt16(month), 32)))
+                    - bitShiftLeft(toUInt64(1), toUInt8(greatest(toInt32({part_day:UInt16}) - toUInt16(month), 0)))) != 0
+    )
+    WHERE visitor IN (SELECT visitor FROM counted WHERE of_bucket_ms = cut_ms)
 ) AS f
 GROUP BY bucket_ms
 ORDER BY bucket_ms

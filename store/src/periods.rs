@@ -5,6 +5,8 @@ use sqlx::PgExecutor;
 
 use crate::{StoreError, sql};
 
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
 /// A time up to a moment, begun at a round one of a time zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Window {
@@ -98,6 +100,15 @@ pub struct Bucket {
     pub ahead_minutes: i32,
 }
 
+impl Bucket {
+    /// The date on which it begins in the zone, in days since 1970.
+    #[must_use]
+    pub fn day(self) -> u16 {
+        let local_ms = self.from_ms + i64::from(self.ahead_minutes) * 60_000;
+        u16::try_from(local_ms.div_euclid(DAY_MS)).unwrap_or_default()
+    }
+}
+
 /// Where the units of `time_zone` begin, from the one that `from_ms` is in to
 /// before `to_ms`; at most `limit` of them.
 ///
@@ -112,4 +123,22 @@ pub async fn buckets(
 ) -> Result<Vec<Bucket>, StoreError> {
     let query = sqlx::query_as(sql!("workspaces/bucket_starts"));
     Ok(query.bind(unit.code()).bind(time_zone).bind(from_ms).bind(to_ms).bind(limit).fetch_all(from).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_those_of_the_zone() {
+        for (from_ms, ahead_minutes, day) in [
+            (0, 0, 0),
+            (-3_600_000, 60, 0),
+            (5 * 3_600_000, -300, 0),
+            // A day that begins at one o'clock.
+            (DAY_MS + 3_600_000 - 7_200_000, 120, 1),
+        ] {
+            assert_eq!(Bucket { from_ms, ahead_minutes }.day(), day, "{from_ms} {ahead_minutes}");
+        }
+    }
 }

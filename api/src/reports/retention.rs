@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 use store::control::WorkspaceRow;
 use store::periods::{Bucket, Unit, Window};
-use store::rollups::{HOUR_MS, Source, marks};
+use store::rollups::{Source, marks};
 
 use super::asked::{Asked, Parameters};
 use super::form::{Report, object, ratio};
@@ -21,7 +21,6 @@ use crate::access::InFinance;
 use crate::error::ApiError;
 use crate::server::App;
 
-const DAY_MS: i64 = 24 * HOUR_MS;
 /// A table has at most so many cohorts: its rows are as many squared, by half.
 const MAX_COHORTS: u32 = 120;
 
@@ -115,7 +114,7 @@ async fn by_day(
     unit: Unit,
     buckets: &[Bucket],
 ) -> Result<Option<Table>, ApiError> {
-    let first_days: Vec<u16> = buckets.iter().map(day_of).collect();
+    let first_days: Vec<u16> = buckets.iter().map(|bucket| bucket.day()).collect();
     let starts: HashMap<i64, i64> = first_days
         .iter()
         .map(|day| i64::from(*day))
@@ -143,7 +142,7 @@ async fn by_day(
             .param("workspace", workspace.id.to_string())
             .param("time_zone", &workspace.time_zone)
             .param("to_ms", period.to_ms)
-            .param("last_day", day_of(last))
+            .param("last_day", last.day())
             .param("last_day_ms", last.from_ms);
         let seen: Vec<Seen> = query.fetch_all().await?;
         let Some(later) = marked().await? else { return Ok(None) };
@@ -154,29 +153,5 @@ async fn by_day(
         }
         // Something was loaded meanwhile, and is in a part of these figures.
         counted = later;
-    }
-}
-
-/// The date on which a bucket begins, in days since 1970.
-fn day_of(bucket: &Bucket) -> u16 {
-    let local_ms = bucket.from_ms + i64::from(bucket.ahead_minutes) * 60_000;
-    u16::try_from(local_ms.div_euclid(DAY_MS)).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days_are_those_of_the_zone() {
-        for (from_ms, ahead_minutes, day) in [
-            (0, 0, 0),
-            (-3_600_000, 60, 0),
-            (5 * 3_600_000, -300, 0),
-            // A day that begins at one o'clock.
-            (DAY_MS + 3_600_000 - 7_200_000, 120, 1),
-        ] {
-            assert_eq!(day_of(&Bucket { from_ms, ahead_minutes }), day, "{from_ms} {ahead_minutes}");
-        }
     }
 }

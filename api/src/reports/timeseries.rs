@@ -91,7 +91,7 @@ pub(crate) async fn timeseries(
     let starts: Vec<i64> = buckets.iter().map(|bucket| bucket.from_ms).collect();
     let (points, visits) = tokio::try_join!(
         points(&app, &workspace, period, filter, &starts),
-        visits(&app, &workspace, period, filter, &starts)
+        visits(&app, &workspace, period, filter, &buckets)
     )?;
     let mut points: HashMap<i64, Point> = points.into_iter().map(|point| (point.bucket_ms, point)).collect();
     let mut visits: HashMap<i64, Visits> =
@@ -144,25 +144,70 @@ async fn visits(
     workspace: &Tenant,
     period: Period,
     filter: Filter,
-    starts: &[i64],
+    buckets: &[Bucket],
 ) -> Result<Vec<Visits>, ApiError> {
-    let told = |text: &'static str, counted_from_ms: i64| {
+    let starts: Vec<i64> = buckets.iter().map(|bucket| bucket.from_ms).collect();
+    let query = |text| {
         let query = filter.param(period.param(app.clickhouse.query(text), workspace));
-        let query = query.with_setting("max_query_size", super::MAX_QUERY_BYTES);
-        query.param("counted_from_ms", counted_from_ms).bind(starts).fetch_all::<Visits>()
+        query.with_setting("max_query_size", super::MAX_QUERY_BYTES).bind(&starts)
     };
     if filter != Filter::default() {
-        return Ok(told(CLICKERS, period.from_ms).await?);
+        return Ok(query(CLICKERS).fetch_all().await?);
     }
     let span = (period.from_ms, period.to_ms);
-    let mut counted_from_ms = store::rollups::visits_to_count(&app.pool, workspace.id, span, starts).await?;
+    let mut counted_from_ms = store::rollups::visits_to_count(&app.pool, workspace.id, span, &starts).await?;
     loop {
-        let visits = told(VISITORS, counted_from_ms).await?;
-        let later_ms = store::rollups::visits_to_count(&app.pool, workspace.id, span, starts).await?;
+        let part = RolledPart::of(app, workspace, period, buckets, counted_from_ms).await?;
+        let query = query(VISITORS)
+            .param("counted_from_ms", counted_from_ms)
+            .param("part_day", part.day)
+            .param("part_days", part.days)
+            .param("part_from_ms", part.from_ms);
+        let visits = query.fetch_all().await?;
+        let later_ms = store::rollups::visits_to_count(&app.pool, workspace.id, span, &starts).await?;
         // What was loaded meanwhile is in no hour that was taken as rolled up.
         if later_ms >= counted_from_ms {
             return Ok(visits);
         }
         counted_from_ms = later_ms;
+    }
+}
+
+/// What is rolled up of the bucket in which counting begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct RolledPart {
+    /// Its first day, since 1970.
+    day: u16,
+    /// Its whole days; none, if it begins within one.
+    days: u16,
+    /// From when on it has no whole days.
+    from_ms: i64,
+}
+
+impl RolledPart {
+    async fn of(
+        app: &App,
+        workspace: &Tenant,
+        period: Period,
+        buckets: &[Bucket],
+        counted_from_ms: i64,
+    ) -> Result<Self, ApiError> {
+        let after = buckets.partition_point(|bucket| bucket.from_ms <= counted_from_ms);
+        let bucket = buckets[after.saturating_sub(1)];
+        let day = (counted_from_ms, counted_from_ms + 1);
+        let today = store::periods::buckets(&app.pool, Unit::Day, &workspace.time_zone, day, 1).await?;
+        Ok(Self::up_to(bucket, period.from_ms, today.first().copied()))
+    }
+
+    /// From the beginning of `bucket`, or from `from_ms` on within it, to the day in which
+    /// counting begins. What is longer than a day begins with one.
+    fn up_to(bucket: Bucket, from_ms: i64, today: Option<Bucket>) -> Self {
+        let day = bucket.day();
+        match today {
+            Some(today) if bucket.from_ms >= from_ms && today.day() > day => {
+                Self { day, days: today.day() - day, from_ms: today.from_ms }
+            }
+            _ => Self { day, days: 0, from_ms: bucket.from_ms.max(from_ms) },
+        }
     }
 }

@@ -97,6 +97,31 @@ async fn check(world: &World, visits: &[EventRow], unit: &str, span: (i64, i64))
     Ok(())
 }
 
+/// How many were there in each bucket is what these visits say.
+async fn check_visitors(
+    world: &World,
+    visits: &[EventRow],
+    unit: &str,
+    span: (i64, i64),
+) -> anyhow::Result<()> {
+    let (from_ms, to_ms) = span;
+    let mut counted: BTreeMap<i64, BTreeSet<[u8; 16]>> = BTreeMap::new();
+    for visit in visits.iter().filter(|visit| visit.bot.is_empty() && visit.kind != "identify") {
+        if (from_ms..to_ms).contains(&visit.at) {
+            counted.entry(key(unit, date(visit.at))).or_default().insert(visit.visitor);
+        }
+    }
+    let path = format!("/v1/reports/timeseries?unit={unit}&from_ms={from_ms}&to_ms={to_ms}");
+    let report = world.report(&path).await?;
+    for row in rows(&report) {
+        let bucket = key(unit, date(row["from_ms"].as_i64().expect("a moment")));
+        let count = counted.remove(&bucket).unwrap_or_default().len();
+        assert_eq!(row["visitors"], json!(count), "{unit} {span:?} {row}");
+    }
+    assert_eq!(counted.len(), 0);
+    Ok(())
+}
+
 async fn check_all(world: &World, visits: &[EventRow]) -> anyhow::Result<()> {
     // 28 September is a Monday.
     let (monday_ms, october_ms) = (FIRST_MS + 27 * DAY_MS, FIRST_MS + 30 * DAY_MS);
@@ -108,6 +133,11 @@ async fn check_all(world: &World, visits: &[EventRow]) -> anyhow::Result<()> {
         check(world, visits, unit, (from_ms, NOON_MS - 12 * HOUR_MS)).await?;
         // From within a day: days do not tell that.
         check(world, visits, unit, (from_ms + 5 * HOUR_MS, NOON_MS)).await?;
+        for (from_ms, to_ms) in
+            [(from_ms, NOON_MS), (from_ms, NOON_MS + 1_234_567), (from_ms + 5 * HOUR_MS, NOON_MS + 1_234_567)]
+        {
+            check_visitors(world, visits, unit, (from_ms, to_ms)).await?;
+        }
     }
     Ok(())
 }
