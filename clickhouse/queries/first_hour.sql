@@ -2,9 +2,9 @@
 SELECT toInt64(toUnixTimestamp(min(f.hour))) * 1000 AS hour_ms, toUInt64(count()) AS hours
 FROM
 (
-    SELECT min(hour) AS hour FROM hourly_clicks WHERE workspace_id = {workspace:UUID} HAVING count() > 0
+    (SELECT hour FROM hourly_clicks WHERE workspace_id = {workspace:UUID} ORDER BY hour LIMIT 1)
     UNION ALL
-    SELECT min(hour) FROM hourly_visits WHERE workspace_id = {workspace:UUID} HAVING count() > 0
+    (SELECT hour FROM hourly_visits WHERE workspace_id = {workspace:UUID} ORDER BY hour LIMIT 1)
     UNION ALL
-    SELECT min(hour) FROM hourly_outcomes WHERE workspace_id = {workspace:UUID} HAVING count() > 0
+    (SELECT hour FROM hourly_outcomes WHERE workspace_id = {workspace:UUID} ORDER BY hour LIMIT 1)
 ) AS f

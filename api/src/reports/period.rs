@@ -183,9 +183,16 @@ impl Period {
         if self.from_ms > 0 {
             return Ok(self);
         }
-        // Zones may begin their days within an hour: the hour alone does not tell the day.
         let (from_ms, to_ms) = match self.first_hour(app, workspace).await? {
-            Some(hour_ms) => (hour_ms, self.to_ms.min(hour_ms + HOUR_MS)),
+            Some(hour_ms) => {
+                // Where the zone's hours are full ones, too, a window's first unit is known.
+                let hour = (hour_ms, hour_ms + HOUR_MS);
+                let hours = buckets(&app.pool, Unit::Hour, &workspace.time_zone, hour, 2).await?;
+                if self.window.is_some() && hours.len() == 1 {
+                    return Ok(Self { from_ms: hour_ms.min(self.to_ms - 1), ..self });
+                }
+                (hour_ms, self.to_ms.min(hour_ms + HOUR_MS))
+            }
             None => (0, self.to_ms),
         };
         let query = app.clickhouse.query(include_str!("../../../clickhouse/queries/first_event.sql"));
