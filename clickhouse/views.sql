@@ -56,8 +56,8 @@ SELECT
     browser,
     properties
 FROM events FINAL
-WHERE workspace_id = '{workspace}' AND getSetting('log_comment') = '{workspace}' AND kind != 'click'
-COMMENT 'Page views, actions and reports as they came in, before attribution. Count uniqExact(event_id) where is_human. Properties are JSON.';
+WHERE workspace_id = '{workspace}' AND getSetting('log_comment') = '{workspace}' AND kind NOT IN ('click', 'erase')
+COMMENT 'What came in but clicks, before attribution, by kind: page, track, identify, conversion, sale, payment, refund. Count uniqExact(event_id) where is_human. Properties are JSON.';
 
 CREATE OR REPLACE VIEW {views}.outcomes DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 SELECT

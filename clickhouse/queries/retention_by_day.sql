@@ -34,7 +34,9 @@ counted AS
     FROM events
     WHERE workspace_id = {workspace:UUID} AND kind IN ('click', 'page', 'track') AND bot = ''
         AND at < fromUnixTimestamp64Milli({to_ms:Int64})
-        AND (toStartOfHour(at) IN asked_hours OR at >= fromUnixTimestamp64Milli({last_day_ms:Int64}))
+        AND (toStartOfHour(at) IN asked_hours
+            -- A midnight may come twice.
+            OR at >= fromUnixTimestamp64Milli({last_day_ms:Int64} - 7200000) AND toUInt16(toDate(at, {time_zone:String})) >= last_day)
 ),
 seen AS
 (

@@ -14,27 +14,23 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use clickhouse::{Client, Row};
+use clickhouse::Client;
 use domain::event::Event;
-use domain::ids::VisitorKey;
 use runtime::clock::now_ms;
 use runtime::consumer::{Batch, BatchLimits, Consumer, Message, PartitionOwner};
 use runtime::retry::Backoff;
 use runtime::shutdown::CancellationToken;
-use serde::Deserialize;
 use store::Pool;
 use store::rollups::{Hours, hour_of};
 use store::sinks::{Position, SinkPartition};
 use tokio::runtime::Handle;
-use uuid::Uuid;
 
+use crate::erasure::Erasure;
 use crate::refused::insert_events;
 use crate::rows::EventRow;
 use crate::{SinkError, token};
 
 const SINK: &str = "events";
-/// The kind of event that asks for a visitor to be forgotten.
-const ERASE: &str = "erase";
 
 /// How the loader runs.
 #[derive(Clone, Debug)]
@@ -362,42 +358,14 @@ impl EventSink {
             insert_events(&self.client, &at.topic, &token(&at, first, last), rows).await?;
         }
         // After the insert: what is to be forgotten may be in this very range.
-        if let Some(erased) = erased(rows) {
-            changed.extend(self.erase(&erased).await?);
+        if let Some(erasure) = Erasure::asked_in(rows) {
+            changed.extend(erasure.carry_out(&self.client, &self.pool).await?);
         }
         if !store::sinks::close(&self.pool, &at, first, last, &changed).await? {
             return Err(fenced());
         }
         Ok(())
     }
-
-    /// Erases what is known of visitors; gives the hours in which they were seen, which
-    /// tell of them what remains. Once more changes nothing.
-    async fn erase(&self, erased: &Erased) -> Result<Hours, SinkError> {
-        let Erased { visitors, events } = erased;
-        let hours = format!(
-            "SELECT DISTINCT workspace_id, toInt64(toUnixTimestamp(toStartOfHour(at))) * 1000 AS hour_ms
-             FROM events WHERE kind != '{ERASE}' AND ({visitors})"
-        );
-        let hours: Vec<SeenHour> = self.client.query_raw(&hours).fetch_all().await?;
-        let hours: Hours = hours.into_iter().map(|hour| (hour.workspace_id, hour.hour_ms)).collect();
-        // If this is cut off after the deletion, nobody knows the hours any more.
-        store::rollups::hold(&self.pool, &hours).await?;
-        let _alone = store::rollups::alone_with_visitors(&self.pool).await?;
-        for (table, erased) in [("events", events), ("refused_rows", events), ("visitor_months", visitors)] {
-            let statement = format!("ALTER TABLE {table} DELETE WHERE {erased} SETTINGS mutations_sync = 1");
-            self.client.query_raw(&statement).execute().await?;
-        }
-        Ok(hours)
-    }
-}
-
-/// An hour in which a visitor was seen who is erased.
-#[derive(Row, Deserialize)]
-struct SeenHour {
-    #[serde(with = "clickhouse::serde::uuid")]
-    workspace_id: Uuid,
-    hour_ms: i64,
 }
 
 /// How long the newest and the oldest of these took from the collector until reports saw
@@ -448,30 +416,6 @@ fn take(consumer: &Consumer, loaders: &mut BTreeMap<i32, Loader>, Read { batch, 
     }
     loader.read_up_to = Some(batch.last_offset);
     loader.waiting.extend(rows);
-}
-
-/// Conditions: of whom something is erased, and which events of theirs.
-struct Erased {
-    visitors: String,
-    events: String,
-}
-
-/// Of visitors who asked for being erased in `rows`, what came before that; nothing, if
-/// none did.
-fn erased(rows: &[EventRow]) -> Option<Erased> {
-    let asked = || rows.iter().filter(|row| row.kind == ERASE);
-    let of_visitor = |row: &EventRow| {
-        format!("workspace_id = '{}' AND visitor = unhex('{}')", row.workspace_id, VisitorKey(row.visitor))
-    };
-    let any_of = |conditions: Vec<String>| format!("({})", conditions.join(") OR ("));
-    asked().next()?;
-    let visitors = any_of(asked().map(of_visitor).collect());
-    let before = |row: &EventRow| {
-        format!("{} AND received_at <= fromUnixTimestamp64Milli({})", of_visitor(row), row.received_at)
-    };
-    let events = any_of(asked().map(before).collect());
-    // The request itself stays: it says that there was one, and nothing else.
-    Some(Erased { visitors, events: format!("kind != '{ERASE}' AND ({events})") })
 }
 
 #[cfg(test)]

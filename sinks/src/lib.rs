@@ -7,10 +7,12 @@
 //! | [`outcomes`] | settled batches → table `outcomes` |
 //! | [`rollups`] | hours of both, counted → tables `hourly_*` |
 //! | [`snapshots`] | leaderboards as they stood → table `leaderboard_snapshots` |
+//! | `erasure` | visitors who ask to be forgotten |
 //! | `refused` | rows that ClickHouse does not take → table `refused_rows` |
 //! | [`reconcile`] | compares ClickHouse with the books |
 //! | `rows` | what a row is made of |
 
+mod erasure;
 pub mod events;
 pub mod outcomes;
 pub mod reconcile;

@@ -225,6 +225,8 @@ pub async fn hold(pool: &Pool, hours: &Hours) -> Result<(), StoreError> {
 /// When the database fails.
 pub async fn alone_with_visitors(pool: &Pool) -> Result<Transaction, StoreError> {
     let mut transaction = crate::begin(pool).await?;
+    // It idles while ClickHouse works.
+    sqlx::query("SET LOCAL idle_in_transaction_session_timeout = 0").execute(&mut *transaction).await?;
     sqlx::query("SELECT pg_advisory_xact_lock(7304, 0)").execute(&mut *transaction).await?;
     Ok(transaction)
 }

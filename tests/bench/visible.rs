@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use hdrhistogram::Histogram;
 use runtime::clock::now_ms;
 use tests::{Stack, World};
@@ -14,6 +15,7 @@ use crate::table::Table;
 
 const CLICKS_PER_SECOND: f64 = 5_000.0;
 const LASTING: Duration = Duration::from_secs(20);
+const GIVE_UP: Duration = Duration::from_secs(120);
 /// ClickHouse is asked as often what it has.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -47,7 +49,9 @@ async fn visible(broker: &str, arguments: &[&str]) -> anyhow::Result<(f64, Strin
     let client = stack.clickhouse();
     let mut seen = Seen::new();
     let mut sent = None;
+    let since = Instant::now();
     loop {
+        ensure!(since.elapsed() < GIVE_UP, "some clicks are never shown");
         let far = "SELECT partition, max(`offset`), toInt64(countIf(kind = 'click')) FROM events GROUP BY partition";
         let partitions: Vec<(u16, u64, i64)> = client.query(far).fetch_all().await?;
         // Only now it is sure that a query has seen it.

@@ -125,7 +125,7 @@ async fn nothing_else_is_seen(stack: &Stack, ours: &Place, theirs: &Place) -> an
         let client = stack.clickhouse();
         tokio::spawn(async move {
             let sql = format!(
-                "SELECT sleepEachRow(1), '{ELSEWHERE}' FROM numbers(10) SETTINGS max_block_size = 1,
+                "SELECT sleepEachRow(1), '{ELSEWHERE}' FROM numbers(20) SETTINGS max_block_size = 1,
                 function_sleep_max_microseconds_per_block = 0"
             );
             let _cancelled = client.query_raw(&sql).execute().await;
@@ -202,6 +202,8 @@ async fn nothing_else_is_seen(stack: &Stack, ours: &Place, theirs: &Place) -> an
         "SELECT 1; SET ROLE owner; SELECT * FROM tributary.events",
         "USE tributary",
         "KILL QUERY WHERE 1 SYNC",
+        "SELECT (SELECT sleep(1)) AS a FORMAT Null PARALLEL WITH KILL QUERY WHERE 1",
+        "SELECT 1 PARALLEL WITH SET ROLE owner",
         "SYSTEM SHUTDOWN",
         "CREATE TABLE mine (x Int8) ENGINE = Memory",
         "CREATE TEMPORARY TABLE mine (x Int8)",

@@ -68,7 +68,7 @@ pub(crate) async fn run(mut settings: Settings, args: UpArgs) -> anyhow::Result<
     settings.data_dir = settings.data_dir.canonicalize()?;
     let config = engine_config(&settings, &args)?;
     if !args.engines_only {
-        check_addresses(&settings)?;
+        check_addresses(&settings, &args)?;
     }
     say!(
         "Starting Postgres, ClickHouse{} in {} …",
@@ -194,10 +194,11 @@ async fn all_services(
 }
 
 /// Refuses addresses that somebody else listens on, before anything is started.
-fn check_addresses(settings: &Settings) -> anyhow::Result<()> {
-    for (address, what, flag) in
-        [(settings.listen, "the collector", "--listen"), (settings.api_listen, "the API", "--api-listen")]
-    {
+fn check_addresses(settings: &Settings, args: &UpArgs) -> anyhow::Result<()> {
+    let services =
+        [(settings.listen, "the collector", "--listen"), (settings.api_listen, "the API", "--api-listen")];
+    let readers = args.readers_listen.map(|address| (address, "ClickHouse for readers", "--readers-listen"));
+    for (address, what, flag) in services.into_iter().chain(readers) {
         std::net::TcpListener::bind(address)
             .with_context(|| format!("{what} cannot listen on {address}; choose another with {flag}"))?;
     }

@@ -8,12 +8,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use clickhouse::Client;
-use serde_json::json;
+use serde_json::{Value, json};
+use store::Transaction;
 use store::control::WorkspaceRow;
 use uuid::Uuid;
 
-use crate::access::{InWorkspace, hash_key};
-use crate::control::{commit, created};
+use crate::access::{InWorkspace, Tenant, hash_key};
+use crate::control::created;
 use crate::error::ApiError;
 use crate::server::App;
 
@@ -32,22 +33,15 @@ const VIEWS: &str = include_str!("../../../clickhouse/views.sql");
 /// How the names of workspaces' databases of views begin.
 #[must_use]
 pub fn views_prefix(database: &str) -> String {
-    format!("{database}_bi_")
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' };
+    format!("{}_bi_", database.chars().map(plain).collect::<String>())
 }
 
-/// The workspace's user, and the database of its views.
-struct Names {
-    user: String,
-    database: String,
-}
-
-impl Names {
-    /// The database's says nothing: readers of the embedded engine see those of all.
-    fn of(prefix: &str, workspace: &WorkspaceRow) -> Self {
-        // Slugs have small letters, digits and dashes.
-        let user = format!("tributary_{}", workspace.slug.replace('-', "_"));
-        Self { user, database: format!("{prefix}{}", workspace.id.simple()) }
-    }
+/// What the database of a workspace's views is called, and its user, too: no other
+/// program's user is called so, nor another Tributary's on the same server. It says nothing of
+/// the workspace, for readers of the embedded engine see the names of all.
+fn name_of(prefix: &str, workspace: &WorkspaceRow) -> String {
+    format!("{prefix}{}", workspace.id.simple())
 }
 
 /// Makes the user, or gives it another password.
@@ -55,34 +49,35 @@ pub(crate) async fn set(
     State(app): State<Arc<App>>,
     InWorkspace(workspace): InWorkspace,
 ) -> Result<Response, ApiError> {
-    let Names { user, database } = Names::of(&app.settings.views_prefix, &workspace);
+    let name = name_of(&app.settings.views_prefix, &workspace);
     let password = runtime::random::hex_id();
-    execute(&app, &format!("CREATE DATABASE IF NOT EXISTS {database}")).await?;
-    make_views(&app.clickhouse, &database, workspace.id).await?;
+    let shown = json!({
+        "user": name, "database": name,
+        "limits": {
+            "query_seconds": QUERY_S, "query_memory_bytes": MAX_QUERY_BYTES,
+            "hourly_queries": HOURLY_QUERIES, "hourly_seconds": HOURLY_S,
+        },
+    });
+    let mut transaction = store::begin(&app.pool).await?;
+    audit(&mut transaction, &workspace, "set_sql_access", &shown).await?;
+    execute(&app, &format!("CREATE DATABASE IF NOT EXISTS {name}")).await?;
+    make_views(&app.clickhouse, &name, workspace.id).await?;
     let create = format!(
-        "CREATE USER OR REPLACE {user} IDENTIFIED WITH sha256_hash BY '{}' SETTINGS \
+        "CREATE USER OR REPLACE {name} IDENTIFIED WITH sha256_hash BY '{}' DEFAULT DATABASE {name} SETTINGS \
          log_comment = '{}', max_execution_time = {QUERY_S} MIN 1 MAX {MAX_QUERY_S} CHANGEABLE_IN_READONLY, \
          max_memory_usage = {MAX_QUERY_BYTES}, readonly = 1",
         hex::encode(hash_key(&password)),
         workspace.id
     );
     let quota = format!(
-        "CREATE QUOTA OR REPLACE {user} FOR INTERVAL 1 HOUR \
-         MAX queries = {HOURLY_QUERIES}, execution_time = {HOURLY_S} TO {user}"
+        "CREATE QUOTA OR REPLACE {name} FOR INTERVAL 1 HOUR \
+         MAX queries = {HOURLY_QUERIES}, execution_time = {HOURLY_S} TO {name}"
     );
     execute(&app, &create).await?;
     execute(&app, &quota).await?;
     // Last: nothing is read before the limits are there.
-    execute(&app, &format!("GRANT SELECT ON {database}.* TO {user}")).await?;
-    let shown = json!({
-        "user": user, "database": database,
-        "limits": {
-            "query_seconds": QUERY_S, "query_memory_bytes": MAX_QUERY_BYTES,
-            "hourly_queries": HOURLY_QUERIES, "hourly_seconds": HOURLY_S,
-        },
-    });
-    let transaction = store::begin(&app.pool).await?;
-    commit(&workspace.actor, transaction, "set_sql_access", "workspace", workspace.id, &shown).await?;
+    execute(&app, &format!("GRANT SELECT ON {name}.* TO {name}")).await?;
+    store::commit(transaction).await?;
     let mut answer = shown;
     // The password is shown here and never again.
     answer["password"] = json!(password);
@@ -94,14 +89,26 @@ pub(crate) async fn remove(
     State(app): State<Arc<App>>,
     InWorkspace(workspace): InWorkspace,
 ) -> Result<Response, ApiError> {
-    let Names { user, database } = Names::of(&app.settings.views_prefix, &workspace);
-    execute(&app, &format!("DROP USER IF EXISTS {user}")).await?;
-    execute(&app, &format!("DROP QUOTA IF EXISTS {user}")).await?;
-    execute(&app, &format!("DROP DATABASE IF EXISTS {database} SYNC")).await?;
-    let transaction = store::begin(&app.pool).await?;
-    let shown = json!({ "user": user });
-    commit(&workspace.actor, transaction, "remove_sql_access", "workspace", workspace.id, &shown).await?;
+    let name = name_of(&app.settings.views_prefix, &workspace);
+    let shown = json!({ "user": name });
+    let mut transaction = store::begin(&app.pool).await?;
+    audit(&mut transaction, &workspace, "remove_sql_access", &shown).await?;
+    execute(&app, &format!("DROP USER IF EXISTS {name}")).await?;
+    execute(&app, &format!("DROP QUOTA IF EXISTS {name}")).await?;
+    execute(&app, &format!("DROP DATABASE IF EXISTS {name} SYNC")).await?;
+    store::commit(transaction).await?;
     Ok(Json(shown).into_response())
+}
+
+/// Before anything is done: what is done and not written down is worse than the reverse.
+async fn audit(
+    transaction: &mut Transaction,
+    workspace: &Tenant,
+    action: &str,
+    shown: &Value,
+) -> Result<(), ApiError> {
+    let (actor, id) = (workspace.actor.name(), workspace.id);
+    Ok(store::control::audit(transaction, &actor, action, "workspace", id, shown).await?)
 }
 
 /// Makes the views of those workspaces anew that have any, as this program knows them.
@@ -115,9 +122,9 @@ pub async fn renew_views(
 ) -> Result<(), clickhouse::error::Error> {
     let databases: Vec<String> = clickhouse.query("SELECT name FROM system.databases").fetch_all().await?;
     for workspace in workspaces {
-        let Names { database, .. } = Names::of(prefix, workspace);
-        if databases.contains(&database) {
-            make_views(clickhouse, &database, workspace.id).await?;
+        let name = name_of(prefix, workspace);
+        if databases.contains(&name) {
+            make_views(clickhouse, &name, workspace.id).await?;
         }
     }
     Ok(())

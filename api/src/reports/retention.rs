@@ -106,7 +106,8 @@ async fn by_moment(
     Ok(seen.into_iter().map(|row| ((row.cohort, row.bucket), row.visitors)).collect())
 }
 
-/// Out of the days on which visitors were seen; `None` if they are not rolled up yet.
+/// Out of the days on which visitors were seen; `None` if they are not rolled up yet, or
+/// change too fast.
 async fn by_day(
     app: &App,
     workspace: &WorkspaceRow,
@@ -131,7 +132,8 @@ async fn by_day(
     let Some(last) = last.first() else { return Ok(None) };
     let marked = async || marks(&app.pool, workspace.id, Source::Events, (0, period.to_ms)).await;
     let Some(mut counted) = marked().await? else { return Ok(None) };
-    loop {
+    // What is being loaded all the while is better read at one go.
+    for _ in 0..3 {
         let hours_s: Vec<i64> = counted.iter().map(|hour_ms| hour_ms / 1_000).collect();
         let sql = app.clickhouse.query(include_str!("../../../clickhouse/queries/retention_by_day.sql"));
         let query = sql
@@ -154,4 +156,5 @@ async fn by_day(
         // Something was loaded meanwhile, and is in a part of these figures.
         counted = later;
     }
+    Ok(None)
 }

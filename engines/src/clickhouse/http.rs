@@ -32,6 +32,9 @@ const ROWS_IN_FLIGHT: usize = 16;
 /// The SQL of a statement, or the head of an insert, may be this long.
 const MAX_SQL_BYTES: usize = 64 << 20;
 
+/// A reader's, parameters included.
+const MAX_READER_SQL_BYTES: usize = 1 << 20;
+
 /// Marks a response that may be sent as gzip or zstd.
 #[derive(Clone, Copy)]
 struct MayCompress;
@@ -124,7 +127,7 @@ async fn handle(State((engine, audience)): State<(Arc<Engine>, Audience)>, http:
     }
     let (outcome, format) = match authenticate(&engine.readers, audience, &request) {
         Err(error) => (Err(error), String::new()),
-        Ok(asker) => match read_body(&parts, body, &mut request).await {
+        Ok(asker) => match read_body(&parts, body, &asker, &mut request).await {
             Err(error) => (Err(error), String::new()),
             Ok(body) => run(&engine, &asker, &mut request, body, parts.method == Method::GET).await,
         },
@@ -164,9 +167,29 @@ fn authenticate(readers: &Readers, audience: Audience, request: &QueryRequest) -
     )))
 }
 
-/// The body to read the statement and its rows from.
-async fn read_body(parts: &Parts, body: Body, request: &mut QueryRequest) -> Result<Body, EngineError> {
-    let body = if parts.extensions.get::<Lz4Body>().is_some() { unpack_lz4(body).await? } else { body };
+/// The body to read the statement and its rows from; of a reader all of it, for there
+/// is no more of it than a statement.
+async fn read_body(
+    parts: &Parts,
+    body: Body,
+    asker: &Asker,
+    request: &mut QueryRequest,
+) -> Result<Body, EngineError> {
+    let is_lz4 = parts.extensions.get::<Lz4Body>().is_some();
+    if let Asker::Reader(_) = asker {
+        let too_long = |why: String| {
+            EngineError(format!(
+                "Code: 62. DB::Exception: a reader sends plain statements of at most {MAX_READER_SQL_BYTES} bytes: {why}. (SYNTAX_ERROR)"
+            ))
+        };
+        if is_lz4 || request.decompress {
+            return Err(too_long("this one is packed".to_owned()));
+        }
+        let whole = axum::body::to_bytes(body, MAX_READER_SQL_BYTES).await;
+        let whole = Body::from(whole.map_err(|error| too_long(error.to_string()))?);
+        return read_form(&parts.headers, whole, request).await;
+    }
+    let body = if is_lz4 { unpack_lz4(body).await? } else { body };
     read_form(&parts.headers, body, request).await
 }
 
@@ -256,7 +279,15 @@ async fn run(
         }
         Asker::Reader(reader) => {
             let reader = Arc::clone(reader);
-            Box::new(move || run_for_reader(&engine.sessions, &reader, request, sql.trim(), &default_format))
+            let turn = match engine.readers.turn(&reader) {
+                Ok(turn) => turn,
+                Err(error) => return (Err(error), default_format),
+            };
+            Box::new(move || {
+                let result = run_for_reader(&engine.sessions, &reader, request, sql.trim(), &default_format);
+                drop(turn);
+                result
+            })
         }
     };
     (blocking(run).await, format)

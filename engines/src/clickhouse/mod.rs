@@ -93,26 +93,29 @@ pub async fn run(config: &ClickHouseConfig) -> Result<(), ClickHouseError> {
     let sessions = session::Sessions::open(library, data_dir, &file)
         .map_err(|error| ClickHouseError::Engine(error.0))?;
     let engine = Arc::new(http::Engine { sessions, readers });
-    let everybody = SocketAddr::from(([127, 0, 0, 1], config.port));
-    let stop = tokio_util::sync::CancellationToken::new();
-    let serve = async |address, audience| {
+    let bind = async |address| {
         let listen = |source| ClickHouseError::Listen { address, source };
-        let listener = tokio::net::TcpListener::bind(address).await.map_err(listen)?;
-        let stop = stop.clone().cancelled_owned();
-        http::serve(listener, Arc::clone(&engine), audience, stop).await.map_err(listen)
+        tokio::net::TcpListener::bind(address).await.map_err(listen)
     };
-    let for_readers = async {
-        match config.readers_listen {
-            Some(address) => serve(address, http::Audience::Readers).await,
-            None => Ok(()),
+    let everybody = SocketAddr::from(([127, 0, 0, 1], config.port));
+    let mut listeners = vec![(everybody, bind(everybody).await?, http::Audience::Everybody)];
+    if let Some(address) = config.readers_listen {
+        listeners.push((address, bind(address).await?, http::Audience::Readers));
+    }
+    let stop = tokio_util::sync::CancellationToken::new();
+    let serving = listeners.into_iter().map(|(address, listener, audience)| {
+        let (engine, stop) = (Arc::clone(&engine), stop.clone().cancelled_owned());
+        async move {
+            let served = http::serve(listener, engine, audience, stop).await;
+            served.map_err(|source| ClickHouseError::Listen { address, source })
         }
-    };
+    });
     let stopped = async {
         stop_signal().await;
         stop.cancel();
         Ok(())
     };
-    tokio::try_join!(serve(everybody, http::Audience::Everybody), for_readers, stopped)?;
+    tokio::try_join!(futures_util::future::try_join_all(serving), stopped)?;
     let ended = tokio::task::spawn_blocking(move || engine.sessions.shut_down()).await;
     ended.map_err(|error| ClickHouseError::Engine(error.to_string()))
 }

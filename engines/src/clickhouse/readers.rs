@@ -5,7 +5,7 @@
 //! make a reader on a server are understood here instead, and kept as they came:
 //!
 //! ```text
-//! CREATE USER OR REPLACE name IDENTIFIED WITH sha256_hash BY 'hex'
+//! CREATE USER OR REPLACE name IDENTIFIED WITH sha256_hash BY 'hex' DEFAULT DATABASE database
 //!     SETTINGS a = 'value', b = 30 MIN 1 MAX 60 CHANGEABLE_IN_READONLY, …
 //! GRANT SELECT ON database.* TO name
 //! CREATE QUOTA OR REPLACE name FOR INTERVAL 1 HOUR MAX queries = 5000, execution_time = 600 TO name
@@ -26,11 +26,15 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::library::EngineError;
 
 /// The role that readers' connections take.
 pub(super) const ROLE: &str = "reader";
+/// So many queries of a reader, and of all readers, run at a time: each holds a thread.
+const AT_ONCE: usize = 4;
+const OF_ALL_AT_ONCE: usize = 16;
 const QUOTA_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// Who may read, kept in a file.
@@ -39,10 +43,11 @@ pub(super) struct Readers {
     /// How the names of the databases begin that [`ROLE`] may read.
     prefix: String,
     readers: Mutex<BTreeMap<String, Arc<Reader>>>,
+    running: Arc<Semaphore>,
 }
 
 /// One of them. Replaced as a whole when a statement changes them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Reader {
     name: String,
     password_sha256: String,
@@ -50,7 +55,9 @@ pub(super) struct Reader {
     /// What they may read; nothing before the grant.
     pub(super) database: Option<String>,
     quota: Option<Quota>,
-    used: Mutex<Option<Used>>,
+    /// Stays what it is when the reader is changed.
+    used: Arc<Mutex<Option<Used>>>,
+    running: Arc<Semaphore>,
     /// By which statements they came to be so: user, grant and quota.
     statements: [Option<String>; 3],
 }
@@ -90,16 +97,24 @@ enum Change {
 impl Readers {
     /// The readers of before, out of `file`.
     pub(super) fn open(file: PathBuf, prefix: &str) -> std::io::Result<Self> {
-        let readers = Self { file, prefix: prefix.to_owned(), readers: Mutex::default() };
+        let readers = Self {
+            file,
+            prefix: prefix.to_owned(),
+            readers: Mutex::default(),
+            running: Arc::new(Semaphore::new(OF_ALL_AT_ONCE)),
+        };
         let text = match std::fs::read_to_string(&readers.file) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             other => other?,
         };
         for line in text.lines() {
-            let change = understand(line).map(|change| readers.apply(change, line));
-            if !matches!(change, Some(Ok(()))) {
+            let Some(change) = understand(line) else {
                 let message = format!("{}: cannot read the line {line:?}", readers.file.display());
                 return Err(std::io::Error::other(message));
+            };
+            // Of another database's: they read nothing here.
+            if let Err(error) = readers.apply(change, line) {
+                tracing::warn!(%error, line, "not granted any more");
             }
         }
         Ok(readers)
@@ -129,9 +144,19 @@ impl Readers {
         };
         match change {
             Change::Create { name, password_sha256, settings } => {
-                let statements = [statement, None, None];
-                let reader =
-                    Reader { name: name.clone(), password_sha256, settings, statements, ..Reader::default() };
+                let before = readers.get(&name);
+                let used = before.map(|reader| Arc::clone(&reader.used)).unwrap_or_default();
+                let running = before.map(|reader| Arc::clone(&reader.running));
+                let reader = Reader {
+                    name: name.clone(),
+                    password_sha256,
+                    settings,
+                    database: None,
+                    quota: None,
+                    used,
+                    running: running.unwrap_or_else(|| Arc::new(Semaphore::new(AT_ONCE))),
+                    statements: [statement, None, None],
+                };
                 readers.insert(name, Arc::new(reader));
             }
             Change::Grant { database, to } => {
@@ -143,14 +168,14 @@ impl Readers {
                     )));
                 }
                 let reader = readers.get_mut(&to).ok_or_else(|| unknown(&to))?;
-                let mut granted = reader.again();
+                let mut granted = Reader::clone(reader);
                 granted.database = Some(database);
                 granted.statements[1] = statement;
                 *reader = Arc::new(granted);
             }
             Change::Limit { to, queries, execution_s } => {
                 let reader = readers.get_mut(&to).ok_or_else(|| unknown(&to))?;
-                let mut limited = reader.again();
+                let mut limited = Reader::clone(reader);
                 limited.quota = Some(Quota { queries, execution_time: Duration::from_secs(execution_s) });
                 limited.statements[2] = statement;
                 *reader = Arc::new(limited);
@@ -182,20 +207,31 @@ impl Readers {
     }
 }
 
-impl Reader {
-    /// The same reader, to be changed; what they have used up stays used.
-    fn again(&self) -> Self {
-        Self {
-            name: self.name.clone(),
-            password_sha256: self.password_sha256.clone(),
-            settings: self.settings.clone(),
-            database: self.database.clone(),
-            quota: self.quota,
-            used: Mutex::new(*self.used.lock().expect("no panic while held")),
-            statements: self.statements.clone(),
-        }
-    }
+/// Held while a reader's query runs.
+pub(super) struct Turn {
+    _of_reader: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
+}
 
+impl Readers {
+    /// A place for one more query of the reader's.
+    ///
+    /// # Errors
+    /// When too many run already.
+    pub(super) fn turn(&self, reader: &Reader) -> Result<Turn, EngineError> {
+        let place = |running: &Arc<Semaphore>| {
+            Arc::clone(running).try_acquire_owned().map_err(|_full| {
+                EngineError(format!(
+                    "Code: 202. DB::Exception: {AT_ONCE} queries of a reader run at a time, {OF_ALL_AT_ONCE} of \
+                     all readers'. (TOO_MANY_SIMULTANEOUS_QUERIES)"
+                ))
+            })
+        };
+        Ok(Turn { _of_reader: place(&reader.running)?, _of_all: place(&self.running)? })
+    }
+}
+
+impl Reader {
     /// The settings in force for a request that wants `asked`.
     ///
     /// # Errors
@@ -260,6 +296,8 @@ impl Reader {
 }
 
 fn understand(sql: &str) -> Option<Change> {
+    let first = sql.split_whitespace().next();
+    first.filter(|word| ["CREATE", "GRANT", "DROP"].contains(word))?;
     let tokens = tokens(sql.trim().trim_end_matches(';'))?;
     let words: Vec<&str> = tokens.iter().map(String::as_str).collect();
     match words.as_slice() {
@@ -274,6 +312,9 @@ fn understand(sql: &str) -> Option<Change> {
             "sha256_hash",
             "BY",
             hash,
+            "DEFAULT",
+            "DATABASE",
+            _,
             rest @ ..,
         ] => {
             let name = (*name).to_owned();
@@ -385,7 +426,8 @@ pub(super) fn write_config(directory: &Path, prefix: &str) -> std::io::Result<Pa
 "
     );
     std::fs::write(&users, text)?;
-    let text = format!("<clickhouse><users_config>{}</users_config></clickhouse>\n", users.display());
+    let path = users.display().to_string().replace('&', "&amp;").replace('<', "&lt;");
+    let text = format!("<clickhouse><users_config>{path}</users_config></clickhouse>\n");
     std::fs::write(&config, text)?;
     Ok(config)
 }
@@ -395,7 +437,7 @@ mod tests {
     use super::*;
 
     const CREATE: &str = "CREATE USER OR REPLACE `tributary_a-b` IDENTIFIED WITH sha256_hash BY \
-        '2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90' SETTINGS log_comment = 'w', max_execution_time = 30 MIN 1 MAX 60 CHANGEABLE_IN_READONLY, readonly = 1";
+        '2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90' DEFAULT DATABASE bi SETTINGS log_comment = 'w', max_execution_time = 30 MIN 1 MAX 60 CHANGEABLE_IN_READONLY, readonly = 1";
     const GRANT: &str = "GRANT SELECT ON `bi`.* TO `tributary_a-b`";
     const LIMIT: &str = "CREATE QUOTA OR REPLACE `tributary_a-b` FOR INTERVAL 1 HOUR \
         MAX queries = 2, execution_time = 10 TO `tributary_a-b`";
@@ -464,6 +506,30 @@ mod tests {
     }
 
     #[test]
+    fn few_queries_run_at_a_time() {
+        let readers = open(&scratch("turns"));
+        readers.change(CREATE).unwrap().unwrap();
+        let reader = || readers.find("tributary_a-b", "alice").unwrap();
+        let turns: Vec<_> = (0..AT_ONCE).map(|_| readers.turn(&reader()).unwrap()).collect();
+        // Nor does another password make room.
+        readers.change(CREATE).unwrap().unwrap();
+        assert!(readers.turn(&reader()).is_err_and(|error| error.0.contains("Code: 202")));
+        drop(turns);
+        assert!(readers.turn(&reader()).is_ok());
+    }
+
+    #[test]
+    fn who_may_no_longer_read_is_left_without() {
+        let file = scratch("moved");
+        let readers = open(&file);
+        for sql in [CREATE, GRANT] {
+            readers.change(sql).unwrap().unwrap();
+        }
+        let moved = Readers::open(file, "elsewhere").unwrap();
+        assert_eq!(moved.find("tributary_a-b", "alice").expect("there").database, None);
+    }
+
+    #[test]
     fn an_hours_quota_is_an_hours() {
         let readers = open(&scratch("quota"));
         for sql in [CREATE, GRANT, LIMIT] {
@@ -476,8 +542,10 @@ mod tests {
         assert!(reader().begin(after(10)).is_ok());
         let error = reader().begin(after(20)).unwrap_err().0;
         assert!(error.contains("queries = 3/2") && error.contains("Code: 201"), "{error}");
-        readers.change(LIMIT).unwrap().unwrap();
-        assert!(reader().begin(after(30)).is_err(), "the same quota again gives nothing back");
+        for sql in [CREATE, GRANT, LIMIT] {
+            readers.change(sql).unwrap().unwrap();
+        }
+        assert!(reader().begin(after(30)).is_err(), "another password gives nothing back");
         assert!(reader().begin(after(3_600)).is_ok(), "another hour");
         reader().spent(Duration::from_secs(11));
         let error = reader().begin(after(3_610)).unwrap_err().0;

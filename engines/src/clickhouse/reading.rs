@@ -34,11 +34,12 @@ const SYSTEM_TABLES: [&str; 15] = [
 ];
 /// Words of ways around. In this library the function `file` asks for no grant, and the
 /// table function `eval` runs text that is put together from pieces.
-const REFUSED: [(&str, &str); 6] = [
+const REFUSED: [(&str, &str); 7] = [
     ("eval", "runs no text as a query"),
     ("file", "reads no files"),
     ("outfile", "writes no files"),
     ("processlist", "does not see what others ask"),
+    ("parallel", "sends one statement at a time"),
     ("identifier", "takes no identifiers as parameters"),
     ("settings", "has no settings of their own"),
 ];
@@ -140,6 +141,7 @@ mod tests {
             "SELECT * FROM eval('SELECT 1')",
             "SELECT * FROM (SELECT * FROM clicks SETTINGS log_comment = 'x')",
             "SELECT * FROM (SELECT * FROM clicks sEtTiNgS/**/log_comment = 'x')",
+            "SELECT 1 PARALLEL WITH KILL QUERY WHERE 1",
             "SHOW PROCESSLIST",
             "KILL QUERY WHERE 1",
             "SELECT * FROM system.processes",

@@ -1,0 +1,96 @@
+//! Visitors who ask to be forgotten: what is known of them is taken out of ClickHouse.
+
+use std::time::Duration;
+
+use clickhouse::{Client, Row};
+use domain::ids::VisitorKey;
+use serde::Deserialize;
+use store::Pool;
+use store::rollups::Hours;
+use uuid::Uuid;
+
+use crate::{EventRow, SinkError};
+
+/// The kind of event that asks for a visitor to be forgotten.
+const ERASE: &str = "erase";
+
+/// What is erased, as conditions: of whom, and which events of theirs.
+pub(crate) struct Erasure {
+    visitors: String,
+    events: String,
+}
+
+impl Erasure {
+    /// Of visitors who asked for being erased in `rows`, what came before that; nothing, if
+    /// none did.
+    pub(crate) fn asked_in(rows: &[EventRow]) -> Option<Self> {
+        let asked = || rows.iter().filter(|row| row.kind == ERASE);
+        let of_visitor = |row: &EventRow| {
+            format!(
+                "workspace_id = '{}' AND visitor = unhex('{}')",
+                row.workspace_id,
+                VisitorKey(row.visitor)
+            )
+        };
+        let any_of = |conditions: Vec<String>| format!("({})", conditions.join(") OR ("));
+        asked().next()?;
+        let visitors = any_of(asked().map(of_visitor).collect());
+        let before = |row: &EventRow| {
+            format!("{} AND received_at <= fromUnixTimestamp64Milli({})", of_visitor(row), row.received_at)
+        };
+        let events = any_of(asked().map(before).collect());
+        // The request itself stays: it says that there was one, and nothing else.
+        Some(Self { visitors, events: format!("kind != '{ERASE}' AND ({events})") })
+    }
+
+    /// Erases what is known of visitors; gives the hours in which they were seen, which
+    /// tell of them what remains. Once more changes nothing.
+    pub(crate) async fn carry_out(&self, client: &Client, pool: &Pool) -> Result<Hours, SinkError> {
+        let Self { visitors, events } = self;
+        let mut hours = seen_in(client, visitors).await?;
+        // If this is cut off after the deletion, nobody knows the hours any more.
+        store::rollups::hold(pool, &hours).await?;
+        delete(client, "events", events).await?;
+        delete(client, "refused_rows", events).await?;
+        let _alone = store::rollups::alone_with_visitors(pool).await?;
+        wait_for_months(client).await?;
+        // What came since: of the months nothing remains, whenever it was.
+        hours.extend(seen_in(client, visitors).await?);
+        store::rollups::hold(pool, &hours).await?;
+        delete(client, "visitor_months", visitors).await?;
+        Ok(hours)
+    }
+}
+
+async fn delete(client: &Client, table: &str, condition: &str) -> Result<(), SinkError> {
+    let statement = format!("ALTER TABLE {table} DELETE WHERE {condition} SETTINGS mutations_sync = 1");
+    Ok(client.query_raw(&statement).execute().await?)
+}
+
+/// The hours in which visitors were seen.
+async fn seen_in(client: &Client, visitors: &str) -> Result<Hours, SinkError> {
+    let hours = format!(
+        "SELECT DISTINCT workspace_id, toInt64(toUnixTimestamp(toStartOfHour(at))) * 1000 AS hour_ms
+         FROM events WHERE kind != '{ERASE}' AND ({visitors})"
+    );
+    let hours: Vec<SeenHour> = client.query_raw(&hours).fetch_all().await?;
+    Ok(hours.into_iter().map(|hour| (hour.workspace_id, hour.hour_ms)).collect())
+}
+
+/// Until ClickHouse adds nothing to visitors' months any more: whoever asked for it may
+/// have died, and let go of the lock.
+async fn wait_for_months(client: &Client) -> Result<(), SinkError> {
+    let running = "SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO visitor_months%'";
+    while client.query_raw(running).fetch_one::<u64>().await? > 0 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+/// An hour in which a visitor was seen who is erased.
+#[derive(Row, Deserialize)]
+struct SeenHour {
+    #[serde(with = "clickhouse::serde::uuid")]
+    workspace_id: Uuid,
+    hour_ms: i64,
+}
