@@ -258,16 +258,20 @@ async fn real_link(world: &World) -> anyhow::Result<Link> {
     Ok((link.parse()?, campaign.parse()?, creator.parse()?))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_million_events_of_a_long_day_are_counted_right() -> anyhow::Result<()> {
-    let stack = Stack::start()?;
-    let other = World::create(&stack, "other").await?;
+/// A workspace in Berlin, beside another.
+async fn berlin(other: &World) -> anyhow::Result<(World, Uuid)> {
     let workspace = json!({
         "slug": "berlin", "name": "Berlin", "currency": "EUR", "platform_fee_bps": 0, "time_zone": "Europe/Berlin",
     });
     let made = other.control("/v1/workspaces", &workspace).await?;
-    let world = other.at_workspace("berlin");
-    let workspace = made["workspace"]["id"].as_str().unwrap().parse()?;
+    Ok((other.at_workspace("berlin"), made["workspace"]["id"].as_str().expect("an id").parse()?))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_million_events_of_a_long_day_are_counted_right() -> anyhow::Result<()> {
+    let stack = Stack::start()?;
+    let other = World::create(&stack, "other").await?;
+    let (world, workspace) = berlin(&other).await?;
     let real = real_link(&world).await?;
     let mut day = day(workspace, real, 1_000_000);
     let client = sinks::client(&stack.clickhouse_url(), "tributary");

@@ -13,7 +13,7 @@ use tests::{Random, Stack, World};
 use uuid::Uuid;
 
 use super::day::{HOUR_MS, MIDNIGHT_MS, fill};
-use super::{roll_up, rows};
+use super::{berlin, roll_up, rows};
 
 const DAY_MS: i64 = 24 * HOUR_MS;
 /// Midnight of 1 September 2026 in Berlin.
@@ -146,12 +146,7 @@ async fn check_all(world: &World, visits: &[EventRow]) -> anyhow::Result<()> {
 async fn visitors_who_come_again_are_counted_by_the_day() -> anyhow::Result<()> {
     let stack = Stack::start()?;
     let other = World::create(&stack, "other").await?;
-    let workspace = json!({
-        "slug": "berlin", "name": "Berlin", "currency": "EUR", "platform_fee_bps": 0, "time_zone": "Europe/Berlin",
-    });
-    let made = other.control("/v1/workspaces", &workspace).await?;
-    let world = other.at_workspace("berlin");
-    let workspace: Uuid = made["workspace"]["id"].as_str().expect("an id").parse()?;
+    let (world, workspace) = berlin(&other).await?;
     let owner = store::connect(&stack.database_url("tributary", "tributary"), 2).await?;
     let client = stack.clickhouse();
     let mut all = visits(workspace, 60_000, 1);
