@@ -1,24 +1,22 @@
 //! ClickHouse's HTTP interface: routes, headers, exception codes.
 
 use std::future::Future;
-use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 use tower_http::compression::CompressionLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 use uuid::Uuid;
 
+use super::body::{self, Input};
 use super::compressed;
 use super::library::{EngineError, Output};
 use super::readers::{self, Reader, Readers};
@@ -31,9 +29,6 @@ use super::statement::{self, Statement};
 const ROWS_IN_FLIGHT: usize = 16;
 /// The SQL of a statement, or the head of an insert, may be this long.
 const MAX_SQL_BYTES: usize = 64 << 20;
-
-/// A reader's, parameters included.
-const MAX_READER_SQL_BYTES: usize = 1 << 20;
 
 /// Marks a response that may be sent as gzip or zstd.
 #[derive(Clone, Copy)]
@@ -78,37 +73,10 @@ pub(super) async fn serve(
         .route("/", any(handle))
         .layer(DefaultBodyLimit::disable())
         .layer(RequestDecompressionLayer::new())
-        .layer(axum::middleware::map_request(take_lz4))
+        .layer(axum::middleware::map_request(body::take_lz4))
         .layer(compress)
         .with_state((engine, audience));
     axum::serve(listener, router).with_graceful_shutdown(stop).await
-}
-
-/// Marks a body that is an LZ4 frame (`Content-Encoding: lz4`, what Python's
-/// clickhouse-connect sends), which the decompression layer does not know.
-#[derive(Clone, Copy)]
-struct Lz4Body;
-
-async fn take_lz4(mut http: Request) -> Request {
-    let encoding = http.headers().get(header::CONTENT_ENCODING);
-    if encoding.is_some_and(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"lz4")) {
-        http.headers_mut().remove(header::CONTENT_ENCODING);
-        http.extensions_mut().insert(Lz4Body);
-    }
-    http
-}
-
-/// The plain body behind an LZ4 frame; gathered whole, unlike all others.
-async fn unpack_lz4(body: Body) -> Result<Body, EngineError> {
-    let bad = |error: String| {
-        EngineError(format!("Code: 271. DB::Exception: lz4 body: {error}. (CANNOT_DECOMPRESS)"))
-    };
-    let packed = axum::body::to_bytes(body, usize::MAX).await.map_err(|error| bad(error.to_string()))?;
-    let mut plain = Vec::new();
-    lz4_flex::frame::FrameDecoder::new(&packed[..])
-        .read_to_end(&mut plain)
-        .map_err(|error| bad(error.to_string()))?;
-    Ok(Body::from(plain))
 }
 
 async fn handle(State((engine, audience)): State<(Arc<Engine>, Audience)>, http: Request) -> Response {
@@ -127,7 +95,7 @@ async fn handle(State((engine, audience)): State<(Arc<Engine>, Audience)>, http:
     }
     let (outcome, format) = match authenticate(&engine.readers, audience, &request) {
         Err(error) => (Err(error), String::new()),
-        Ok(asker) => match read_body(&parts, body, &asker, &mut request).await {
+        Ok(asker) => match body::read(&parts, body, matches!(asker, Asker::Reader(_)), &mut request).await {
             Err(error) => (Err(error), String::new()),
             Ok(body) => run(&engine, &asker, &mut request, body, parts.method == Method::GET).await,
         },
@@ -167,59 +135,6 @@ fn authenticate(readers: &Readers, audience: Audience, request: &QueryRequest) -
     )))
 }
 
-/// The body to read the statement and its rows from; of a reader all of it, for there
-/// is no more of it than a statement.
-async fn read_body(
-    parts: &Parts,
-    body: Body,
-    asker: &Asker,
-    request: &mut QueryRequest,
-) -> Result<Body, EngineError> {
-    let is_lz4 = parts.extensions.get::<Lz4Body>().is_some();
-    if let Asker::Reader(_) = asker {
-        let too_long = |why: String| {
-            EngineError(format!(
-                "Code: 62. DB::Exception: a reader sends plain statements of at most {MAX_READER_SQL_BYTES} bytes: {why}. (SYNTAX_ERROR)"
-            ))
-        };
-        if is_lz4 || request.decompress {
-            return Err(too_long("this one is packed".to_owned()));
-        }
-        let whole = axum::body::to_bytes(body, MAX_READER_SQL_BYTES).await;
-        let whole = Body::from(whole.map_err(|error| too_long(error.to_string()))?);
-        return read_form(&parts.headers, whole, request).await;
-    }
-    let body = if is_lz4 { unpack_lz4(body).await? } else { body };
-    read_form(&parts.headers, body, request).await
-}
-
-/// Takes the fields of a form (`multipart/form-data`), which is how clients
-/// send long parameters; any other body is left as it is.
-async fn read_form(headers: &HeaderMap, body: Body, request: &mut QueryRequest) -> Result<Body, EngineError> {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let Some(boundary) = content_type.and_then(|text| multer::parse_boundary(text).ok()) else {
-        return Ok(body);
-    };
-    let bad = |error: multer::Error| {
-        EngineError(format!("Code: 210. DB::Exception: form: {error}. (NETWORK_ERROR)"))
-    };
-    let mut form = multer::Multipart::new(body.into_data_stream(), boundary);
-    while let Some(field) = form.next_field().await.map_err(bad)? {
-        let name = field.name().unwrap_or_default().to_owned();
-        if field.file_name().is_some() {
-            let message = "Code: 48. DB::Exception: external tables are not supported. (NOT_IMPLEMENTED)";
-            return Err(EngineError(message.to_owned()));
-        }
-        let value = field.text().await.map_err(bad)?;
-        if request.query.is_empty() || name != "query" {
-            request.set(&name, value);
-        } else {
-            request.query.push_str(&value);
-        }
-    }
-    Ok(Body::empty())
-}
-
 /// Runs what the request asks for; the second part is the format answered in.
 async fn run(
     engine: &Arc<Engine>,
@@ -229,10 +144,7 @@ async fn run(
     read_only: bool,
 ) -> (Result<Output, EngineError>, String) {
     let default_format = request.default_format.clone().unwrap_or_else(|| "TabSeparated".to_owned());
-    let mut input = Input { body: body.into_data_stream(), decoder: None };
-    if request.decompress {
-        input.decoder = Some(compressed::Decoder::default());
-    }
+    let mut input = Input::new(body, request.decompress);
     // The statement is the `query` parameter followed by the body. Of an
     // insert only the head is gathered; its rows are passed on as they come.
     let mut text = std::mem::take(&mut request.query).into_bytes();
@@ -388,34 +300,6 @@ async fn blocking(
 
 fn panicked(error: &tokio::task::JoinError) -> String {
     format!("Code: 1002. DB::Exception: the request's thread failed: {error}. (UNKNOWN_EXCEPTION)")
-}
-
-/// The request's body, out of its compressed blocks.
-struct Input {
-    body: axum::body::BodyDataStream,
-    decoder: Option<compressed::Decoder>,
-}
-
-impl Input {
-    async fn next(&mut self) -> Result<Option<Bytes>, EngineError> {
-        let bad = |reason: String| EngineError(format!("Code: 210. DB::Exception: {reason}"));
-        match self.body.next().await {
-            Some(Ok(piece)) => match &mut self.decoder {
-                None => Ok(Some(piece)),
-                Some(decoder) => {
-                    let plain = decoder.push(&piece).map_err(|error| bad(error.to_string()))?;
-                    Ok(Some(Bytes::from(plain)))
-                }
-            },
-            Some(Err(error)) => Err(bad(format!("the request's body broke off: {error}. (NETWORK_ERROR)"))),
-            None => {
-                if let Some(decoder) = &self.decoder {
-                    decoder.finish().map_err(|error| bad(error.to_string()))?;
-                }
-                Ok(None)
-            }
-        }
-    }
 }
 
 /// The name behind a statement's last FORMAT, for the response's headers.

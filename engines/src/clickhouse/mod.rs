@@ -4,17 +4,20 @@
 //! |---|---|
 //! | `request` | what a request asks for |
 //! | `statement` | where an INSERT's SQL ends and its rows begin |
+//! | `body` | a request's body, out of whatever it is packed in |
 //! | `compressed` | ClickHouse's compressed blocks |
 //! | `library` | libchdb's C functions |
 //! | `session` | runs a request on a connection of its own |
 //! | `http` | routes, headers, exception codes |
 //! | `readers` | users beside `default`, who only read |
+//! | `user_statement` | the statements that make them |
 //! | `reading` | what a reader's statement may not hold |
 //!
 //! Left out, because nothing here needs it: other users and grants than readers',
 //! progress headers while a query runs, and streamed results (a result is built
 //! in memory before it is sent).
 
+mod body;
 mod compressed;
 mod http;
 mod library;
@@ -23,6 +26,7 @@ mod reading;
 mod request;
 mod session;
 mod statement;
+mod user_statement;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,17 +1,9 @@
 //! Users beside `default`, who only read: who they are, what they may read and
 //! how much of it.
 //!
-//! libchdb has one user and makes no others at run time. The statements that
-//! make a reader on a server are understood here instead, and kept as they came:
-//!
-//! ```text
-//! CREATE USER OR REPLACE name IDENTIFIED WITH sha256_hash BY 'hex' DEFAULT DATABASE database
-//!     SETTINGS a = 'value', b = 30 MIN 1 MAX 60 CHANGEABLE_IN_READONLY, …
-//! GRANT SELECT ON database.* TO name
-//! CREATE QUOTA OR REPLACE name FOR INTERVAL 1 HOUR MAX queries = 5000, execution_time = 600 TO name
-//! DROP USER IF EXISTS name
-//! DROP QUOTA IF EXISTS name
-//! ```
+//! libchdb has one user and makes no others at run time. The statements that make a
+//! reader on a server ([`super::user_statement`]) are carried out here instead, and kept
+//! as they came.
 //!
 //! A reader's statements run on a connection that has taken [`ROLE`], which may
 //! read databases of one prefix and nothing else: that is the engine's own access
@@ -29,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::library::EngineError;
+use super::user_statement::{Change, Setting, understand};
 
 /// The role that readers' connections take.
 pub(super) const ROLE: &str = "reader";
@@ -62,15 +55,6 @@ pub(super) struct Reader {
     statements: [Option<String>; 3],
 }
 
-/// A setting in force on each of a reader's connections.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Setting {
-    name: String,
-    value: String,
-    /// Within what bounds a request may set another; not at all without.
-    changeable: Option<(u64, u64)>,
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Quota {
     queries: u64,
@@ -82,16 +66,6 @@ struct Used {
     since: Instant,
     queries: u64,
     execution_time: Duration,
-}
-
-/// A statement about users.
-#[derive(Debug, PartialEq, Eq)]
-enum Change {
-    Create { name: String, password_sha256: String, settings: Vec<Setting> },
-    Grant { database: String, to: String },
-    Limit { to: String, queries: u64, execution_s: u64 },
-    Drop { name: String },
-    DropQuota,
 }
 
 impl Readers {
@@ -200,20 +174,11 @@ impl Readers {
 
     /// The reader of that name and password.
     pub(super) fn find(&self, name: &str, password: &str) -> Option<Arc<Reader>> {
-        let hash = Sha256::digest(password.as_bytes());
-        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex::encode(Sha256::digest(password.as_bytes()));
         let readers = self.readers.lock().expect("no panic while held");
         readers.get(name).filter(|reader| reader.password_sha256.eq_ignore_ascii_case(&hash)).cloned()
     }
-}
 
-/// Held while a reader's query runs.
-pub(super) struct Turn {
-    _of_reader: OwnedSemaphorePermit,
-    _of_all: OwnedSemaphorePermit,
-}
-
-impl Readers {
     /// A place for one more query of the reader's.
     ///
     /// # Errors
@@ -229,6 +194,12 @@ impl Readers {
         };
         Ok(Turn { _of_reader: place(&reader.running)?, _of_all: place(&self.running)? })
     }
+}
+
+/// Held while a reader's query runs.
+pub(super) struct Turn {
+    _of_reader: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
 }
 
 impl Reader {
@@ -293,109 +264,6 @@ impl Reader {
             used.execution_time += execution_time;
         }
     }
-}
-
-fn understand(sql: &str) -> Option<Change> {
-    let first = sql.split_whitespace().next();
-    first.filter(|word| ["CREATE", "GRANT", "DROP"].contains(word))?;
-    let tokens = tokens(sql.trim().trim_end_matches(';'))?;
-    let words: Vec<&str> = tokens.iter().map(String::as_str).collect();
-    match words.as_slice() {
-        [
-            "CREATE",
-            "USER",
-            "OR",
-            "REPLACE",
-            name,
-            "IDENTIFIED",
-            "WITH",
-            "sha256_hash",
-            "BY",
-            hash,
-            "DEFAULT",
-            "DATABASE",
-            _,
-            rest @ ..,
-        ] => {
-            let name = (*name).to_owned();
-            let settings = settings(rest)?;
-            Some(Change::Create { name, password_sha256: (*hash).to_owned(), settings })
-        }
-        ["GRANT", "SELECT", "ON", database, ".", "*", "TO", to] => {
-            Some(Change::Grant { database: (*database).to_owned(), to: (*to).to_owned() })
-        }
-        [
-            "CREATE",
-            "QUOTA",
-            "OR",
-            "REPLACE",
-            _,
-            "FOR",
-            "INTERVAL",
-            "1",
-            "HOUR",
-            "MAX",
-            "queries",
-            "=",
-            queries,
-            ",",
-            "execution_time",
-            "=",
-            execution_s,
-            "TO",
-            to,
-        ] => Some(Change::Limit {
-            to: (*to).to_owned(),
-            queries: queries.parse().ok()?,
-            execution_s: execution_s.parse().ok()?,
-        }),
-        ["DROP", "USER", "IF", "EXISTS", name] => Some(Change::Drop { name: (*name).to_owned() }),
-        ["DROP", "QUOTA", "IF", "EXISTS", _] => Some(Change::DropQuota),
-        _ => None,
-    }
-}
-
-/// `SETTINGS a = 'b', …`, or nothing.
-fn settings(words: &[&str]) -> Option<Vec<Setting>> {
-    let Some((&"SETTINGS", list)) = words.split_first() else {
-        return words.is_empty().then(Vec::new);
-    };
-    let setting = |part: &[&str]| {
-        let (name, value, changeable) = match part {
-            [name, "=", value] => (name, value, None),
-            [name, "=", value, "MIN", min, "MAX", max, "CHANGEABLE_IN_READONLY"] => {
-                (name, value, Some((min.parse().ok()?, max.parse().ok()?)))
-            }
-            _ => return None,
-        };
-        Some(Setting { name: (*name).to_owned(), value: (*value).to_owned(), changeable })
-    };
-    list.split(|word| *word == ",").map(setting).collect()
-}
-
-/// Words, signs, and what is quoted, without its quotes; `None` for a quote that
-/// does not end, or has an escape in it: nobody here writes such.
-fn tokens(sql: &str) -> Option<Vec<String>> {
-    let mut tokens = Vec::new();
-    let mut rest = sql.trim_start();
-    while let Some(first) = rest.chars().next() {
-        let (token, length) = if matches!(first, '\'' | '`') {
-            let inside = &rest[1..];
-            let end = inside.find(first)?;
-            (&inside[..end], end + 2)
-        } else {
-            let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-            let word = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
-            let length = word.max(first.len_utf8());
-            (&rest[..length], length)
-        };
-        if token.contains('\\') {
-            return None;
-        }
-        tokens.push(token.to_owned());
-        rest = rest[length..].trim_start();
-    }
-    Some(tokens)
 }
 
 /// What the engine is configured with: `default`, who may everything but takes
