@@ -109,6 +109,15 @@ impl Bucket {
     }
 }
 
+/// The day of `time_zone` that a moment is in.
+///
+/// # Errors
+/// When the database fails, or knows no such zone.
+pub async fn day_at(from: impl PgExecutor<'_>, time_zone: &str, at_ms: i64) -> Result<Bucket, StoreError> {
+    let days = buckets(from, Unit::Day, time_zone, (at_ms, at_ms + 1), 1).await?;
+    days.first().copied().ok_or(StoreError::from(sqlx::Error::RowNotFound))
+}
+
 /// Where the units of `time_zone` begin, from the one that `from_ms` is in to
 /// before `to_ms`; at most `limit` of them.
 ///

@@ -121,15 +121,7 @@ async fn by_day(
         .map(|day| i64::from(*day))
         .zip(buckets.iter().map(|bucket| bucket.from_ms))
         .collect();
-    let last = store::periods::buckets(
-        &app.pool,
-        Unit::Day,
-        &workspace.time_zone,
-        (period.to_ms - 1, period.to_ms),
-        1,
-    )
-    .await?;
-    let Some(last) = last.first() else { return Ok(None) };
+    let last = store::periods::day_at(&app.pool, &workspace.time_zone, period.to_ms - 1).await?;
     let marked = async || marks(&app.pool, workspace.id, Source::Events, (0, period.to_ms)).await;
     let Some(mut counted) = marked().await? else { return Ok(None) };
     // What is being loaded all the while is better read at one go.

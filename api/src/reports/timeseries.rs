@@ -194,20 +194,18 @@ impl RolledPart {
     ) -> Result<Self, ApiError> {
         let after = buckets.partition_point(|bucket| bucket.from_ms <= counted_from_ms);
         let bucket = buckets[after.saturating_sub(1)];
-        let day = (counted_from_ms, counted_from_ms + 1);
-        let today = store::periods::buckets(&app.pool, Unit::Day, &workspace.time_zone, day, 1).await?;
-        Ok(Self::up_to(bucket, period.from_ms, today.first().copied()))
+        let today = store::periods::day_at(&app.pool, &workspace.time_zone, counted_from_ms).await?;
+        Ok(Self::up_to(bucket, period.from_ms, today))
     }
 
     /// From the beginning of `bucket`, or from `from_ms` on within it, to the day in which
     /// counting begins. What is longer than a day begins with one.
-    fn up_to(bucket: Bucket, from_ms: i64, today: Option<Bucket>) -> Self {
+    fn up_to(bucket: Bucket, from_ms: i64, today: Bucket) -> Self {
         let day = bucket.day();
-        match today {
-            Some(today) if bucket.from_ms >= from_ms && today.day() > day => {
-                Self { day, days: today.day() - day, from_ms: today.from_ms }
-            }
-            _ => Self { day, days: 0, from_ms: bucket.from_ms.max(from_ms) },
+        if bucket.from_ms >= from_ms && today.day() > day {
+            Self { day, days: today.day() - day, from_ms: today.from_ms }
+        } else {
+            Self { day, days: 0, from_ms: bucket.from_ms.max(from_ms) }
         }
     }
 }
