@@ -5,6 +5,7 @@
 mod day;
 mod progress;
 mod returning;
+mod trends;
 mod visits;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -89,34 +90,6 @@ async fn boards(world: &World, day: &Day, campaign: Uuid) -> anyhow::Result<()> 
                 assert!(same(&row["value"], &value), "{metric}: {row}, counted {value}");
                 let better = counts.values().filter(|other| other.figure(metric).as_f64() > value.as_f64());
                 assert_eq!(row["rank"], json!(1 + better.count()), "{metric}: {row}");
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The real campaign's hashtags: what it came to in each hour, halved every six.
-async fn trends(world: &World, day: &Day, (_, campaign, _): Link) -> anyhow::Result<()> {
-    let hour = |at: i64| (at - MIDNIGHT_MS) / HOUR_MS;
-    let counts = day.count(
-        |event| (event.campaign_id == campaign).then(|| hour(event.at)),
-        |outcome| (outcome.campaign_id == campaign && !outcome.creator_id.is_nil()).then(|| hour(outcome.at)),
-    );
-    for metric in ["clicks", "unique_clicks", "conversions", "revenue"] {
-        let figure = |hour: &i64, name: &str| counts[hour].figure(name).as_f64().unwrap();
-        let score: f64 =
-            counts.keys().map(|hour| figure(hour, metric) * 0.5_f64.powf((24 - hour) as f64 / 6.0)).sum();
-        let path = format!("/v1/reports/trending?metric={metric}&half_life_hours=6&{SPAN}");
-        let report = world.report(&path).await?;
-        let names: Vec<&Value> = rows(&report).iter().map(|row| &row["hashtag"]).collect();
-        assert_eq!((names, &report["total"]), (vec![&json!("herbst"), &json!("mode")], &json!(2)));
-        for row in rows(&report) {
-            assert_eq!((&row["rank"], &row["campaigns"]), (&json!(1), &json!(1)));
-            let told = row["score"].as_f64().unwrap();
-            assert!(score != 0.0 && (told - score).abs() < 1e-5, "{metric}: {told}, counted {score}");
-            for name in ["clicks", "unique_clicks", "conversions", "revenue_minor"] {
-                let all: f64 = counts.keys().map(|hour| figure(hour, name)).sum();
-                assert_eq!(row[name].as_f64(), Some(all), "{name}");
             }
         }
     }
@@ -289,7 +262,7 @@ async fn a_million_events_of_a_long_day_are_counted_right() -> anyhow::Result<()
     mark(&owner, workspace, &day).await?;
     boards(&world, &day, real.1).await?;
     series(&world, &day, real).await?;
-    trends(&world, &day, real).await?;
+    trends::trends(&world, &day, real).await?;
     parts(&world, &day).await?;
     visits::sessions(&world, &day).await?;
     visits::retention(&world, &day).await?;
@@ -298,7 +271,7 @@ async fn a_million_events_of_a_long_day_are_counted_right() -> anyhow::Result<()
     roll_up(&owner).await?;
     boards(&world, &day, real.1).await?;
     series(&world, &day, real).await?;
-    trends(&world, &day, real).await?;
+    trends::trends(&world, &day, real).await?;
     cut_days(&world, &owner, &day).await?;
     let late = day::late(&day, 40_000);
     // While the range is open that loads them, and once it is closed.
@@ -319,14 +292,14 @@ async fn a_million_events_of_a_long_day_are_counted_right() -> anyhow::Result<()
     day.outcomes.extend(late.outcomes);
     boards(&world, &day, real.1).await?;
     series(&world, &day, real).await?;
-    trends(&world, &day, real).await?;
+    trends::trends(&world, &day, real).await?;
     for (sink, hours) in &ranges {
         assert!(store::sinks::close(&owner, &at(sink), 0, 0, hours).await?);
     }
     boards(&world, &day, real.1).await?;
     roll_up(&owner).await?;
     boards(&world, &day, real.1).await?;
-    trends(&world, &day, real).await?;
+    trends::trends(&world, &day, real).await?;
     series(&world, &day, real).await
 }
 
