@@ -18,6 +18,8 @@ use crate::directory::DirectoryError;
 const FRESH_FOR: Duration = Duration::from_secs(60);
 /// While changes are not heard of.
 const FRESH_FOR_DEAF: Duration = Duration::from_secs(2);
+/// A directory that has not answered after this is away.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// After a look-up that failed, the next is tried after this.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Keys remembered before those that do not exist are forgotten.
@@ -72,7 +74,9 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         }
         // Read before asking: what changes meanwhile makes the answer old.
         let epoch = self.epoch.load(Ordering::Acquire);
-        let asked = look_up().await;
+        let asked = tokio::time::timeout(ANSWER_WITHIN, look_up()).await.unwrap_or_else(|_late| {
+            Err(DirectoryError(format!("the directory does not answer within {ANSWER_WITHIN:?}")))
+        });
         let fresh_for = if self.deaf.load(Ordering::Acquire) { FRESH_FOR_DEAF } else { FRESH_FOR };
         let mut known = slot.known.write().expect("no panic while held");
         let (answer, fresh_for) = match (asked, known.take().map(|known| known.answer)) {
@@ -179,6 +183,19 @@ mod tests {
         assert_eq!(get(&cache, Ok(Some(8)), &asked).await, Some(8));
         assert_eq!(get(&cache, Ok(Some(9)), &asked).await, Some(8));
         assert_eq!(asked.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test]
+    async fn what_is_known_goes_on_while_the_directory_stands_still() {
+        let cache: Cache<u32, u32> = Cache::new();
+        cache.get(&1, || async { Ok(Some(7)) }).await.unwrap();
+        cache.doubt_all();
+        let started = Instant::now();
+        let known = futures_util::future::join_all((0..100).map(|_| cache.get(&1, std::future::pending)));
+        let (known, unknown) = tokio::join!(known, cache.get(&2, std::future::pending));
+        assert!(known.iter().all(|answer| matches!(answer, Ok(Some(7)))));
+        assert!(unknown.is_err());
+        assert!(started.elapsed() < 2 * ANSWER_WITHIN);
     }
 
     #[tokio::test]
