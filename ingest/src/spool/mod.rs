@@ -326,6 +326,16 @@ impl Segment {
 }
 
 impl State {
+    /// Deletes a segment if Kafka has all of it; whether it did.
+    fn remove_drained(&mut self, number: u64) -> bool {
+        let drained = |segment: &Segment| segment.number == number && segment.drained == segment.bytes;
+        let index = self.segments.iter().position(drained);
+        index.is_some_and(|index| {
+            self.remove(index);
+            true
+        })
+    }
+
     fn remove(&mut self, index: usize) {
         let Some(segment) = self.segments.remove(index) else { return };
         self.bytes -= segment.bytes;

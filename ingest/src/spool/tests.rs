@@ -134,6 +134,25 @@ async fn a_disk_that_refuses_is_said_and_got_over() {
 }
 
 #[tokio::test]
+async fn a_disk_that_refuses_is_not_filled_with_files_of_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = open(dir.path(), ROOM);
+    spool.append(&[record(0)]).await.unwrap();
+    {
+        // Kafka has all of it, and nothing more can be written into it.
+        let mut state = spool.shared.state();
+        let segment = &mut state.segments[0];
+        segment.file = File::open(&segment.path).unwrap();
+        segment.drained = segment.bytes;
+        spool.shared.backlog.store(0, Ordering::Release);
+    }
+    assert!(matches!(spool.append(&[record(1)]).await, Err(SpoolError::Disk(_))));
+    assert_eq!((files(dir.path()), spool.bytes()), (Vec::new(), 0));
+    spool.append(&[record(2)]).await.unwrap();
+    assert_eq!(drain(&spool, ROOM), [2]);
+}
+
+#[tokio::test]
 async fn a_damaged_file_is_set_aside_and_the_rest_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let old = open(dir.path(), ROOM);

@@ -104,6 +104,9 @@ impl Writer {
                 tracing::error!(%error, "a spool file cannot be cut; refused events in it may reach Kafka");
             }
             state.active = None;
+            // What it holds is in Kafka already, or it never held anything: a
+            // disk that is full must not fill with files of nothing.
+            state.remove_drained(number);
             return Err(failed(error));
         }
         self.shared.backlog.fetch_add(records, Ordering::AcqRel);
@@ -149,12 +152,9 @@ impl Writer {
 
     fn retire(&self, number: u64) {
         let mut state = self.shared.state();
-        let drained = |segment: &Segment| segment.number == number && segment.drained == segment.bytes;
-        let Some(index) = state.segments.iter().position(drained) else { return };
-        if state.active == Some(number) {
+        if state.remove_drained(number) && state.active == Some(number) {
             state.active = None;
         }
-        state.remove(index);
     }
 }
 
