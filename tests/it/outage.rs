@@ -104,6 +104,8 @@ struct Told {
     accepted: Mutex<BTreeMap<usize, Vec<Uuid>>>,
     refused: AtomicUsize,
     redirected: AtomicUsize,
+    /// Requests that got no answer at all.
+    unanswered: Mutex<Vec<String>>,
 }
 
 /// Visitors who each send one event after the other, until told to stop.
@@ -126,7 +128,11 @@ fn stream(
                     "properties": { "number": number } });
                 match world.accepted("/v1/events", &event).await {
                     Ok(id) => told.accepted.lock().unwrap().entry(visitor).or_default().push(id),
-                    Err(_) => {
+                    Err(error) => {
+                        let error = format!("{error:#}");
+                        if error.contains("no answer within") {
+                            told.unanswered.lock().unwrap().push(error);
+                        }
                         told.refused.fetch_add(1, Ordering::Relaxed);
                         tokio::time::sleep(Duration::from_millis(20)).await;
                     }
@@ -178,6 +184,7 @@ async fn metric(collector: &str, name: &str) -> anyhow::Result<f64> {
 /// Everything that was answered as accepted is on the topic, and of each
 /// visitor in the order of the answers.
 fn check(told: &Told, on_topic: &BTreeMap<Uuid, usize>) {
+    assert_eq!(*told.unanswered.lock().unwrap(), Vec::<String>::new());
     let accepted = told.accepted.lock().unwrap();
     let total: usize = accepted.values().map(Vec::len).sum();
     let missing = accepted.values().flatten().filter(|id| !on_topic.contains_key(*id)).count();
@@ -226,9 +233,12 @@ async fn outage(
         visitor.await?;
     }
     let started = Instant::now();
-    while metric(&stack.collector_url(), "tributary_spool_events").await? > 0.0 {
-        ensure!(started.elapsed() < Duration::from_secs(60), "the spool does not empty");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    // Neither events stay in it nor files without any.
+    for name in ["tributary_spool_events", "tributary_spool_bytes"] {
+        while metric(&stack.collector_url(), name).await? > 0.0 {
+            ensure!(started.elapsed() < Duration::from_secs(60), "the spool does not empty: {name}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
     Ok(told)
 }
