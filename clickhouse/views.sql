@@ -109,3 +109,26 @@ SELECT captured_at, scope, metric, period, rank, creator_id, value
 FROM leaderboard_snapshots FINAL
 WHERE workspace_id = '{workspace}' AND getSetting('log_comment') = '{workspace}'
 COMMENT 'Leaderboards as they stood at captured_at.'
+
+CREATE OR REPLACE VIEW {views}.social DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+SELECT
+    captured_at,
+    account_id,
+    post_id,
+    creator_id,
+    platform,
+    published_at,
+    followers,
+    following,
+    posts,
+    views,
+    impressions,
+    reach,
+    likes,
+    comments,
+    shares,
+    clicks,
+    saves
+FROM social_metrics FINAL
+WHERE workspace_id = '{workspace}' AND getSetting('log_comment') = '{workspace}'
+COMMENT 'What social accounts, and posts where post_id is not empty, had each time they were read: totals up to captured_at, null where not known.';

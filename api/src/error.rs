@@ -95,6 +95,7 @@ fn explain_constraint(constraint: &str) -> Option<&'static str> {
         "users_workspace_id_email_key" => "another user of the workspace has this e-mail address",
         "users_workspace_id_username_key" => "another user of the workspace has this user name",
         "cohorts_workspace_id_slug_key" => "another cohort of the workspace has this slug",
+        "social_accounts_once" => "another social account of the workspace is this one",
         "payouts_workspace_id_reference_key" => "another payout has this reference",
         "payout_items_once" => "one of the withdrawals is in another payout",
         "tracking_links_code_key" => "another link has this code",

@@ -10,17 +10,19 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post, put};
 use clickhouse::Client;
 use runtime::producer::Publisher;
+use runtime::sealed::SealingKey;
 use runtime::shutdown::CancellationToken;
 use store::Pool;
 
 use crate::control::{
-    budgets, campaigns, cohorts, coupons, links, payees, payments, payouts, people, sql_access, statements,
-    tax, withdrawals, workspaces,
+    budgets, campaigns, cohorts, coupons, links, payees, payments, payouts, people, social, sql_access,
+    statements, tax, withdrawals, workspaces,
 };
 use crate::error::ApiError;
 use crate::me;
 use crate::reports::{
-    breakdowns, experiment, explain, funnel, leaderboards, retention, sessions, timeseries, trending, wallet,
+    self, breakdowns, experiment, explain, funnel, leaderboards, retention, sessions, timeseries, trending,
+    wallet,
 };
 
 /// How the API behaves.
@@ -32,6 +34,8 @@ pub struct ApiSettings {
     pub credits_topic: String,
     /// What the databases of workspaces' views are called; see [`crate::views_prefix`].
     pub views_prefix: String,
+    /// What tokens are sealed with; without one none are kept.
+    pub secrets_key: Option<Arc<SealingKey>>,
 }
 
 /// What every request may use.
@@ -118,10 +122,16 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/wallets/{user}", get(wallet::wallet))
         .route("/v1/cohorts", post(cohorts::create).get(cohorts::list))
         .route("/v1/cohorts/{id}/creators/{creator}", put(cohorts::add).delete(cohorts::remove))
+        .route("/v1/social-accounts", post(social::create).get(social::list))
+        .route("/v1/social-accounts/{id}", get(social::get).put(social::change).delete(social::remove))
+        .route("/v1/social-readings", post(social::report))
+        .route("/v1/media-kits/{creator}", get(social::media_kit))
         .route("/v1/leaderboards", get(leaderboards::leaderboard))
         .route("/v1/reports/timeseries", get(timeseries::timeseries))
         .route("/v1/reports/breakdown", get(breakdowns::breakdown))
         .route("/v1/reports/trending", get(trending::trending))
+        .route("/v1/reports/social", get(reports::social::social))
+        .route("/v1/reports/social-growth", get(reports::social::growth))
         .route("/v1/reports/pages", get(breakdowns::pages))
         .route("/v1/reports/sessions", get(sessions::sessions))
         .route("/v1/reports/funnel", get(funnel::funnel))

@@ -12,7 +12,8 @@ figures AS
         0 AS conversions,
         CAST([] AS Array(UUID)) AS conversion_ids,
         0 AS revenue_minor,
-        0 AS earnings_minor
+        0 AS earnings_minor,
+        CAST(NULL AS Nullable(Int64)) AS engagement
     FROM hourly_clicks AS h FINAL
     WHERE workspace_id = {workspace:UUID} AND NOT {all_hours:Bool}
         AND hour >= toDateTime(intDiv({from_ms:Int64}, 1000), 'UTC') AND hour < toDateTime(intDiv({to_ms:Int64}, 1000), 'UTC')
@@ -23,7 +24,7 @@ figures AS
     -- What was erased leaves rows of 0.
     HAVING clicks + bot_clicks > 0
     UNION ALL
-    SELECT creator_id, countIf(NOT is_bot), countIf(is_unique), countIf(is_bot), 0, [], 0, 0
+    SELECT creator_id, countIf(NOT is_bot), countIf(is_unique), countIf(is_bot), 0, [], 0, 0, NULL
     FROM counted_clicks
     WHERE ({all_campaigns:Bool} OR campaign_id IN scope_campaigns)
         AND ({all_creators:Bool} OR creator_id IN scope_creators)
@@ -31,7 +32,7 @@ figures AS
     UNION ALL
     SELECT
         creator_id, 0, 0, 0, sum(h.conversions), groupUniqArrayArray(h.shared_conversions), sum(h.revenue_minor),
-        sum(h.earnings_minor)
+        sum(h.earnings_minor), NULL
     FROM hourly_outcomes AS h FINAL
     WHERE workspace_id = {workspace:UUID} AND NOT {all_outcome_hours:Bool}
         AND hour >= toDateTime(intDiv({from_ms:Int64}, 1000), 'UTC') AND hour < toDateTime(intDiv({to_ms:Int64}, 1000), 'UTC')
@@ -40,11 +41,18 @@ figures AS
         AND ({all_creators:Bool} OR creator_id IN scope_creators)
     GROUP BY creator_id
     UNION ALL
-    SELECT creator_id, 0, 0, 0, 0, groupUniqArrayIf(event_id, is_conversion), sum(revenue), sum(earned)
+    SELECT creator_id, 0, 0, 0, 0, groupUniqArrayIf(event_id, is_conversion), sum(revenue), sum(earned), NULL
     FROM counted_outcomes
     WHERE ({all_campaigns:Bool} OR campaign_id IN scope_campaigns)
         AND ({all_creators:Bool} OR creator_id IN scope_creators)
     GROUP BY creator_id
+    UNION ALL
+    -- What happens on platforms is no campaign's.
+    SELECT creator_id, 0, 0, 0, 0, [], 0, 0, sumIf(s.gained, metric IN ('likes', 'comments', 'shares', 'saves'))
+    FROM social_by_account AS s
+    WHERE {all_campaigns:Bool} AND ({all_creators:Bool} OR creator_id IN scope_creators)
+    GROUP BY creator_id
+    HAVING sumIf(s.gained, metric IN ('likes', 'comments', 'shares', 'saves')) IS NOT NULL
 ),
 sums AS
 (
@@ -55,7 +63,10 @@ sums AS
         toUInt64(sum(f.bot_clicks)) AS bot_clicks,
         toUInt64(sum(f.conversions) + uniqExactArray(f.conversion_ids)) AS conversions,
         toInt64(sum(f.revenue_minor)) AS revenue_minor,
-        toInt64(sum(f.earnings_minor)) AS earnings_minor
+        toInt64(sum(f.earnings_minor)) AS earnings_minor,
+        sum(f.engagement) AS engagement,
+        -- Who is only on platforms is on no board of clicks.
+        countIf(f.engagement IS NULL) > 0 AS is_tracked
     FROM figures AS f
     GROUP BY creator_id
 ),
@@ -67,9 +78,14 @@ creator_figures AS
         if(clicks = 0, NULL, conversions / clicks) AS conversion_rate,
         if(clicks = 0, NULL, earnings_minor / clicks) AS earnings_per_click_minor,
         mapFromArrays(
-            ['clicks', 'unique_clicks', 'conversions', 'conversion_rate', 'revenue', 'earnings',
+            ['engagement', 'clicks', 'unique_clicks', 'conversions', 'conversion_rate', 'revenue', 'earnings',
                 'earnings_per_click'],
-            [toNullable(toFloat64(clicks)), toFloat64(unique_clicks), toFloat64(conversions), conversion_rate,
-                toFloat64(revenue_minor), toFloat64(earnings_minor), earnings_per_click_minor]) AS by_metric
+            arrayPushFront(
+                arrayMap(
+                    value -> if(is_tracked, value, NULL),
+                    [toNullable(toFloat64(clicks)), toFloat64(unique_clicks), toFloat64(conversions),
+                        conversion_rate, toFloat64(revenue_minor), toFloat64(earnings_minor),
+                        earnings_per_click_minor]),
+                toFloat64(engagement))) AS by_metric
     FROM sums
 )

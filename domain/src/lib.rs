@@ -27,6 +27,7 @@
 //! | [`payout`] | withdrawals that are sent together, and the files that banks take |
 //! | [`ledger`] | balanced postings |
 //! | [`settlement`] | commands to outcomes and postings |
+//! | [`social`] | accounts on social platforms, and when they are looked at |
 //! | [`audit`] | what must hold of a settled batch, told from its rows |
 //! | [`chain`] | the hash chain over batches, the digest of the books |
 #![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic, clippy::cast_possible_truncation)]
@@ -53,6 +54,7 @@ pub mod refund;
 pub mod refusal;
 pub mod rules;
 pub mod settlement;
+pub mod social;
 pub mod timestamp;
 pub mod token;
 pub mod wallet;

@@ -8,6 +8,7 @@ pub mod producer;
 pub mod progress;
 pub mod random;
 pub mod retry;
+pub mod sealed;
 pub mod shutdown;
 pub mod telemetry;
 pub mod topics;

@@ -7,6 +7,7 @@
 //! | [`outcomes`] | settled batches → table `outcomes` |
 //! | [`rollups`] | hours of both, counted → tables `hourly_*` |
 //! | [`snapshots`] | leaderboards as they stood → table `leaderboard_snapshots` |
+//! | [`social`] | accounts on social platforms: fetched, and → table `social_metrics` |
 //! | `erasure` | visitors who ask to be forgotten |
 //! | `refused` | rows that ClickHouse does not take → table `refused_rows` |
 //! | [`reconcile`] | compares ClickHouse with the books |
@@ -21,6 +22,7 @@ pub mod rollups;
 mod rows;
 pub mod schema;
 pub mod snapshots;
+pub mod social;
 
 pub use clickhouse::Client;
 pub use rows::{EventRow, OutcomeRow};

@@ -29,6 +29,8 @@ const SNAPSHOT: &str = concat!(
     ",\n",
     include_str!("../../clickhouse/queries/counted_outcomes.sql"),
     ",\n",
+    include_str!("../../clickhouse/queries/social_gains.sql"),
+    ",\n",
     include_str!("../../clickhouse/queries/creator_figures.sql"),
     include_str!("../../clickhouse/queries/leaderboard_snapshot.sql")
 );

@@ -26,6 +26,7 @@ pub mod refunds;
 pub mod rollups;
 pub mod scan;
 pub mod sinks;
+pub mod social;
 pub mod statements;
 pub mod tax;
 pub mod wallets;

@@ -124,7 +124,12 @@ impl Stack {
 
     /// Starts again on the same directory and ports.
     pub fn restart(&mut self) -> anyhow::Result<()> {
-        self.up(&[])
+        self.restart_with(&[])
+    }
+
+    /// As [`Stack::restart`], with more arguments for `up`.
+    pub fn restart_with(&mut self, arguments: &[&str]) -> anyhow::Result<()> {
+        self.up(arguments)
     }
 
     fn up(&mut self, arguments: &[&str]) -> anyhow::Result<()> {

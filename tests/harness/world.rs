@@ -180,22 +180,23 @@ impl World {
 
     /// Gets a report; `path` may have a query.
     pub async fn report(&self, path: &str) -> anyhow::Result<Value> {
-        let joint = if path.contains('?') { '&' } else { '?' };
-        let url = format!("{}{path}{joint}workspace={}", self.api, self.slug);
-        let answer = self.http.get(&url, &[("authorization", self.admin.as_str())]).await?;
-        if answer.status != 200 {
-            bail!("{path}: {} {}", answer.status, answer.text());
-        }
+        let answer = self.report_raw(path).await?;
+        ensure!(answer.status == 200, "{path}: {} {}", answer.status, answer.text());
         answer.json()
     }
 
     /// As [`World::report`], whatever text it is.
     pub async fn text(&self, path: &str) -> anyhow::Result<String> {
+        let answer = self.report_raw(path).await?;
+        ensure!(answer.status == 200, "{path}: {}", answer.status);
+        Ok(answer.text())
+    }
+
+    /// As [`World::report`], whatever is answered.
+    pub async fn report_raw(&self, path: &str) -> anyhow::Result<Answer> {
         let joint = if path.contains('?') { '&' } else { '?' };
         let url = format!("{}{path}{joint}workspace={}", self.api, self.slug);
-        let answer = self.http.get(&url, &[("authorization", self.admin.as_str())]).await?;
-        ensure!(answer.status == 200, "{path}: {}", answer.status);
-        Ok(answer.text().to_string())
+        self.http.get(&url, &[("authorization", self.admin.as_str())]).await
     }
 
     /// Makes another link of the first creator, with whatever `settings` say.

@@ -32,5 +32,6 @@ mod points;
 mod refunds;
 mod replay;
 mod schema;
+mod social;
 mod sql_access;
 mod withdrawals;

@@ -36,9 +36,12 @@ impl Place {
         let workspace = found.expect("made above").id;
         let client = stack.clickhouse();
         // What is made of whole hours, and of hours to come.
-        for (table, at) in
-            [("hourly_clicks", "hour"), ("hourly_outcomes", "hour"), ("leaderboard_snapshots", "captured_at")]
-        {
+        for (table, at) in [
+            ("hourly_clicks", "hour"),
+            ("hourly_outcomes", "hour"),
+            ("leaderboard_snapshots", "captured_at"),
+            ("social_metrics", "captured_at"),
+        ] {
             let insert = format!("INSERT INTO {table} (workspace_id, {at}) VALUES ('{workspace}', now())");
             client.query_raw(&insert).execute().await?;
         }
@@ -66,13 +69,14 @@ impl Place {
     }
 }
 
-const VIEWS: [(&str, [u64; 2]); 6] = [
+const VIEWS: [(&str, [u64; 2]); 7] = [
     ("clicks", [2, 3]),
     ("clicks_by_hour", [1, 1]),
     ("events", [2, 3]),
     ("leaderboards", [1, 1]),
     ("outcomes", [2, 3]),
     ("outcomes_by_hour", [1, 1]),
+    ("social", [1, 1]),
 ];
 
 #[tokio::test(flavor = "multi_thread")]

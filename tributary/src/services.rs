@@ -204,6 +204,31 @@ pub(crate) fn snapshots(settings: &Settings, stop: CancellationToken) -> anyhow:
     }))
 }
 
+/// Readings of social accounts into ClickHouse.
+pub(crate) fn social_readings(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
+    let pool = store::connect_lazy(&settings.database_url, 1)?;
+    let client = settings.clickhouse();
+    Ok(Box::pin(async move {
+        sinks::social::load::run(client, pool, stop).await;
+        Ok(())
+    }))
+}
+
+/// Fetches social accounts that are due.
+pub(crate) fn social_refresher(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
+    let pool = store::connect_lazy(&settings.database_url, 2)?;
+    let fetch = sinks::social::FetchSettings {
+        youtube_url: settings.youtube_url.clone(),
+        youtube_key: settings.youtube_key.clone(),
+        instagram_url: settings.instagram_url.clone(),
+    };
+    let fetcher = sinks::social::Fetcher::new(fetch, settings.secrets_key()?)?;
+    Ok(Box::pin(async move {
+        sinks::social::refresh::run(fetcher, pool, stop).await;
+        Ok(())
+    }))
+}
+
 /// The control and report API.
 pub(crate) async fn api(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
     let pool = store::connect_lazy(&settings.database_url, POOL)?;
@@ -213,6 +238,7 @@ pub(crate) async fn api(settings: &Settings, stop: CancellationToken) -> anyhow:
         admin_key_hash: api::hash_key(&settings.admin_key()?),
         credits_topic: settings.topics().credits,
         views_prefix: api::views_prefix(&settings.clickhouse_database),
+        secrets_key: settings.secrets_key()?.map(Arc::new),
     };
     let listener = listen(settings.api_listen, "the API", "--api-listen").await?;
     tracing::info!(address = %settings.api_listen, "API listens");

@@ -15,6 +15,7 @@ use clap::{Args, ValueEnum};
 use domain::attribution::{MAX_WINDOW_MS, Policy};
 use ipnet::IpNet;
 use runtime::producer::DEFAULT_LINGER_MS;
+use runtime::sealed::SealingKey;
 use runtime::telemetry::LogFormat;
 use runtime::topics::{TopicSettings, Topics};
 
@@ -160,6 +161,35 @@ pub(crate) struct Settings {
     /// Key for the control API; `up` makes one in <data-dir>/admin.key
     #[arg(long, global = true, env = "TRIBUTARY_ADMIN_KEY", hide_env_values = true, value_name = "KEY")]
     pub(crate) admin_key: Option<String>,
+
+    /// What platforms' tokens are sealed with: 64 hexadecimal digits, the same for `api` and
+    /// `sink`; `up` makes one in <data-dir>/secrets.key
+    #[arg(long, global = true, env = "TRIBUTARY_SECRETS_KEY", hide_env_values = true, value_name = "KEY")]
+    pub(crate) secrets_key: Option<String>,
+
+    /// Where YouTube's Data API is
+    #[arg(
+        long,
+        global = true,
+        env = "TRIBUTARY_YOUTUBE_URL",
+        default_value = "https://www.googleapis.com",
+        value_name = "URL"
+    )]
+    pub(crate) youtube_url: String,
+
+    /// Key for it, for accounts without a token of their own
+    #[arg(long, global = true, env = "TRIBUTARY_YOUTUBE_KEY", hide_env_values = true, value_name = "KEY")]
+    pub(crate) youtube_key: Option<String>,
+
+    /// Where Instagram's Graph API is, with its version
+    #[arg(
+        long,
+        global = true,
+        env = "TRIBUTARY_INSTAGRAM_URL",
+        default_value = "https://graph.facebook.com/v23.0",
+        value_name = "URL"
+    )]
+    pub(crate) instagram_url: String,
 
     /// MaxMind or DB-IP file (.mmdb) for the country and city of addresses
     #[arg(long, global = true, env = "TRIBUTARY_GEOIP", value_name = "FILE")]
@@ -396,6 +426,27 @@ impl Settings {
 
     pub(crate) fn admin_key_file(&self) -> PathBuf {
         self.data_dir.join("admin.key")
+    }
+
+    /// What tokens are sealed with: the setting, or the file that `up` wrote, if either is
+    /// there.
+    pub(crate) fn secrets_key(&self) -> anyhow::Result<Option<SealingKey>> {
+        let path = self.secrets_key_file();
+        let text = match &self.secrets_key {
+            Some(key) => key.clone(),
+            None if path.exists() => {
+                std::fs::read_to_string(&path).with_context(|| path.display().to_string())?
+            }
+            None => return Ok(None),
+        };
+        Ok(Some(
+            SealingKey::from_hex(&text)
+                .with_context(|| format!("--secrets-key, or {}, cannot be used", path.display()))?,
+        ))
+    }
+
+    pub(crate) fn secrets_key_file(&self) -> PathBuf {
+        self.data_dir.join("secrets.key")
     }
 
     /// A client of the tables in ClickHouse.

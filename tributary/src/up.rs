@@ -134,7 +134,13 @@ async fn run_services(
         // groups was killed with an earlier run.
         runtime::topics::forget_groups(&settings.brokers, &settings.groups()).await?;
     }
-    settings.admin_key = Some(admin_key(&settings.admin_key_file(), settings.admin_key.as_deref())?);
+    let (admin, secrets) = (settings.admin_key_file(), settings.secrets_key_file());
+    settings.admin_key = Some(kept_key(&admin, settings.admin_key.as_deref(), || {
+        format!("admin_{}", runtime::random::hex_id())
+    })?);
+    settings.secrets_key = Some(kept_key(&secrets, settings.secrets_key.as_deref(), || {
+        format!("{}{}", runtime::random::hex_id(), runtime::random::hex_id())
+    })?);
     if args.engines_only {
         return serve_engines(settings, engines, stop, started).await;
     }
@@ -189,6 +195,8 @@ async fn all_services(
         ("outcome sink", services::outcome_sink(settings, stop.clone())?),
         ("roll-ups", services::rollups(settings, stop.clone())?),
         ("leaderboard snapshots", services::snapshots(settings, stop.clone())?),
+        ("social readings", services::social_readings(settings, stop.clone())?),
+        ("social refresher", services::social_refresher(settings, stop.clone())?),
         ("backlog", services::backlog(settings, stop.clone())),
     ])
 }
@@ -224,17 +232,16 @@ async fn serve_engines(
     }
 }
 
-/// The admin key: the setting, or the one in the file, which is made if it is
-/// missing.
-fn admin_key(path: &Path, setting: Option<&str>) -> anyhow::Result<String> {
-    let at = || format!("admin key file {}", path.display());
+/// A key: the setting, or the one in the file, which is made if it is missing.
+fn kept_key(path: &Path, setting: Option<&str>, make: impl FnOnce() -> String) -> anyhow::Result<String> {
+    let at = || format!("key file {}", path.display());
     if let Some(key) = setting {
         return Ok(key.to_owned());
     }
     if path.exists() {
         return Ok(std::fs::read_to_string(path).with_context(at)?.trim().to_owned());
     }
-    let key = format!("admin_{}", runtime::random::hex_id());
+    let key = make();
     let mut file =
         std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).with_context(at)?;
     writeln!(file, "{key}").with_context(at)?;

@@ -13,6 +13,7 @@
 //! | [`payments`] | what is kept of payments, and sellers' tiers |
 //! | [`links`] | tracking links |
 //! | [`payouts`] | withdrawals that are sent together |
+//! | [`social`] | accounts on social platforms |
 //! | [`sql_access`] | workspaces' own users in ClickHouse |
 //! | [`statements`] | what creators are told, once and for all |
 //! | [`tax`] | from which sum on tax forms are due |
@@ -27,6 +28,7 @@ pub(crate) mod payees;
 pub(crate) mod payments;
 pub(crate) mod payouts;
 pub(crate) mod people;
+pub(crate) mod social;
 pub(crate) mod sql_access;
 pub(crate) mod statements;
 pub(crate) mod tax;

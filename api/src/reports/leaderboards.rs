@@ -27,6 +27,8 @@ const LEADERBOARD: &str = concat!(
     ",\n",
     include_str!("../../../clickhouse/queries/counted_outcomes.sql"),
     ",\n",
+    include_str!("../../../clickhouse/queries/social_gains.sql"),
+    ",\n",
     include_str!("../../../clickhouse/queries/creator_figures.sql"),
     include_str!("../../../clickhouse/queries/leaderboard.sql")
 );
@@ -42,6 +44,7 @@ enum Metric {
     Revenue,
     Earnings,
     EarningsPerClick,
+    Engagement,
 }
 
 impl Metric {
@@ -55,6 +58,7 @@ impl Metric {
             Self::Revenue => "revenue",
             Self::Earnings => "earnings",
             Self::EarningsPerClick => "earnings_per_click",
+            Self::Engagement => "engagement",
         }
     }
 
@@ -134,6 +138,7 @@ struct Ranked {
     revenue_minor: i64,
     earnings_minor: i64,
     earnings_per_click_minor: Option<f64>,
+    engagement: Option<i64>,
 }
 
 #[derive(Row, Deserialize)]
@@ -159,6 +164,7 @@ const COLUMNS: &[&str] = &[
     "revenue_minor",
     "earnings_minor",
     "earnings_per_click_minor",
+    "engagement",
 ];
 
 pub(crate) async fn leaderboard(
@@ -207,6 +213,7 @@ fn shown(
         "revenue_minor": row.revenue_minor,
         "earnings_minor": row.earnings_minor,
         "earnings_per_click_minor": row.earnings_per_click_minor,
+        "engagement": row.engagement,
     }))
 }
 
@@ -239,6 +246,19 @@ async fn ranked(
             Some(later) => counted = later,
         }
     }
+}
+
+/// Clicks and unique clicks of creators' links, as on a board of them.
+pub(super) async fn clicks(
+    app: &App,
+    workspace: &Tenant,
+    period: Period,
+    creators: Vec<Uuid>,
+    page: Page,
+) -> Result<HashMap<Uuid, (u64, u64)>, ApiError> {
+    let scope = Scope { creators: Some(creators), ..Scope::default() };
+    let rows = ranked(app, workspace, Metric::Clicks, period, &scope, page).await?;
+    Ok(rows.into_iter().map(|row| (row.creator_id, (row.clicks, row.unique_clicks))).collect())
 }
 
 /// Where creators stood in the last snapshot of this very board.

@@ -10,6 +10,7 @@
 //! | [`retention`] | who came again |
 //! | [`funnel`] | how far visitors came through steps |
 //! | [`experiment`] | which variant made more of them do something |
+//! | [`social`] | what creators have on social platforms |
 //! | [`trending`] | hashtags, by what came lately |
 //! | [`asked`] | what a request says |
 //! | [`filter`] | whose clicks count |
@@ -29,6 +30,7 @@ pub(crate) mod leaderboards;
 mod period;
 pub(crate) mod retention;
 pub(crate) mod sessions;
+pub(crate) mod social;
 pub(crate) mod timeseries;
 pub(crate) mod trending;
 pub(crate) mod wallet;
