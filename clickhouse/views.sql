@@ -108,7 +108,7 @@ CREATE OR REPLACE VIEW {views}.leaderboards DEFINER = CURRENT_USER SQL SECURITY 
 SELECT captured_at, scope, metric, period, rank, creator_id, value
 FROM leaderboard_snapshots FINAL
 WHERE workspace_id = '{workspace}' AND getSetting('log_comment') = '{workspace}'
-COMMENT 'Leaderboards as they stood at captured_at.'
+COMMENT 'Leaderboards as they stood at captured_at.';
 
 CREATE OR REPLACE VIEW {views}.social DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 SELECT
@@ -131,4 +131,4 @@ SELECT
     saves
 FROM social_metrics FINAL
 WHERE workspace_id = '{workspace}' AND getSetting('log_comment') = '{workspace}'
-COMMENT 'What social accounts, and posts where post_id is not empty, had each time they were read: totals up to captured_at, null where not known.';
+COMMENT 'What social accounts, and posts where post_id is not empty, had each time they were read: totals up to captured_at, null where not known.'

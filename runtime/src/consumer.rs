@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::bindings::rd_kafka_resp_err_t;
 use rdkafka::client::{ClientContext, DefaultClientContext};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::message::Message as _;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::util::Timeout;
@@ -69,7 +69,8 @@ impl ClientContext for Context {}
 
 impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        // Which protocol it is, is known: `join` names one assignor, a cooperative one.
+        // To ask the client would wait for ever while it closes (rust-rdkafka #509).
         let partitions: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
         let result = if err == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             tracing::info!(topic = self.topic, ?partitions, "partitions assigned");
@@ -82,14 +83,14 @@ impl ConsumerContext for Context {
                     tracing::error!(topic = self.topic, partition, %error, "cannot set the start offset");
                 }
             }
-            if cooperative { consumer.incremental_assign(list) } else { consumer.assign(list) }
+            consumer.incremental_assign(list)
         } else {
             tracing::info!(topic = self.topic, ?partitions, "partitions revoked");
             for partition in partitions {
                 self.expected.lock().expect("no panic while held").remove(&partition);
                 self.owner.revoked(partition);
             }
-            if cooperative { consumer.incremental_unassign(list) } else { consumer.unassign() }
+            consumer.incremental_unassign(list)
         };
         if let Err(error) = result {
             tracing::error!(topic = self.topic, %error, "rebalance failed");

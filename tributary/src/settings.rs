@@ -432,8 +432,10 @@ impl Settings {
     /// there.
     pub(crate) fn secrets_key(&self) -> anyhow::Result<Option<SealingKey>> {
         let path = self.secrets_key_file();
-        let text = match &self.secrets_key {
-            Some(key) => key.clone(),
+        let text = match self.secrets_key.as_deref() {
+            // Empty, as a variable of docker-compose.yml is that nobody has set.
+            Some("") => return Ok(None),
+            Some(key) => key.to_owned(),
             None if path.exists() => {
                 std::fs::read_to_string(&path).with_context(|| path.display().to_string())?
             }
