@@ -1,5 +1,3 @@
-CAST(CAST(? AS Array(String)) AS Array(UUID)) AS scope_campaigns,
-CAST(CAST(? AS Array(String)) AS Array(UUID)) AS scope_creators,
 -- What each creator came to within a time, in all or within some campaigns or among
 -- some creators: whole hours as they were rolled up, and the others as counted.
 figures AS
@@ -47,12 +45,8 @@ figures AS
         AND ({all_creators:Bool} OR creator_id IN scope_creators)
     GROUP BY creator_id
     UNION ALL
-    -- What happens on platforms is no campaign's.
-    SELECT creator_id, 0, 0, 0, 0, [], 0, 0, sumIf(s.gained, metric IN ('likes', 'comments', 'shares', 'saves'))
-    FROM social_by_account AS s
-    WHERE {all_campaigns:Bool} AND ({all_creators:Bool} OR creator_id IN scope_creators)
-    GROUP BY creator_id
-    HAVING sumIf(s.gained, metric IN ('likes', 'comments', 'shares', 'saves')) IS NOT NULL
+    SELECT creator_id, 0, 0, 0, 0, [], 0, 0, engagement
+    FROM engagements
 ),
 sums AS
 (

@@ -15,8 +15,7 @@ SELECT
     conversion_rate,
     revenue_minor,
     earnings_minor,
-    earnings_per_click_minor,
-    engagement
+    earnings_per_click_minor
 FROM creator_figures
 WHERE by_metric[{metric:String}] IS NOT NULL
 ORDER BY rank, toString(creator_id)

@@ -29,7 +29,11 @@ const SNAPSHOT: &str = concat!(
     ",\n",
     include_str!("../../clickhouse/queries/counted_outcomes.sql"),
     ",\n",
+    include_str!("../../clickhouse/queries/scope.sql"),
+    ",\n",
     include_str!("../../clickhouse/queries/social_gains.sql"),
+    ",\n",
+    include_str!("../../clickhouse/queries/engagements.sql"),
     ",\n",
     include_str!("../../clickhouse/queries/creator_figures.sql"),
     include_str!("../../clickhouse/queries/leaderboard_snapshot.sql")

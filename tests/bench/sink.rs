@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use domain::event::{Body, Client, Event};
+use domain::event::{Body, Client, Event, payload_hash};
 use domain::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId};
 use domain::link::Device;
 use runtime::consumer::BatchLimits;
@@ -38,19 +38,43 @@ pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
         direct,
         "exactly once, ranges in Postgres",
     );
+    let (json, on_disk) = (json_bytes(), bytes_on_disk(&stack).await?);
+    println!(
+        "sink: a click is {json:.0} bytes of JSON, {on_disk:.1} on disk once merged: {:.3}",
+        on_disk / json
+    );
     Ok(())
 }
 
+/// How many bytes a click has on Kafka, before it is compressed.
+fn json_bytes() -> f64 {
+    let bytes = |number| serde_json::to_vec(&click(number)).expect("events are JSON").len();
+    (0..1_000).map(bytes).sum::<usize>() as f64 / 1_000.0
+}
+
+/// How many bytes a click takes in ClickHouse, its keys included.
+async fn bytes_on_disk(stack: &Stack) -> anyhow::Result<f64> {
+    let client = sinks::client(&stack.clickhouse_url(), "direct");
+    client.query("OPTIMIZE TABLE events FINAL").execute().await?;
+    let parts = "SELECT sum(bytes_on_disk), sum(rows) FROM system.parts
+        WHERE database = 'direct' AND table = 'events' AND active";
+    let (bytes, rows): (u64, u64) = client.query(parts).fetch_one().await?;
+    Ok(bytes as f64 / rows as f64)
+}
+
+/// A click of one of 100,000 visitors, under an id as the collector draws them.
 fn click(number: u64) -> Event {
-    let id = |base: u128| Uuid::from_u128(base << 64 | u128::from(number));
+    let at_ms = AT_MS + i64::try_from(number).unwrap_or_default();
+    let id = EventId(runtime::random::uuid_v7(at_ms));
+    let visitor = Uuid::new_v5(&Uuid::NAMESPACE_OID, &(number % 100_000).to_be_bytes());
     Event {
-        id: EventId(id(1)),
+        id,
         workspace: WorkspaceId(Uuid::from_u128(7)),
-        visitor: VisitorKey(id(2).into_bytes()),
+        visitor: VisitorKey(visitor.into_bytes()),
         user: None,
-        at_ms: AT_MS + i64::try_from(number).unwrap_or_default(),
-        received_at_ms: AT_MS + i64::try_from(number).unwrap_or_default(),
-        payload_hash: format!("{:032x}{:032x}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15), number),
+        at_ms,
+        received_at_ms: at_ms,
+        payload_hash: payload_hash(&id),
         body: Body::Click {
             link: LinkId(Uuid::from_u128(u128::from(number % 60))),
             campaign: CampaignId(Uuid::from_u128(u128::from(number % 4))),

@@ -160,7 +160,7 @@ async fn creators_are_ranked_by_every_metric_and_in_every_scope() -> anyhow::Res
     let mut lines = csv.lines();
     assert!(lines.next().unwrap().starts_with("rank,previous_rank,creator_id,display_name,value,"), "{csv}");
     let first = lines.next().unwrap();
-    assert_eq!(first, format!("1,,\"{}\",\"bea\",2000,2,2,0,0,2,1.0,2000,900,450.0,", place.bea), "{csv}");
+    assert_eq!(first, format!("1,,\"{}\",\"bea\",2000,2,2,0,0,2,1.0,2000,900,450.0", place.bea), "{csv}");
     let lines = world.text("/v1/leaderboards?metric=revenue&format=ndjson").await?;
     let first: Value = serde_json::from_str(lines.lines().next().unwrap())?;
     assert_eq!((lines.lines().count(), &first["display_name"]), (3, &json!("bea")));

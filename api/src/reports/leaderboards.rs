@@ -21,17 +21,25 @@ use crate::access::{InFinance, Tenant};
 use crate::error::ApiError;
 use crate::server::App;
 
-const LEADERBOARD: &str = concat!(
-    "WITH\n",
-    include_str!("../../../clickhouse/queries/counted_clicks.sql"),
-    ",\n",
-    include_str!("../../../clickhouse/queries/counted_outcomes.sql"),
-    ",\n",
-    include_str!("../../../clickhouse/queries/social_gains.sql"),
-    ",\n",
-    include_str!("../../../clickhouse/queries/creator_figures.sql"),
-    include_str!("../../../clickhouse/queries/leaderboard.sql")
-);
+/// A board, with what is said of engagements.
+macro_rules! leaderboard {
+    ($($engagements:literal),+) => {
+        concat!(
+            "WITH\n",
+            include_str!("../../../clickhouse/queries/counted_clicks.sql"),
+            ",\n",
+            include_str!("../../../clickhouse/queries/counted_outcomes.sql"),
+            ",\n",
+            include_str!("../../../clickhouse/queries/scope.sql"),
+            $(",\n", include_str!(concat!("../../../clickhouse/queries/", $engagements, ".sql")),)+
+            ",\n",
+            include_str!("../../../clickhouse/queries/creator_figures.sql"),
+            include_str!("../../../clickhouse/queries/leaderboard.sql")
+        )
+    };
+}
+const LEADERBOARD: &str = leaderboard!("no_engagements");
+const ENGAGEMENT_BOARD: &str = leaderboard!("social_gains", "engagements");
 const PREVIOUS_RANKS: &str = include_str!("../../../clickhouse/queries/previous_ranks.sql");
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -138,7 +146,6 @@ struct Ranked {
     revenue_minor: i64,
     earnings_minor: i64,
     earnings_per_click_minor: Option<f64>,
-    engagement: Option<i64>,
 }
 
 #[derive(Row, Deserialize)]
@@ -164,7 +171,6 @@ const COLUMNS: &[&str] = &[
     "revenue_minor",
     "earnings_minor",
     "earnings_per_click_minor",
-    "engagement",
 ];
 
 pub(crate) async fn leaderboard(
@@ -213,7 +219,6 @@ fn shown(
         "revenue_minor": row.revenue_minor,
         "earnings_minor": row.earnings_minor,
         "earnings_per_click_minor": row.earnings_per_click_minor,
-        "engagement": row.engagement,
     }))
 }
 
@@ -230,8 +235,9 @@ async fn ranked(
     page: Page,
 ) -> Result<Vec<Ranked>, ApiError> {
     let mut counted = period.to_count(app, workspace, &[]).await?;
+    let board = if metric == Metric::Engagement { ENGAGEMENT_BOARD } else { LEADERBOARD };
     loop {
-        let query = page.param(period.param(app.clickhouse.query(LEADERBOARD), workspace));
+        let query = page.param(period.param(app.clickhouse.query(board), workspace));
         let rows = counted_param(query, &counted)
             .with_setting("max_query_size", super::MAX_QUERY_BYTES)
             .bind(texts(scope.campaigns.as_deref().unwrap_or_default()))
