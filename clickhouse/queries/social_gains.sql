@@ -39,7 +39,8 @@ social_gains AS
     )
     GROUP BY account_id, creator_id, platform, post_id, metric
 ),
--- The same of accounts: as they themselves were read, else as the sum of their posts.
+-- The same of accounts: each figure as they themselves were read, if they ever were, else
+-- as the sum of their posts.
 social_by_account AS
 (
     SELECT
@@ -49,8 +50,7 @@ social_by_account AS
         '' AS post_id,
         metric,
         if(countIf(g.post_id = '') > 0, anyIf(g.had, g.post_id = ''), sum(g.had)) AS had,
-        if(countIf(g.post_id = '' AND g.gained IS NOT NULL) > 0, anyIf(g.gained, g.post_id = ''),
-            sumIf(g.gained, g.post_id != '')) AS gained
+        if(countIf(g.post_id = '') > 0, anyIf(g.gained, g.post_id = ''), sum(g.gained)) AS gained
     FROM social_gains AS g
     GROUP BY account_id, creator_id, platform, metric
 )

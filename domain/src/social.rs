@@ -1,6 +1,8 @@
 //! Accounts on social platforms: what is known of them, and when it is asked for
 //! again.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Where an account is.
@@ -111,7 +113,6 @@ impl Plan {
 /// What a platform says of an account or a post, each as a total from its beginning
 /// up to a moment. What is not known is absent: that is not 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 #[serde(default)]
 pub struct Figures {
     /// Who follows it, or subscribes.
@@ -186,6 +187,31 @@ impl Figures {
         ]
     }
 
+    /// The figures with these names.
+    ///
+    /// # Errors
+    /// When a name is none, there is no figure, or one is beyond belief.
+    pub fn named(values: &BTreeMap<String, Option<u64>>) -> Result<Self, String> {
+        if let Some(unknown) = values.keys().find(|name| !Self::NAMES.contains(&name.as_str())) {
+            return Err(format!("has {unknown:?}, which is none of {}", Self::NAMES.join(", ")));
+        }
+        let of = |name: &str| values.get(name).copied().flatten();
+        let figures = Self {
+            followers: of("followers"),
+            following: of("following"),
+            posts: of("posts"),
+            views: of("views"),
+            impressions: of("impressions"),
+            reach: of("reach"),
+            likes: of("likes"),
+            comments: of("comments"),
+            shares: of("shares"),
+            clicks: of("clicks"),
+            saves: of("saves"),
+        };
+        figures.check().map(|()| figures)
+    }
+
     /// Why they cannot be.
     ///
     /// # Errors
@@ -223,6 +249,9 @@ pub enum FetchError {
     /// The token is no longer, or never was, one.
     #[error("the platform does not take the account's token: {0}; give it another")]
     TokenExpired(String),
+    /// Its token cannot be opened, by this deployment as it is set up.
+    #[error("the account's token cannot be opened: {0}")]
+    Sealed(String),
     /// There is nothing to ask with.
     #[error("there is no token for the account, nor a key of the deployment")]
     NoToken,
@@ -244,6 +273,7 @@ impl FetchError {
         match self {
             Self::Quota { .. } => "quota_exceeded",
             Self::TokenExpired(_) => "token_expired",
+            Self::Sealed(_) => "token_sealed",
             Self::NoToken => "no_token",
             Self::NotFound => "account_not_found",
             Self::Refused(_) => "refused",
@@ -267,11 +297,12 @@ pub fn next_attempt_ms(
         .min(LONGEST_WAIT_MS);
     let wait_ms = match tried {
         Ok(()) => plan.refresh_ms(),
-        Err(FetchError::TokenExpired(_) | FetchError::NoToken) => return None,
+        Err(FetchError::TokenExpired(_)) => return None,
         Err(FetchError::Quota { until_ms: Some(until_ms) }) => until_ms.saturating_sub(now_ms).max(MINUTE_MS),
         Err(FetchError::Quota { until_ms: None }) => doubling.max(HOUR_MS),
-        Err(FetchError::NotFound) => Plan::Free.refresh_ms(),
-        Err(FetchError::Refused(_) | FetchError::Unreachable(_)) => doubling,
+        // A deployment may be given a key; an account may come back.
+        Err(FetchError::NoToken | FetchError::NotFound) => Plan::Free.refresh_ms(),
+        Err(FetchError::Sealed(_) | FetchError::Refused(_) | FetchError::Unreachable(_)) => doubling,
     };
     Some(now_ms.saturating_add(wait_ms))
 }
@@ -301,7 +332,8 @@ mod tests {
             (Plan::Pro, Err(&quota(hours(-9))), 1, minutes(1)),
             (Plan::Pro, Err(&FetchError::NotFound), 3, hours(24)),
             (Plan::Pro, Err(&FetchError::TokenExpired(String::new())), 1, None),
-            (Plan::Free, Err(&FetchError::NoToken), 1, None),
+            (Plan::Free, Err(&FetchError::NoToken), 1, hours(24)),
+            (Plan::Free, Err(&FetchError::Sealed(String::new())), 1, minutes(1)),
         ] {
             assert_eq!(next_attempt_ms(plan, tried, failures, now_ms), expected, "{tried:?}, {failures}");
         }
@@ -309,26 +341,24 @@ mod tests {
 
     #[test]
     fn figures_are_known_or_not() {
-        let check = |text: &str| serde_json::from_str::<Figures>(text).map_err(|error| error.to_string());
-        let likes = check(r#"{"likes": 0}"#).unwrap();
+        let named = |pairs: &[(&str, Option<u64>)]| {
+            Figures::named(&pairs.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect())
+        };
+        let likes = named(&[("likes", Some(0)), ("reach", None)]).unwrap();
         assert_eq!(likes, Figures { likes: Some(0), ..Figures::default() });
-        assert_eq!(likes.check(), Ok(()));
         assert_eq!(serde_json::to_string(&likes).unwrap(), r#"{"likes":0}"#);
-        assert!(Figures::default().check().unwrap_err().contains("none of followers"));
-        let many = Figures { reach: Some(MAX_FIGURE + 1), ..likes };
-        assert!(many.check().unwrap_err().contains("more reach"));
-        for text in [r#"{"likes": -1}"#, r#"{"likes": 1.5}"#, r#"{"like": 1}"#] {
-            assert!(check(text).is_err(), "{text}");
+        for (pairs, problem) in [
+            (vec![], "none of followers"),
+            (vec![("likes", None)], "none of followers"),
+            (vec![("smiles", Some(1))], "\"smiles\""),
+            (vec![("reach", Some(MAX_FIGURE + 1))], "more reach"),
+        ] {
+            assert!(named(&pairs).unwrap_err().contains(problem), "{pairs:?}");
         }
-        let named: serde_json::Value = serde_json::from_str(
-            r#"{"followers":1,"following":2,"posts":3,"views":4,"impressions":5,"reach":6,"likes":7,
-                "comments":8,"shares":9,"clicks":10,"saves":11}"#,
-        )
-        .unwrap();
-        let figures: Figures = serde_json::from_value(named.clone()).unwrap();
-        for (name, value) in Figures::NAMES.into_iter().zip(figures.values()) {
-            assert_eq!(named[name].as_u64(), value, "{name}");
-        }
+        // What a later version may have written does not stop this one.
+        assert_eq!(serde_json::from_str::<Figures>(r#"{"likes":0,"smiles":7}"#).unwrap(), likes);
+        let all: Vec<_> = Figures::NAMES.into_iter().zip((1..).map(Some)).collect();
+        assert_eq!(named(&all).unwrap().values(), std::array::from_fn(|index| Some(index as u64 + 1)));
     }
 
     #[test]

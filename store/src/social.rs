@@ -74,8 +74,29 @@ pub struct NewAccount<'a> {
     pub token: Token,
 }
 
-/// Makes an account, to be fetched at once; `false` if the workspace has no such
-/// creator.
+/// The id that this account of the creator's had before it was removed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_removed(
+    pool: &Pool,
+    workspace: Uuid,
+    creator: Uuid,
+    platform: Platform,
+    external_id: &str,
+) -> Result<Option<Uuid>, StoreError> {
+    let query = sqlx::query_scalar(sql!("social_accounts/find_removed"));
+    Ok(query
+        .bind(workspace)
+        .bind(creator)
+        .bind(platform.code())
+        .bind(external_id)
+        .fetch_optional(pool)
+        .await?)
+}
+
+/// Makes an account, to be fetched at once, or brings it back under the id that it had;
+/// `false` if the workspace has no such creator.
 ///
 /// # Errors
 /// When the database fails, or the account is there already.
@@ -257,8 +278,13 @@ pub async fn fetched(
         add_readings(&mut transaction, readings).await?;
     }
     let error = came_to.err();
+    // It may have been changed since the account was taken.
+    let plan: Option<String> = sqlx::query_scalar(sql!("social_accounts/lock_plan"))
+        .bind(account.id)
+        .fetch_optional(&mut *transaction)
+        .await?;
     let next_ms = next_attempt_ms(
-        account.plan,
+        plan.and_then(|plan| Plan::of_code(&plan)).unwrap_or(account.plan),
         came_to.map(|_| ()),
         account.failures.saturating_add(u32::from(error.is_some())),
         now_ms,
@@ -275,17 +301,34 @@ pub async fn fetched(
     crate::commit(transaction).await
 }
 
-/// How many of `accounts` are none of the workspace's.
+/// Which of `accounts` are none of the workspace's.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn count_unknown(
+pub async fn unknown(
     connection: &mut Connection,
     workspace: Uuid,
     accounts: &[Uuid],
-) -> Result<i64, StoreError> {
-    let query = sqlx::query_scalar(sql!("social_accounts/count_unknown"));
-    Ok(query.bind(workspace).bind(accounts).fetch_one(connection).await?)
+) -> Result<Vec<Uuid>, StoreError> {
+    let query = sqlx::query_scalar(sql!("social_accounts/unknown"));
+    Ok(query.bind(workspace).bind(accounts).fetch_all(connection).await?)
+}
+
+/// Whether the workspace has, or once had, this account.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_known(pool: &Pool, workspace: Uuid, account: Uuid) -> Result<bool, StoreError> {
+    let query = sqlx::query_scalar(sql!("social_accounts/is_known"));
+    Ok(query.bind(workspace).bind(account).fetch_one(pool).await?)
+}
+
+/// Accounts that were removed, and when, in milliseconds since 1970.
+///
+/// # Errors
+/// When the database fails.
+pub async fn removed(pool: &Pool, workspace: Uuid) -> Result<Vec<(Uuid, i64)>, StoreError> {
+    Ok(sqlx::query_as(sql!("social_accounts/removed")).bind(workspace).fetch_all(pool).await?)
 }
 
 /// Keeps readings for the loader, and in the headers of their accounts.

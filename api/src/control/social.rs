@@ -1,9 +1,10 @@
 //! Creators' accounts on social platforms, and what is reported of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -79,7 +80,7 @@ pub(crate) struct ReadingInput {
     post_id: String,
     published_at_ms: Option<i64>,
     captured_at_ms: i64,
-    figures: Figures,
+    figures: BTreeMap<String, Option<u64>>,
 }
 
 fn check_handle(handle: &str) -> Result<(), ApiError> {
@@ -90,20 +91,30 @@ fn check_handle(handle: &str) -> Result<(), ApiError> {
 }
 
 /// A token as it is kept: sealed, for this account only.
-fn seal(app: &App, id: Uuid, token: Option<&str>, expires_at_ms: Option<i64>) -> Result<Token, ApiError> {
+fn seal(
+    app: &App,
+    (id, platform): (Uuid, Platform),
+    token: Option<&str>,
+    expires_at_ms: Option<i64>,
+) -> Result<Token, ApiError> {
     let Some(token) = token else {
         if expires_at_ms.is_some() {
             return Err(ApiError::invalid("token_expires_at_ms", "is said of a token; give it as well"));
         }
         return Ok(Token::default());
     };
+    if !platform.is_fetched() {
+        let message = format!("is of no use: nothing is fetched from {}; report readings", platform.code());
+        return Err(ApiError::invalid("token", message));
+    }
     let is_plain = |c: char| c.is_ascii_graphic();
     if token.is_empty() || token.len() > MAX_TOKEN_BYTES || !token.chars().all(is_plain) {
         let message = format!("has 1 to {MAX_TOKEN_BYTES} characters of ASCII, without spaces");
         return Err(ApiError::invalid("token", message));
     }
-    if expires_at_ms.is_some_and(|at_ms| !(MIN_EVENT_MS..MAX_EXPIRY_MS).contains(&at_ms)) {
-        return Err(ApiError::invalid("token_expires_at_ms", "is in milliseconds since 1970"));
+    if expires_at_ms.is_some_and(|at_ms| !(now_ms()..MAX_EXPIRY_MS).contains(&at_ms)) {
+        let message = "is in milliseconds since 1970, later than now, and before the year 2100";
+        return Err(ApiError::invalid("token_expires_at_ms", message));
     }
     let key = app.settings.secrets_key.as_ref().ok_or_else(|| {
         let message = "tokens are kept sealed, and there is no key to seal them with: set --secrets-key";
@@ -133,16 +144,19 @@ pub(crate) async fn create(
         return Err(ApiError::invalid("external_id", "has 1 to 200 of A-Z, a-z, 0-9, _ - . @ and :"));
     }
     check_handle(&input.handle)?;
-    let id = Uuid::now_v7();
+    let (creator, platform) = (input.creator_id, input.platform);
+    let removed =
+        store::social::find_removed(&app.pool, workspace.id, creator, platform, &input.external_id).await?;
+    let id = removed.unwrap_or_else(Uuid::now_v7);
     let account = NewAccount {
         id,
-        creator: input.creator_id,
-        platform: input.platform,
+        creator,
+        platform,
         external_id: &input.external_id,
         handle: &input.handle,
         plan: input.plan,
         is_published: input.is_published,
-        token: seal(&app, id, input.token.as_deref(), input.token_expires_at_ms)?,
+        token: seal(&app, (id, platform), input.token.as_deref(), input.token_expires_at_ms)?,
     };
     let has_token = account.token.sealed.is_some();
     let mut transaction = store::begin(&app.pool).await?;
@@ -151,8 +165,8 @@ pub(crate) async fn create(
     }
     let shown = json!({
         "id": id,
-        "creator_id": input.creator_id,
-        "platform": input.platform,
+        "creator_id": creator,
+        "platform": platform,
         "external_id": input.external_id,
         "handle": input.handle,
         "plan": input.plan,
@@ -166,8 +180,9 @@ pub(crate) async fn create(
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     InFinance(workspace): InFinance,
-    Query(query): Query<ListQuery>,
+    query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
+    let Query(query) = query?;
     let wanted = Wanted { creator: query.creator, id: None, due: query.due };
     let accounts = store::social::list(&app.pool, workspace.id, wanted).await?;
     Ok(Json(json!({ "accounts": accounts })).into_response())
@@ -190,16 +205,16 @@ pub(crate) async fn change(
     let Json(input) = body?;
     check_handle(input.handle.as_deref().unwrap_or_default())?;
     let found = find(&app, &workspace, id).await?;
+    let platform = Platform::of_code(&found.platform).unwrap_or(Platform::Other);
     let token = match &input.token {
         None if input.token_expires_at_ms.is_some() => {
             return Err(ApiError::invalid("token_expires_at_ms", "is said of a token; give it as well"));
         }
         None => None,
-        Some(token) => Some(seal(&app, id, token.as_deref(), input.token_expires_at_ms)?),
+        Some(token) => Some(seal(&app, (id, platform), token.as_deref(), input.token_expires_at_ms)?),
     };
     let change =
         Change { handle: input.handle.as_deref(), plan: input.plan, is_published: input.is_published, token };
-    let platform = Platform::of_code(&found.platform).unwrap_or(Platform::Other);
     let shown = json!({
         "id": id,
         "handle": change.handle,
@@ -235,8 +250,9 @@ pub(crate) async fn report(
     body: Body<Vec<ReadingInput>>,
 ) -> Result<Response, ApiError> {
     let Json(inputs) = body?;
-    if inputs.len() > MAX_READINGS {
-        return Err(ApiError::invalid("the list", format!("has more than {MAX_READINGS} readings")));
+    if !(1..=MAX_READINGS).contains(&inputs.len()) {
+        let message = format!("has 1 to {MAX_READINGS} readings, not {}", inputs.len());
+        return Err(ApiError::invalid("the list", message));
     }
     let now_ms = now_ms();
     let readings: Vec<Reading> = inputs
@@ -249,9 +265,9 @@ pub(crate) async fn report(
     let accounts: BTreeSet<Uuid> = readings.iter().map(|reading| reading.account).collect();
     let accounts: Vec<Uuid> = accounts.into_iter().collect();
     let mut transaction = store::begin(&app.pool).await?;
-    let unknown = store::social::count_unknown(&mut transaction, workspace.id, &accounts).await?;
-    if unknown > 0 {
-        return Err(ApiError::not_found("social account").about(&format!("{unknown} of the accounts")));
+    let unknown = store::social::unknown(&mut transaction, workspace.id, &accounts).await?;
+    if let Some(index) = readings.iter().position(|reading| unknown.contains(&reading.account)) {
+        return Err(ApiError::not_found("social account").about(&format!("reading {index}")));
     }
     store::social::add_readings(&mut transaction, &readings).await?;
     store::commit(transaction).await?;
@@ -276,13 +292,24 @@ fn reading(input: ReadingInput, now_ms: i64) -> Result<Reading, ApiError> {
     if input.post_id.is_empty() && input.published_at_ms.is_some() {
         return Err(ApiError::invalid("published_at_ms", "is said of a post; give its post_id"));
     }
-    input.figures.check().map_err(|problem| ApiError::invalid("figures", problem))?;
+    if input.published_at_ms.is_some_and(|published_ms| published_ms > input.captured_at_ms) {
+        return Err(ApiError::invalid("published_at_ms", "is after captured_at_ms"));
+    }
+    let figures = Figures::named(&input.figures).map_err(|problem| ApiError::invalid("figures", problem))?;
+    if !input.post_id.is_empty()
+        && (figures.followers, figures.following, figures.posts) != (None, None, None)
+    {
+        return Err(ApiError::invalid(
+            "figures",
+            "has followers, following or posts, which are an account's",
+        ));
+    }
     Ok(Reading {
         account: input.account_id,
         post: input.post_id,
         published_at_ms: input.published_at_ms,
         captured_at_ms: input.captured_at_ms,
-        figures: input.figures,
+        figures,
     })
 }
 

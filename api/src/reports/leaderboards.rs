@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::asked::{Asked, Page, Parameters};
 use super::filter::Filter;
 use super::form::{Report, object};
-use super::period::{Period, counted_param};
+use super::period::{Period, counted_param, invalid};
 use crate::access::{InFinance, Tenant};
 use crate::error::ApiError;
 use crate::server::App;
@@ -179,6 +179,9 @@ pub(crate) async fn leaderboard(
     asked: Asked<BoardParameters>,
 ) -> Result<Response, ApiError> {
     let Asked { own, period, page, form, .. } = asked;
+    if own.metric == Metric::Engagement && (own.campaign.is_some() || own.hashtag.is_some()) {
+        return Err(invalid("engagement is no campaign's, nor a hashtag's; ask for all, or for a cohort"));
+    }
     let period = period.read(&app, &workspace, Window::All).await?;
     let scope = own.scope(&app, &workspace).await?;
     let rows = ranked(&app, &workspace, own.metric, period, &scope, page).await?;

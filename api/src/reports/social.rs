@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use clickhouse::Row;
+use clickhouse::query::Query;
 use domain::social::Figures;
 use domain::timestamp::rfc3339_local;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use store::periods::{Bucket, Unit, Window};
 use uuid::Uuid;
 
 use super::asked::{Asked, Page, Parameters};
+use super::filter::Filter;
 use super::form::{Report, object};
 use super::leaderboards;
 use super::period::{Period, invalid};
@@ -23,10 +25,17 @@ use crate::server::App;
 
 const SOCIAL: &str = concat!(
     "WITH\n",
+    include_str!("../../../clickhouse/queries/removed_accounts.sql"),
+    ",\n",
     include_str!("../../../clickhouse/queries/social_gains.sql"),
     include_str!("../../../clickhouse/queries/social.sql")
 );
-const GROWTH: &str = include_str!("../../../clickhouse/queries/social_growth.sql");
+const GROWTH: &str = concat!(
+    "WITH\n",
+    include_str!("../../../clickhouse/queries/removed_accounts.sql"),
+    ",\n",
+    include_str!("../../../clickhouse/queries/social_growth.sql")
+);
 const FIRST_READING: &str = include_str!("../../../clickhouse/queries/first_reading.sql");
 /// A series has at most so many points.
 const MAX_BUCKETS: u32 = 2_000;
@@ -101,6 +110,8 @@ struct Gained {
     had: Vec<(String, i64)>,
     gained: Vec<(String, i64)>,
     engagement: Option<i64>,
+    /// Of those whose denominator is known.
+    rated: Option<i64>,
     denominator: Option<i64>,
 }
 
@@ -144,9 +155,14 @@ pub(crate) async fn social(
     asked: Asked<SocialParameters>,
 ) -> Result<Response, ApiError> {
     let Asked { own: SocialParameters { by, rate_of, creator }, period, page, form, .. } = asked;
+    Filter { creator, ..Filter::default() }.check(&app, &workspace).await?;
     let period = period.read(&app, &workspace, Window::Days30).await?;
+    let removed = removed(&app, &workspace).await?;
     let gained: Vec<Gained> = page
         .param(period.param(app.clickhouse.query(SOCIAL), &workspace))
+        .with_setting("max_query_size", super::MAX_QUERY_BYTES)
+        .bind(&removed.0)
+        .bind(&removed.1)
         .param("by", by.code())
         .param("of", rate_of.code())
         .param("all_creators", creator.is_none())
@@ -174,6 +190,12 @@ pub(crate) async fn social(
     Ok(Report { asked, columns: COLUMNS, rows: rows.collect() }.answer(form))
 }
 
+/// Accounts that were removed, and when.
+async fn removed(app: &App, workspace: &Tenant) -> Result<(Vec<String>, Vec<i64>), ApiError> {
+    let removed = store::social::removed(&app.pool, workspace.id).await?;
+    Ok(removed.into_iter().map(|(id, at_ms)| (id.to_string(), at_ms)).unzip())
+}
+
 /// Clicks and unique clicks of creators' links.
 async fn link_clicks(
     app: &App,
@@ -190,8 +212,8 @@ async fn link_clicks(
 
 fn shown(row: &Gained, name: Option<&String>, clicks: Option<(u64, u64)>) -> Map<String, Value> {
     let given = |text: &str| if text.is_empty() { Value::Null } else { json!(text) };
-    let rate = match (row.engagement, row.denominator) {
-        (Some(engagement), Some(of)) if of > 0 => json!(engagement as f64 / of as f64),
+    let rate = match (row.rated, row.denominator) {
+        (Some(rated), Some(of)) if of > 0 => json!(rated as f64 / of as f64),
         _ => Value::Null,
     };
     let mut shown = object(json!({
@@ -261,27 +283,20 @@ pub(crate) async fn growth(
     asked: Asked<GrowthParameters>,
 ) -> Result<Response, ApiError> {
     let Asked { own: GrowthParameters { unit, account, creator, post }, period, form, .. } = asked;
-    if account.is_some() == creator.is_some() {
-        return Err(invalid("ask for an account or for a creator"));
-    }
-    if account.is_none() && !post.is_empty() {
-        return Err(invalid("a post is an account's: ask for the account"));
-    }
+    let of = Whose::read(&app, &workspace, account, creator, &post).await?;
     let period = period.read(&app, &workspace, Window::Days30).await?;
-    let period = since_the_first_reading(&app, &workspace, period).await?;
+    let period = since_the_first_reading(&app, &workspace, &of, period).await?;
     let buckets = period.buckets(unit, &app, &workspace, MAX_BUCKETS).await?;
     let ends = ends(&buckets, period.to_ms);
-    let had: Vec<Had> = period
+    let removed = removed(&app, &workspace).await?;
+    let query = period
         .param(app.clickhouse.query(GROWTH), &workspace)
         .with_setting("max_query_size", super::MAX_QUERY_BYTES)
+        .bind(&removed.0)
+        .bind(&removed.1)
         .bind(&ends)
-        .param("post", post.as_str())
-        .param("all_accounts", account.is_none())
-        .param("account", account.unwrap_or_default().to_string())
-        .param("all_creators", creator.is_none())
-        .param("creator", creator.unwrap_or_default().to_string())
-        .fetch_all()
-        .await?;
+        .param("post", post.as_str());
+    let had: Vec<Had> = of.param(query).fetch_all().await?;
     let mut at: BTreeMap<i64, HashMap<String, i64>> = BTreeMap::new();
     for Had { moment_ms, metric, had } in had {
         at.entry(moment_ms).or_default().insert(metric, had);
@@ -300,13 +315,57 @@ pub(crate) async fn growth(
     Ok(Report { asked, columns: GROWTH_COLUMNS, rows }.answer(form))
 }
 
+/// Whose growth is asked for.
+struct Whose {
+    account: Option<Uuid>,
+    creator: Option<Uuid>,
+}
+
+impl Whose {
+    async fn read(
+        app: &App,
+        workspace: &Tenant,
+        account: Option<Uuid>,
+        creator: Option<Uuid>,
+        post: &str,
+    ) -> Result<Self, ApiError> {
+        if account.is_some() == creator.is_some() {
+            return Err(invalid("ask for an account or for a creator"));
+        }
+        if account.is_none() && !post.is_empty() {
+            return Err(invalid("a post is an account's: ask for the account"));
+        }
+        if let Some(account) = account
+            && !store::social::is_known(&app.pool, workspace.id, account).await?
+        {
+            return Err(ApiError::not_found("social account"));
+        }
+        Filter { creator, ..Filter::default() }.check(app, workspace).await?;
+        Ok(Self { account, creator })
+    }
+
+    /// Says it in a query.
+    fn param(&self, query: Query) -> Query {
+        query
+            .param("all_accounts", self.account.is_none())
+            .param("account", self.account.unwrap_or_default().to_string())
+            .param("all_creators", self.creator.is_none())
+            .param("creator", self.creator.unwrap_or_default().to_string())
+    }
+}
+
 /// What is asked for ever begins with the first reading.
-async fn since_the_first_reading(app: &App, workspace: &Tenant, period: Period) -> Result<Period, ApiError> {
+async fn since_the_first_reading(
+    app: &App,
+    workspace: &Tenant,
+    of: &Whose,
+    period: Period,
+) -> Result<Period, ApiError> {
     if period.from_ms > 0 {
         return Ok(period);
     }
     let query = app.clickhouse.query(FIRST_READING).param("workspace", workspace.id.to_string());
-    let first_ms: i64 = query.fetch_one().await?;
+    let first_ms: i64 = of.param(query).fetch_one().await?;
     let from_ms = if first_ms > 0 { first_ms } else { period.to_ms - 1 };
     Ok(Period { from_ms: from_ms.min(period.to_ms - 1), ..period })
 }

@@ -103,9 +103,14 @@ impl Fetcher {
         String::from_utf8(opened).map(Some).map_err(|_| unusable("it is no text".to_owned()))
     }
 
-    /// Asks, and reads the answer's JSON, whatever its status. The address may hold a
-    /// token, and is never shown.
-    pub(super) async fn get(&self, address: &str, bearer: Option<&str>) -> Result<Answer, FetchError> {
+    /// Asks, and reads the answer's JSON, whatever its status. Neither the address, which
+    /// may hold it, nor the answer shows `secret`.
+    pub(super) async fn get(
+        &self,
+        address: &str,
+        bearer: Option<&str>,
+        secret: &str,
+    ) -> Result<Answer, FetchError> {
         let mut request = Request::get(address).header(ACCEPT, "application/json");
         if let Some(token) = bearer {
             let mut value = HeaderValue::try_from(format!("Bearer {token}"))
@@ -126,12 +131,22 @@ impl Fetcher {
                 .map_err(|error| FetchError::Unreachable(told(error.as_ref())))?
                 .to_bytes();
             // What is no JSON has nothing in it.
-            let json = serde_json::from_slice(&body).unwrap_or_default();
+            let json =
+                serde_json::from_str(&without(&String::from_utf8_lossy(&body), secret)).unwrap_or_default();
             Ok(Answer { status: parts.status, headers: parts.headers, json })
         };
         let late = |_| FetchError::Unreachable(format!("nothing within {} s", ANSWER_WITHIN.as_secs()));
         tokio::time::timeout(ANSWER_WITHIN, asked).await.map_err(late)?
     }
+}
+
+/// A text in which a secret does not stand, as it is or as it is written in addresses.
+fn without(text: &str, secret: &str) -> String {
+    if secret.is_empty() {
+        return text.to_owned();
+    }
+    let escaped: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    text.replace(secret, "…").replace(&escaped, "…")
 }
 
 /// An error and what is behind it.
@@ -143,4 +158,19 @@ fn told(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     short(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_told_on() {
+        for (text, expected) in
+            [("bad token a|b", "bad token …"), ("?access_token=a%7Cb&x", "?access_token=…&x"), ("a b", "a b")]
+        {
+            assert_eq!(without(text, "a|b"), expected);
+        }
+        assert_eq!(without("a", ""), "a");
+    }
 }

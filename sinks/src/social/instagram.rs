@@ -28,29 +28,46 @@ pub(super) async fn fetch(
     let ask = async |edge: &str, pairs: &[(&str, &str)]| {
         let query =
             Serializer::new(String::new()).extend_pairs(pairs).append_pair("access_token", token).finish();
-        let answer = fetcher.get(&format!("{base}/{}{edge}?{query}", account.external_id), None).await?;
+        let answer =
+            fetcher.get(&format!("{base}/{}{edge}?{query}", account.external_id), None, token).await?;
         if answer.status == StatusCode::OK { Ok(answer.json) } else { Err(error(&answer, now_ms())) }
     };
     let profile = ask("", &[("fields", "followers_count,follows_count,media_count")]).await?;
-    let mut media = Vec::new();
-    let mut after = None;
-    for _ in 0..MAX_PAGES {
+    let mut media = Media { posts: Vec::new(), is_all: true };
+    let mut after: Option<String> = None;
+    for number in 1..=MAX_PAGES {
         let mut pairs = vec![("fields", "id,like_count,comments_count,timestamp"), ("limit", PAGE)];
         pairs.extend(after.as_deref().map(|after| ("after", after)));
         let page = ask("/media", &pairs).await?;
-        media.extend(page.get("data").and_then(Value::as_array).into_iter().flatten().filter_map(post));
-        after = next(&page);
-        if after.is_none() {
+        media.add(&page)?;
+        if page.pointer("/paging/next").is_none() {
+            break;
+        }
+        after = page.pointer("/paging/cursors/after").and_then(Value::as_str).map(ToOwned::to_owned);
+        if after.is_none() || number == MAX_PAGES {
+            media.is_all = false;
             break;
         }
     }
-    readings(account, &profile, media, after.is_none(), now_ms())
+    readings(account, &profile, media, now_ms())
 }
 
-/// Where the next page begins, if there is one.
-fn next(page: &Value) -> Option<String> {
-    page.pointer("/paging/next")?;
-    page.pointer("/paging/cursors/after").and_then(Value::as_str).map(ToOwned::to_owned)
+/// Posts, and whether there are no others.
+struct Media {
+    posts: Vec<Post>,
+    is_all: bool,
+}
+
+impl Media {
+    /// Adds a page of them.
+    fn add(&mut self, page: &Value) -> Result<(), FetchError> {
+        let data = page.get("data").and_then(Value::as_array);
+        let data = data.ok_or_else(|| FetchError::Refused("no list of media".to_owned()))?;
+        let before = self.posts.len();
+        self.posts.extend(data.iter().filter_map(post));
+        self.is_all &= self.posts.len() == before + data.len();
+        Ok(())
+    }
 }
 
 /// A post.
@@ -78,13 +95,13 @@ fn post(media: &Value) -> Option<Post> {
 fn readings(
     account: &DueAccount,
     profile: &Value,
-    media: Vec<Post>,
-    is_all: bool,
+    media: Media,
     now_ms: i64,
 ) -> Result<Vec<Reading>, FetchError> {
     let count = |name: &str| profile.get(name).and_then(Value::as_u64);
+    let is_all = media.is_all && count("media_count") == Some(media.posts.len() as u64);
     let sum = |of: fn(&Figures) -> Option<u64>| {
-        let sum: Option<u64> = media.iter().map(|post| of(&post.figures)).sum();
+        let sum: Option<u64> = media.posts.iter().map(|post| of(&post.figures)).sum();
         sum.filter(|_| is_all)
     };
     let figures = Figures {
@@ -107,7 +124,7 @@ fn readings(
     }
     figures.check().map_err(FetchError::Refused)?;
     let mut readings = vec![reading(String::new(), None, figures)];
-    let of_posts = media.into_iter().filter(|post| post.figures.check().is_ok());
+    let of_posts = media.posts.into_iter().filter(|post| post.figures.check().is_ok());
     readings.extend(of_posts.map(|post| reading(post.id, post.published_at_ms, post.figures)));
     Ok(readings)
 }
@@ -163,52 +180,44 @@ mod tests {
         }
     }
 
-    #[test]
-    fn accounts_have_the_likes_of_all_their_posts() {
-        let profile = json!({ "followers_count": 7, "follows_count": 2, "media_count": 2, "id": "17" });
-        let media = [
-            json!({ "id": "1", "like_count": 5, "comments_count": 1, "timestamp": "2026-11-01T12:00:00+0000" }),
-            json!({ "id": "2", "comments_count": 2, "timestamp": "at noon" }),
-            json!({ "like_count": 9 }),
-        ];
-        let posts = || media.iter().filter_map(post).collect::<Vec<_>>();
-        let read = |media, is_all| readings(&account(), &profile, media, is_all, NOW_MS).unwrap();
-        let all = read(posts(), true);
-        let told: Vec<_> = all
-            .iter()
-            .map(|reading| {
-                (
-                    reading.post.as_str(),
-                    reading.published_at_ms,
-                    reading.figures.likes,
-                    reading.figures.comments,
-                )
-            })
-            .collect();
-        // One post hides its likes.
-        assert_eq!(
-            told,
-            [
-                ("", None, None, Some(3)),
-                ("1", Some(1_793_534_400_000), Some(5), Some(1)),
-                ("2", None, None, Some(2))
-            ]
-        );
-        assert_eq!((all[0].figures.followers, all[0].figures.posts), (Some(7), Some(2)));
-        // There are more than were asked for.
-        assert_eq!(read(posts(), false)[0].figures.comments, None);
-        assert_eq!(read(Vec::new(), true)[0].figures.likes, Some(0));
-        let nothing = readings(&account(), &Value::Null, Vec::new(), true, NOW_MS);
-        assert_eq!(nothing.unwrap_err().code(), "refused");
+    fn post_of(id: &str, likes: Option<u64>) -> Value {
+        let mut post = json!({ "id": id, "comments_count": 1, "timestamp": "2026-11-01T12:00:00+0000" });
+        if let Some(likes) = likes {
+            post["like_count"] = json!(likes);
+        }
+        post
     }
 
     #[test]
-    fn pages_follow_each_other() {
-        let cursors = json!({ "cursors": { "before": "a", "after": "b" } });
-        assert_eq!(next(&json!({ "data": [], "paging": cursors })), None);
-        let mut paging = cursors;
-        paging["next"] = json!("https://graph.facebook.com/…");
-        assert_eq!(next(&json!({ "data": [], "paging": paging })).as_deref(), Some("b"));
+    fn accounts_have_the_likes_of_all_their_posts() {
+        let check = |media_count: u64, pages: &[Value], expected: (Option<u64>, Option<u64>)| {
+            let mut media = Media { posts: Vec::new(), is_all: true };
+            pages.iter().for_each(|page| media.add(&json!({ "data": page })).unwrap());
+            let profile = json!({ "followers_count": 7, "follows_count": 2, "media_count": media_count });
+            let read = readings(&account(), &profile, media, NOW_MS).unwrap();
+            let figures = read[0].figures;
+            assert_eq!((figures.followers, figures.posts), (Some(7), Some(media_count)));
+            assert_eq!((figures.likes, figures.comments), expected, "{pages:?}");
+            read
+        };
+        let (one, two, hidden) = (post_of("1", Some(5)), post_of("2", Some(6)), post_of("3", None));
+        let read = check(2, &[json!([one]), json!([two])], (Some(11), Some(2)));
+        assert_eq!(
+            (&*read[1].post, read[1].published_at_ms, read[1].figures.likes),
+            ("1", Some(1_793_534_400_000), Some(5))
+        );
+        check(0, &[json!([])], (Some(0), Some(0)));
+        // One hides its likes; there are more than were listed; one cannot be read.
+        check(2, &[json!([one, hidden])], (None, Some(2)));
+        check(3, &[json!([one, two])], (None, None));
+        check(2, &[json!([one, { "like_count": 9 }])], (None, None));
+    }
+
+    #[test]
+    fn what_is_no_list_is_none() {
+        let mut media = Media { posts: Vec::new(), is_all: true };
+        assert_eq!(media.add(&Value::Null).unwrap_err().code(), "refused");
+        assert_eq!(readings(&account(), &Value::Null, media, NOW_MS).unwrap_err().code(), "refused");
     }
 
     #[test]

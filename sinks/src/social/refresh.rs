@@ -21,14 +21,21 @@ use super::{instagram, youtube};
 const EVERY: Duration = Duration::from_secs(5);
 /// So many accounts are fetched side by side.
 const AT_ONCE: i64 = 8;
+/// All that is asked about one account takes no longer.
+const FETCH_WITHIN: Duration = Duration::from_secs(60);
 /// An account that was taken is nobody else's for so long; fetching one takes less.
-const LEASE_MS: i64 = 15 * 60 * 1_000;
+const LEASE_MS: i64 = 5 * 60 * 1_000;
 
-/// Runs until `stop` is cancelled. What was begun is ended.
+/// Runs until `stop` is cancelled. What is under way then is done again, once its lease
+/// is over.
 pub async fn run(fetcher: Fetcher, pool: Pool, stop: CancellationToken) {
     let mut backoff = Backoff::default();
     while !stop.is_cancelled() {
-        let wait = match refresh_due(&fetcher, &pool).await {
+        let refreshed = tokio::select! {
+            refreshed = refresh_due(&fetcher, &pool) => refreshed,
+            () = stop.cancelled() => break,
+        };
+        let wait = match refreshed {
             Ok(fetched) => {
                 backoff.reset();
                 if fetched == AT_ONCE.unsigned_abs() { Duration::ZERO } else { EVERY }
@@ -53,7 +60,8 @@ pub async fn run(fetcher: Fetcher, pool: Pool, stop: CancellationToken) {
 pub async fn refresh_due(fetcher: &Fetcher, pool: &Pool) -> Result<u64, StoreError> {
     let due = store::social::claim_due(pool, AT_ONCE, LEASE_MS).await?;
     let mut fetches: FuturesUnordered<_> =
-        due.iter().map(|account| async move { (account, fetch(fetcher, account).await) }).collect();
+        due.iter().map(|account| async move { (account, fetch_in_time(fetcher, account).await) }).collect();
+    let mut kept = Ok(());
     while let Some((account, came_to)) = fetches.next().await {
         let result = match &came_to {
             Ok(_) => "ok",
@@ -66,9 +74,15 @@ pub async fn refresh_due(fetcher: &Fetcher, pool: &Pool) -> Result<u64, StoreErr
         metrics::counter!("tributary_social_fetches_total",
             "platform" => account.platform.code(), "result" => result)
         .increment(1);
-        store::social::fetched(pool, account, came_to.as_deref(), now_ms()).await?;
+        // One that cannot be kept is no reason to lose the others.
+        kept = kept.and(store::social::fetched(pool, account, came_to.as_deref(), now_ms()).await);
     }
-    Ok(due.len() as u64)
+    kept.map(|()| due.len() as u64)
+}
+
+async fn fetch_in_time(fetcher: &Fetcher, account: &DueAccount) -> Result<Vec<Reading>, FetchError> {
+    let late = |_| FetchError::Unreachable(format!("not all of it within {} s", FETCH_WITHIN.as_secs()));
+    tokio::time::timeout(FETCH_WITHIN, fetch(fetcher, account)).await.map_err(late)?
 }
 
 async fn fetch(fetcher: &Fetcher, account: &DueAccount) -> Result<Vec<Reading>, FetchError> {

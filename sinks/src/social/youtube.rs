@@ -27,7 +27,8 @@ pub(super) async fn fetch(
         .extend_pairs(key.map(|key| ("key", key)))
         .finish();
     let base = fetcher.settings.youtube_url.trim_end_matches('/');
-    let answer = fetcher.get(&format!("{base}/youtube/v3/channels?{query}"), token).await?;
+    let secret = token.or(key).unwrap_or_default();
+    let answer = fetcher.get(&format!("{base}/youtube/v3/channels?{query}"), token, secret).await?;
     let figures = read(&answer, token.is_some())?;
     Ok(vec![Reading {
         account: account.id,

@@ -1,5 +1,6 @@
--- What is not given stays. A new token, or none any more, is tried at once; another
--- plan counts from when the figures were fetched.
+-- What is not given stays. A new token, or none any more, is tried at once, and so is an
+-- account that had none to be tried with; another plan counts from when the figures were
+-- fetched.
 UPDATE social_accounts
 SET handle = coalesce($3, handle),
     plan = coalesce($4, plan),
@@ -11,7 +12,7 @@ SET handle = coalesce($3, handle),
     error_message = CASE WHEN $6 THEN NULL ELSE error_message END,
     next_attempt_at = CASE
         WHEN NOT $9 THEN NULL
-        WHEN $6 THEN now()
+        WHEN $6 OR error_code = 'no_token' THEN now()
         -- After a failure, as the failure says.
         WHEN $4 IS NOT NULL AND failures = 0 AND fetched_at IS NOT NULL
             THEN fetched_at + $10::bigint * interval '1 millisecond'

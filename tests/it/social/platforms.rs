@@ -106,7 +106,9 @@ fn opened(
     query: &HashMap<String, String>,
 ) -> Result<(u64, Vec<u64>), Box<Response>> {
     let error = |code: u32, subcode: u32| {
-        let error = json!({ "message": "they say no", "type": "OAuthException", "code": code,
+        // They tell on whoever asked.
+        let message = format!("no: {}", query["access_token"]);
+        let error = json!({ "message": message, "type": "OAuthException", "code": code,
             "error_subcode": subcode, "fbtrace_id": "A" });
         Err(Box::new((StatusCode::BAD_REQUEST, Json(json!({ "error": error }))).into_response()))
     };

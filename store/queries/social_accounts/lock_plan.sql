@@ -1,0 +1,1 @@
+SELECT plan FROM social_accounts WHERE id = $1 FOR UPDATE
