@@ -111,6 +111,13 @@ async fn roll_up(stack: &Stack, workspace: Uuid, (from_ms, to_ms): (i64, i64)) -
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     println!("analytics: rolled up in {:.0} s", since.elapsed().as_secs_f64());
+    // What is merged in the background of a question is none of the question's.
+    let merges = stack.clickhouse().query("SELECT count() FROM system.merges");
+    while merges.clone().fetch_one::<u64>().await? > 0 {
+        ensure!(since.elapsed() < Duration::from_secs(1_200), "ClickHouse does not end merging");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    println!("analytics: merged after {:.0} s", since.elapsed().as_secs_f64());
     // One hour has something that came since.
     let late_ms = store::rollups::hour_of(to_ms);
     let mark = format!(
