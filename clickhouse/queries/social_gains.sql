@@ -17,26 +17,7 @@ social_gains AS
             max(published_ms) >= {from_ms:Int64}, had,
             count() > 1, had - argMin(value, at_ms),
             NULL) AS gained
-    FROM
-    (
-        SELECT
-            account_id,
-            creator_id,
-            platform,
-            post_id,
-            toUnixTimestamp64Milli(captured_at) AS at_ms,
-            -- What has no such moment was published before all.
-            ifNull(toUnixTimestamp64Milli(published_at), -1) AS published_ms,
-            metric,
-            toInt64(assumeNotNull(known)) AS value
-        FROM social_metrics FINAL
-        ARRAY JOIN
-            ['followers', 'following', 'posts', 'views', 'impressions', 'reach', 'likes', 'comments', 'shares',
-                'clicks', 'saves'] AS metric,
-            [followers, following, posts, views, impressions, reach, likes, comments, shares, clicks, saves] AS known
-        WHERE workspace_id = {workspace:UUID} AND captured_at < fromUnixTimestamp64Milli({to_ms:Int64})
-            AND known IS NOT NULL
-    )
+    FROM readings
     GROUP BY account_id, creator_id, platform, post_id, metric
 ),
 -- The same of accounts: each figure as they themselves were read, if they ever were, else

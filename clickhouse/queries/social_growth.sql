@@ -1,24 +1,13 @@
 -- What an account, one of its posts, or all of a creator's accounts had at some moments:
 -- each figure as it was last known before; of an account, as it was itself read, if it
 -- ever was, else as the sum of its posts. A creator's account counts until it is removed.
-readings AS
+asked AS
 (
-    SELECT
-        account_id,
-        post_id,
-        metric,
-        toUnixTimestamp64Milli(captured_at) AS at_ms,
-        toInt64(assumeNotNull(known)) AS value
-    FROM social_metrics FINAL
-    ARRAY JOIN
-        ['followers', 'following', 'posts', 'views', 'impressions', 'reach', 'likes', 'comments', 'shares',
-            'clicks', 'saves'] AS metric,
-        [followers, following, posts, views, impressions, reach, likes, comments, shares, clicks, saves] AS known
-    WHERE workspace_id = {workspace:UUID} AND ({post:String} = '' OR post_id = {post:String})
+    SELECT account_id, post_id, metric, at_ms, value
+    FROM readings
+    WHERE ({post:String} = '' OR post_id = {post:String})
         AND ({all_accounts:Bool} OR account_id = {account:UUID})
         AND ({all_creators:Bool} OR creator_id = {creator:UUID})
-        AND captured_at < fromUnixTimestamp64Milli({to_ms:Int64})
-        AND known IS NOT NULL
 ),
 series AS
 (
@@ -26,7 +15,7 @@ series AS
         account_id,
         metric,
         arrayJoin(if(has(groupUniqArray(r.post_id), ''), [''], groupUniqArray(r.post_id))) AS post_id
-    FROM readings AS r
+    FROM asked AS r
     GROUP BY account_id, metric
 ),
 moments AS
@@ -39,7 +28,7 @@ moments AS
 )
 SELECT moment_ms, metric, toInt64(sum(r.value)) AS had
 FROM moments AS m
-ASOF INNER JOIN readings AS r
+ASOF INNER JOIN asked AS r
     ON m.account_id = r.account_id AND m.post_id = r.post_id AND m.metric = r.metric AND m.moment_ms > r.at_ms
 GROUP BY moment_ms, metric
 ORDER BY moment_ms, metric

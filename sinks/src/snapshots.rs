@@ -31,6 +31,8 @@ const SNAPSHOT: &str = concat!(
     ",\n",
     include_str!("../../clickhouse/queries/scope.sql"),
     ",\n",
+    include_str!("../../clickhouse/queries/social_readings.sql"),
+    ",\n",
     include_str!("../../clickhouse/queries/social_gains.sql"),
     ",\n",
     include_str!("../../clickhouse/queries/engagements.sql"),

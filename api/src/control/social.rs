@@ -161,7 +161,10 @@ pub(crate) async fn create(
     let has_token = account.token.sealed.is_some();
     let mut transaction = store::begin(&app.pool).await?;
     if !store::social::insert(&mut transaction, workspace.id, &account, now_ms()).await? {
-        return Err(ApiError::not_found("creator"));
+        return Err(match removed {
+            Some(_) => ApiError::conflict("somebody else has just made this account again"),
+            None => ApiError::not_found("creator"),
+        });
     }
     let shown = json!({
         "id": id,

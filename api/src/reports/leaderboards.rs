@@ -39,7 +39,7 @@ macro_rules! leaderboard {
     };
 }
 const LEADERBOARD: &str = leaderboard!("no_engagements");
-const ENGAGEMENT_BOARD: &str = leaderboard!("social_gains", "engagements");
+const ENGAGEMENT_BOARD: &str = leaderboard!("social_readings", "social_gains", "engagements");
 const PREVIOUS_RANKS: &str = include_str!("../../../clickhouse/queries/previous_ranks.sql");
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -27,12 +27,16 @@ const SOCIAL: &str = concat!(
     "WITH\n",
     include_str!("../../../clickhouse/queries/removed_accounts.sql"),
     ",\n",
+    include_str!("../../../clickhouse/queries/social_readings.sql"),
+    ",\n",
     include_str!("../../../clickhouse/queries/social_gains.sql"),
     include_str!("../../../clickhouse/queries/social.sql")
 );
 const GROWTH: &str = concat!(
     "WITH\n",
     include_str!("../../../clickhouse/queries/removed_accounts.sql"),
+    ",\n",
+    include_str!("../../../clickhouse/queries/social_readings.sql"),
     ",\n",
     include_str!("../../../clickhouse/queries/social_growth.sql")
 );

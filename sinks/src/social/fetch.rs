@@ -96,11 +96,10 @@ impl Fetcher {
         if account.token.expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms <= now_ms) {
             return Err(FetchError::TokenExpired("its time is over".to_owned()));
         }
-        let unusable = |error: String| FetchError::TokenExpired(error);
-        let key =
-            self.key.as_ref().ok_or_else(|| unusable("there is no secrets key to open it".to_owned()))?;
-        let opened = key.open(account.id.as_bytes(), sealed).map_err(|error| unusable(error.to_string()))?;
-        String::from_utf8(opened).map(Some).map_err(|_| unusable("it is no text".to_owned()))
+        let sealed_up = FetchError::Sealed;
+        let key = self.key.as_ref().ok_or_else(|| sealed_up("set --secrets-key".to_owned()))?;
+        let opened = key.open(account.id.as_bytes(), sealed).map_err(|error| sealed_up(error.to_string()))?;
+        String::from_utf8(opened).map(Some).map_err(|_| sealed_up("it is no text".to_owned()))
     }
 
     /// Asks, and reads the answer's JSON, whatever its status. Neither the address, which
@@ -131,8 +130,8 @@ impl Fetcher {
                 .map_err(|error| FetchError::Unreachable(told(error.as_ref())))?
                 .to_bytes();
             // What is no JSON has nothing in it.
-            let json =
-                serde_json::from_str(&without(&String::from_utf8_lossy(&body), secret)).unwrap_or_default();
+            let mut json = serde_json::from_slice(&body).unwrap_or_default();
+            take_out(&mut json, secret);
             Ok(Answer { status: parts.status, headers: parts.headers, json })
         };
         let late = |_| FetchError::Unreachable(format!("nothing within {} s", ANSWER_WITHIN.as_secs()));
@@ -140,13 +139,17 @@ impl Fetcher {
     }
 }
 
-/// A text in which a secret does not stand, as it is or as it is written in addresses.
-fn without(text: &str, secret: &str) -> String {
-    if secret.is_empty() {
-        return text.to_owned();
+/// Takes a secret out of all texts of an answer, as it is or as it is written in addresses.
+fn take_out(json: &mut Value, secret: &str) {
+    match json {
+        Value::String(text) if !secret.is_empty() => {
+            let escaped: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+            *text = text.replace(secret, "…").replace(&escaped, "…");
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| take_out(value, secret)),
+        Value::Object(fields) => fields.values_mut().for_each(|value| take_out(value, secret)),
+        _ => {}
     }
-    let escaped: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-    text.replace(secret, "…").replace(&escaped, "…")
 }
 
 /// An error and what is behind it.
@@ -162,15 +165,17 @@ fn told(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn secrets_are_not_told_on() {
-        for (text, expected) in
-            [("bad token a|b", "bad token …"), ("?access_token=a%7Cb&x", "?access_token=…&x"), ("a b", "a b")]
-        {
-            assert_eq!(without(text, "a|b"), expected);
-        }
-        assert_eq!(without("a", ""), "a");
+        let answer = r#"{"error":{"message":"bad token a\/b","urls":["?t=a%2Fb&x",1]},"a":"b"}"#;
+        let mut json = serde_json::from_str(answer).unwrap();
+        take_out(&mut json, "a/b");
+        assert_eq!(json, json!({ "error": { "message": "bad token …", "urls": ["?t=…&x", 1] }, "a": "b" }));
+        take_out(&mut json, "");
+        assert_eq!(json["a"], "b");
     }
 }

@@ -11,3 +11,4 @@ ON CONFLICT (id) DO UPDATE
 SET deleted_at = NULL, handle = excluded.handle, plan = excluded.plan, is_published = excluded.is_published,
     sealed_token = excluded.sealed_token, token_expires_at = excluded.token_expires_at,
     next_attempt_at = excluded.next_attempt_at, failures = 0, error_code = NULL, error_message = NULL
+WHERE social_accounts.deleted_at IS NOT NULL

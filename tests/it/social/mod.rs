@@ -53,14 +53,8 @@ async fn accounts_are_fetched_when_they_are_due() -> anyhow::Result<()> {
     let platforms = Platforms::default();
     let address = platforms.start().await?;
     let instagram = format!("{address}/v23.0");
-    let mut stack = Stack::start_with(&[
-        "--youtube-url",
-        &address,
-        "--youtube-key",
-        YOUTUBE_KEY,
-        "--instagram-url",
-        &instagram,
-    ])?;
+    let settings = ["--youtube-url", &address, "--youtube-key", YOUTUBE_KEY, "--instagram-url", &instagram];
+    let mut stack = Stack::start_with(&settings)?;
     let world = World::create(&stack, "kit").await?;
     platforms.set("UC1", Account::Channel { subscribers: 1_000, views: 9_000 });
     platforms.set("UC2", Account::OutOfQuota);
@@ -133,24 +127,27 @@ async fn accounts_are_fetched_when_they_are_due() -> anyhow::Result<()> {
         }
     }
 
+    // Under another key the tokens cannot be opened, which the right one mends by itself.
+    let due_now = async |stack: &Stack, ids: &str| {
+        let owner = store::connect(&stack.database_url("tributary", "tributary"), 1).await?;
+        let past = "UPDATE social_accounts SET next_attempt_at = now() - interval '1 hour'";
+        Ok::<_, anyhow::Error>(
+            store::migrate::execute(&owner, &format!("{past} WHERE external_id IN ({ids})")).await?,
+        )
+    };
+    stack.stop()?;
+    let other_key = "0b".repeat(32);
+    stack.restart_with(&[&settings[..], &["--secrets-key", &other_key]].concat())?;
+    due_now(&stack, "'17'").await?;
+    let is_sealed = |account: &Value| account["error_code"] == "token_sealed";
+    let sealed = until("the wrong key", async || get(&world, &profile).await, is_sealed).await?;
+    assert!(sealed["next_attempt_at_ms"].is_i64(), "{sealed}");
+
     // As time goes by, they are fetched again; also by another process, with the same key.
     stack.stop()?;
-    stack.restart_with(&[
-        "--youtube-url",
-        &address,
-        "--youtube-key",
-        YOUTUBE_KEY,
-        "--instagram-url",
-        &instagram,
-    ])?;
+    stack.restart_with(&settings)?;
     platforms.set("UC1", Account::Channel { subscribers: 1_100, views: 9_900 });
-    let owner = store::connect(&stack.database_url("tributary", "tributary"), 1).await?;
-    store::migrate::execute(
-        &owner,
-        "UPDATE social_accounts SET next_attempt_at = now() - interval '1 hour'
-        WHERE external_id IN ('UC1', '17')",
-    )
-    .await?;
+    due_now(&stack, "'UC1', '17'").await?;
     let grown = |account: &Value| account["figures"]["followers"] == 1_100;
     until("the second look", async || get(&world, &channel).await, grown).await?;
     until("the second look", async || Ok(json!(platforms.asked("17"))), |asked| *asked == json!(6)).await?;
