@@ -17,6 +17,7 @@ mod replay;
 mod services;
 mod settings;
 mod show;
+mod sources;
 mod status;
 mod up;
 
@@ -134,7 +135,7 @@ fn parse() -> anyhow::Result<Cli> {
     let matches = Cli::command().get_matches();
     let matches = match matches.get_one::<PathBuf>("config") {
         None => matches,
-        Some(path) => settings::with_file(Cli::command(), path)?.get_matches(),
+        Some(path) => sources::with_file(Cli::command(), path)?.get_matches(),
     };
     Ok(Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
 }
@@ -144,7 +145,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     settings.check()?;
     runtime::telemetry::init_logs(&settings.log, settings.log_format()).map_err(anyhow::Error::msg)?;
     let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    for variable in settings::misspelt(&Cli::command(), variables) {
+    for variable in sources::misspelt(&Cli::command(), variables) {
         tracing::warn!(variable, "is no setting, and changes nothing; `tributary --help` lists them");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

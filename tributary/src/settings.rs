@@ -1,13 +1,8 @@
-//! Settings: flags, then environment (`TRIBUTARY_*`), then a TOML file.
-//!
-//! Every setting is a flag below, and so in `--help`. The file's keys are the
-//! flags' names with `_` for `-`; it sets defaults, which the environment and
-//! the command line override.
+//! Settings: flags, then environment (`TRIBUTARY_*`), then a TOML file. Every setting is
+//! a flag below, and so in `--help`.
 
-use std::collections::HashSet;
-use std::ffi::OsStr;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -464,43 +459,8 @@ impl Settings {
     }
 }
 
-/// Variables that look like settings and are none: misspelt, most likely.
-pub(crate) fn misspelt(command: &clap::Command, variables: impl Iterator<Item = String>) -> Vec<String> {
-    let commands = std::iter::once(command).chain(command.get_subcommands());
-    let known: HashSet<&OsStr> =
-        commands.flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_env).collect();
-    variables
-        .filter(|name| name.starts_with("TRIBUTARY_") && !known.contains(OsStr::new(name)))
-        // The Makefile's.
-        .filter(|name| name != "TRIBUTARY_CACHE" && !name.starts_with("TRIBUTARY_TEST_"))
-        .collect()
-}
-
 /// A network, or one address.
 fn network(text: &str) -> Result<IpNet, String> {
     let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     network.map_err(|_| "must be an address or a network, such as 10.0.0.0/8".to_owned())
-}
-
-/// Takes the values of a TOML file as defaults of `command`'s flags.
-pub(crate) fn with_file(mut command: clap::Command, path: &Path) -> anyhow::Result<clap::Command> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("settings file {}", path.display()))?;
-    let table: toml::Table = text.parse().with_context(|| format!("settings file {}", path.display()))?;
-    for (key, value) in table {
-        let value = match value {
-            toml::Value::String(text) => text,
-            toml::Value::Integer(number) => number.to_string(),
-            toml::Value::Boolean(flag) => flag.to_string(),
-            other => {
-                bail!("settings file {}: {key} is a {}, not a plain value", path.display(), other.type_str())
-            }
-        };
-        if key == "config" || !command.get_arguments().any(|arg| arg.get_id().as_str() == key) {
-            bail!("settings file {}: there is no setting {key:?}; see `tributary --help`", path.display());
-        }
-        // Defaults live as long as the program.
-        let value: &'static str = value.leak();
-        command = command.mut_arg(&key, |arg| arg.default_value(value));
-    }
-    Ok(command)
 }
