@@ -26,6 +26,8 @@ const MAX_READINGS: usize = 1_000;
 const MAX_HANDLE_CHARS: usize = 200;
 /// No platform's token is longer.
 const MAX_TOKEN_BYTES: usize = 4_096;
+/// In the year 2100.
+const MAX_EXPIRY_MS: i64 = 4_102_444_800_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,9 +127,6 @@ fn seal(
     Ok(Token { sealed: Some(sealed), expires_at_ms })
 }
 
-/// In the year 2100.
-const MAX_EXPIRY_MS: i64 = 4_102_444_800_000;
-
 async fn find(app: &App, workspace: &Tenant, id: Uuid) -> Result<AccountRow, ApiError> {
     let wanted = Wanted { id: Some(id), ..Wanted::default() };
     let found = store::social::list(&app.pool, workspace.id, wanted).await?;
@@ -209,13 +208,9 @@ pub(crate) async fn change(
     check_handle(input.handle.as_deref().unwrap_or_default())?;
     let found = find(&app, &workspace, id).await?;
     let platform = Platform::of_code(&found.platform).unwrap_or(Platform::Other);
-    let token = match &input.token {
-        None if input.token_expires_at_ms.is_some() => {
-            return Err(ApiError::invalid("token_expires_at_ms", "is said of a token; give it as well"));
-        }
-        None => None,
-        Some(token) => Some(seal(&app, (id, platform), token.as_deref(), input.token_expires_at_ms)?),
-    };
+    let given = input.token.as_ref().and_then(Option::as_deref);
+    let sealed = seal(&app, (id, platform), given, input.token_expires_at_ms)?;
+    let token = input.token.is_some().then_some(sealed);
     let change =
         Change { handle: input.handle.as_deref(), plan: input.plan, is_published: input.is_published, token };
     let shown = json!({

@@ -263,8 +263,11 @@ pub(super) async fn clicks(
     workspace: &Tenant,
     period: Period,
     creators: Vec<Uuid>,
-    page: Page,
 ) -> Result<HashMap<Uuid, (u64, u64)>, ApiError> {
+    if creators.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let page = Page { limit: u32::try_from(creators.len()).unwrap_or(u32::MAX), offset: 0 };
     let scope = Scope { creators: Some(creators), ..Scope::default() };
     let rows = ranked(app, workspace, Metric::Clicks, period, &scope, page).await?;
     Ok(rows.into_iter().map(|row| (row.creator_id, (row.clicks, row.unique_clicks))).collect())

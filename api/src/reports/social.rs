@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use store::periods::{Bucket, Unit, Window};
 use uuid::Uuid;
 
-use super::asked::{Asked, Page, Parameters};
+use super::asked::{Asked, Parameters};
 use super::filter::Filter;
 use super::form::{Report, object};
 use super::leaderboards;
@@ -179,7 +179,7 @@ pub(crate) async fn social(
     let names = store::control::display_names(&app.pool, workspace.id, &creators).await?;
     // Links are creators', not accounts'.
     let clicks = match by {
-        By::Creator => link_clicks(&app, &workspace, period, creators).await?,
+        By::Creator => leaderboards::clicks(&app, &workspace, period, creators).await?,
         _ => HashMap::new(),
     };
     let mut asked = period.told(&workspace);
@@ -198,20 +198,6 @@ pub(crate) async fn social(
 async fn removed(app: &App, workspace: &Tenant) -> Result<(Vec<String>, Vec<i64>), ApiError> {
     let removed = store::social::removed(&app.pool, workspace.id).await?;
     Ok(removed.into_iter().map(|(id, at_ms)| (id.to_string(), at_ms)).unzip())
-}
-
-/// Clicks and unique clicks of creators' links.
-async fn link_clicks(
-    app: &App,
-    workspace: &Tenant,
-    period: Period,
-    creators: Vec<Uuid>,
-) -> Result<HashMap<Uuid, (u64, u64)>, ApiError> {
-    if creators.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let page = Page { limit: u32::try_from(creators.len()).unwrap_or(u32::MAX), offset: 0 };
-    leaderboards::clicks(app, workspace, period, creators, page).await
 }
 
 fn shown(row: &Gained, name: Option<&String>, clicks: Option<(u64, u64)>) -> Map<String, Value> {
