@@ -12,7 +12,7 @@ figures AS
         0 AS revenue_minor,
         0 AS earnings_minor,
         CAST(NULL AS Nullable(Int64)) AS engagement
-    FROM hourly_clicks AS h FINAL
+    FROM {hourly_clicks:Identifier} AS h FINAL
     WHERE workspace_id = {workspace:UUID} AND NOT {all_hours:Bool}
         AND hour >= toDateTime(intDiv({from_ms:Int64}, 1000), 'UTC') AND hour < toDateTime(intDiv({to_ms:Int64}, 1000), 'UTC')
         AND hour NOT IN asked_hours
@@ -31,7 +31,7 @@ figures AS
     SELECT
         creator_id, 0, 0, 0, sum(h.conversions), groupUniqArrayArray(h.shared_conversions), sum(h.revenue_minor),
         sum(h.earnings_minor), NULL
-    FROM hourly_outcomes AS h FINAL
+    FROM {hourly_outcomes:Identifier} AS h FINAL
     WHERE workspace_id = {workspace:UUID} AND NOT {all_outcome_hours:Bool}
         AND hour >= toDateTime(intDiv({from_ms:Int64}, 1000), 'UTC') AND hour < toDateTime(intDiv({to_ms:Int64}, 1000), 'UTC')
         AND hour NOT IN asked_outcome_hours

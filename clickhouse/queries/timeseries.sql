@@ -21,7 +21,7 @@ FROM
         CAST([] AS Array(UUID)) AS conversion_ids,
         0 AS revenue_minor,
         0 AS earnings_minor
-    FROM hourly_clicks AS h FINAL
+    FROM {hourly_clicks:Identifier} AS h FINAL
     WHERE workspace_id = {workspace:UUID} AND NOT {all_hours:Bool}
         AND hour >= toDateTime(intDiv({from_ms:Int64}, 1000), 'UTC') AND hour < toDateTime(intDiv({to_ms:Int64}, 1000), 'UTC')
         AND hour NOT IN asked_hours
@@ -42,7 +42,7 @@ FROM
     SELECT
         toInt64(roundDown(toInt64(toUnixTimestamp(hour)) * 1000, starts_ms)) AS bucket_ms,
         0, 0, 0, sum(h.conversions), groupUniqArrayArray(h.shared_conversions), sum(h.revenue_minor), sum(h.earnings_minor)
-    FROM hourly_outcomes AS h FINAL
+    FROM {hourly_outcomes:Identifier} AS h FINAL
     WHERE workspace_id = {workspace:UUID} AND NOT {all_outcome_hours:Bool}
         AND hour >= toDateTime(intDiv({from_ms:Int64}, 1000), 'UTC') AND hour < toDateTime(intDiv({to_ms:Int64}, 1000), 'UTC')
         AND hour NOT IN asked_outcome_hours

@@ -9,10 +9,11 @@ use store::Pool;
 use store::rollups::Hours;
 use uuid::Uuid;
 
-use crate::{EventRow, SinkError};
+use crate::SinkError;
+use crate::loading::{Fact, Rows};
 
 /// The kind of event that asks for a visitor to be forgotten.
-const ERASE: &str = "erase";
+pub(crate) const ERASE: &str = "erase";
 
 /// What is erased, as conditions: of whom, and which events of theirs.
 pub(crate) struct Erasure {
@@ -23,21 +24,18 @@ pub(crate) struct Erasure {
 impl Erasure {
     /// Of visitors who asked for being erased in `rows`, what came before that; nothing, if
     /// none did.
-    pub(crate) fn asked_in(rows: &[EventRow]) -> Option<Self> {
-        let asked = || rows.iter().filter(|row| row.kind == ERASE);
-        let of_visitor = |row: &EventRow| {
-            format!(
-                "workspace_id = '{}' AND visitor = unhex('{}')",
-                row.workspace_id,
-                VisitorKey(row.visitor)
-            )
+    pub(crate) fn asked_in(rows: &Rows) -> Option<Self> {
+        let asked = || rows.facts().iter().filter_map(|fact| Some((fact, fact.forgets?)));
+        asked().next()?;
+        let of_visitor = |(fact, visitor): (&Fact, [u8; 16])| {
+            format!("workspace_id = '{}' AND visitor = unhex('{}')", fact.workspace_id, VisitorKey(visitor))
+        };
+        let before = |(fact, visitor): (&Fact, [u8; 16])| {
+            let until_ms = fact.received_at_ms;
+            format!("{} AND received_at <= fromUnixTimestamp64Milli({until_ms})", of_visitor((fact, visitor)))
         };
         let any_of = |conditions: Vec<String>| format!("({})", conditions.join(") OR ("));
-        asked().next()?;
         let visitors = any_of(asked().map(of_visitor).collect());
-        let before = |row: &EventRow| {
-            format!("{} AND received_at <= fromUnixTimestamp64Milli({})", of_visitor(row), row.received_at)
-        };
         let events = any_of(asked().map(before).collect());
         // The request itself stays: it says that there was one, and nothing else.
         Some(Self { visitors, events: format!("kind != '{ERASE}' AND ({events})") })

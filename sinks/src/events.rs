@@ -8,7 +8,7 @@
 //! One thread polls and makes rows of messages, another inserts what was read
 //! before.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -21,11 +21,11 @@ use runtime::consumer::{Batch, BatchLimits, Consumer, Message, PartitionOwner};
 use runtime::retry::Backoff;
 use runtime::shutdown::CancellationToken;
 use store::Pool;
-use store::rollups::{Hours, hour_of};
 use store::sinks::{Position, SinkPartition};
 use tokio::runtime::Handle;
 
 use crate::erasure::Erasure;
+use crate::loading::Rows;
 use crate::refused::insert_events;
 use crate::rows::EventRow;
 use crate::{SinkError, token};
@@ -76,8 +76,8 @@ const BATCHES_AHEAD: usize = 4;
 struct Read {
     /// Where it comes from; its messages are rows now.
     batch: Batch,
-    /// They, with their offsets; without those that are no rows.
-    rows: Vec<(i64, EventRow)>,
+    /// They; without those that are no rows.
+    rows: Rows,
 }
 
 /// Rows of one partition that are to be inserted now.
@@ -85,7 +85,7 @@ struct Due {
     turn: u64,
     first: i64,
     last: i64,
-    rows: Vec<EventRow>,
+    rows: Rows,
 }
 
 /// Rows of one partition that are not inserted yet.
@@ -93,7 +93,7 @@ struct Loader {
     /// Another each time that the partition comes.
     turn: u64,
     position: Position,
-    waiting: VecDeque<(i64, EventRow)>,
+    waiting: Rows,
     read_up_to: Option<i64>,
     since: Instant,
 }
@@ -136,7 +136,7 @@ impl Positions {
         };
         let turn = self.turns.fetch_add(1, Ordering::Relaxed);
         let loader =
-            Loader { turn, position, waiting: VecDeque::new(), read_up_to: None, since: Instant::now() };
+            Loader { turn, position, waiting: Rows::default(), read_up_to: None, since: Instant::now() };
         self.loaders.lock().expect("no panic while held").insert(partition, loader);
         position.next_offset
     }
@@ -303,25 +303,24 @@ impl EventSink {
         let last = next_range(
             loader.position,
             loader.read_up_to.filter(|read| *read >= first),
-            loader.waiting.len(),
+            loader.waiting.facts().len(),
             loader.since.elapsed(),
             &self.settings,
         )?;
-        let until = loader.waiting.partition_point(|(offset, _)| *offset <= last);
-        let rows = loader.waiting.drain(..until).map(|(_, row)| row).collect();
+        let rows = loader.waiting.take_up_to(last);
         Some(Due { turn: loader.turn, first, last, rows })
     }
 
     /// Opens, inserts and closes a range, trying until it is done; `None` when
     /// told to stop before, `Some(false)` if another loader is at it.
-    fn insert_range(&self, partition: i32, first: i64, last: i64, rows: &[EventRow]) -> Option<bool> {
+    fn insert_range(&self, partition: i32, first: i64, last: i64, rows: &Rows) -> Option<bool> {
         let mut backoff = Backoff::default();
         let started = Instant::now();
         while !self.stop.is_cancelled() {
             match self.handle.block_on(self.try_range(partition, first, last, rows)) {
                 Ok(()) => {
                     metrics::counter!("tributary_sink_rows_total", "table" => "events")
-                        .increment(rows.len() as u64);
+                        .increment(rows.facts().len() as u64);
                     metrics::histogram!("tributary_sink_insert_seconds", "table" => "events")
                         .record(started.elapsed().as_secs_f64());
                     record_visible(rows);
@@ -337,25 +336,15 @@ impl EventSink {
         None
     }
 
-    async fn try_range(
-        &self,
-        partition: i32,
-        first: i64,
-        last: i64,
-        rows: &[EventRow],
-    ) -> Result<(), SinkError> {
+    async fn try_range(&self, partition: i32, first: i64, last: i64, rows: &Rows) -> Result<(), SinkError> {
         let at = self.positions.at(partition);
         let fenced = || SinkError::Fenced(format!("{}/{partition}", at.topic));
-        let mut changed: Hours = rows
-            .iter()
-            .filter(|row| row.is_counted())
-            .map(|row| (row.workspace_id, hour_of(row.at)))
-            .collect();
+        let mut changed = rows.hours();
         if !store::sinks::open(&self.pool, &at, first, last, &changed).await? {
             return Err(fenced());
         }
-        if !rows.is_empty() {
-            insert_events(&self.client, &at.topic, &token(&at, first, last), rows).await?;
+        if rows.block().rows() > 0 {
+            insert_events(&self.client, &at.topic, &token(&at, first, last), rows.block()).await?;
         }
         // After the insert: what is to be forgotten may be in this very range.
         if let Some(erasure) = Erasure::asked_in(rows) {
@@ -370,8 +359,8 @@ impl EventSink {
 
 /// How long the newest and the oldest of these took from the collector until reports saw
 /// them.
-fn record_visible(rows: &[EventRow]) {
-    let taken = rows.iter().map(|row| row.received_at);
+fn record_visible(rows: &Rows) {
+    let taken = rows.facts().iter().map(|fact| fact.received_at_ms);
     for received_ms in [taken.clone().min(), taken.max()].into_iter().flatten() {
         let visible_ms = (now_ms() - received_ms).max(0);
         metrics::histogram!("tributary_sink_visible_seconds", "table" => "events")
@@ -380,12 +369,12 @@ fn record_visible(rows: &[EventRow]) {
 }
 
 /// What messages are in the table.
-fn rows(partition: i32, messages: Vec<Message>) -> Vec<(i64, EventRow)> {
-    let mut rows = Vec::with_capacity(messages.len());
+fn rows(partition: i32, messages: Vec<Message>) -> Rows {
+    let mut rows = Rows::default();
     for message in messages {
         match serde_json::from_slice::<Event>(&message.payload) {
             Ok(event) if event.body.is_internal() => {}
-            Ok(event) => rows.push((message.offset, EventRow::new(event, partition, message.offset))),
+            Ok(event) => rows.push(message.offset, EventRow::new(event, partition, message.offset)),
             // Attribution reads the same message and keeps it on the
             // dead-letter topic.
             Err(error) => {
@@ -411,11 +400,11 @@ fn take(consumer: &Consumer, loaders: &mut BTreeMap<i32, Loader>, Read { batch, 
         consumer.seek(batch.partition, next);
         return;
     }
-    if loader.waiting.is_empty() {
+    if loader.waiting.facts().is_empty() {
         loader.since = Instant::now();
     }
     loader.read_up_to = Some(batch.last_offset);
-    loader.waiting.extend(rows);
+    loader.waiting.append(rows);
 }
 
 #[cfg(test)]

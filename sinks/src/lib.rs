@@ -12,9 +12,13 @@
 //! | `refused` | rows that ClickHouse does not take → table `refused_rows` |
 //! | [`reconcile`] | compares ClickHouse with the books |
 //! | `rows` | what a row is made of |
+//! | `block` | rows by columns, in ClickHouse's format Native |
+//! | `loading` | rows on their way, and what their loader knows of each |
 
+mod block;
 mod erasure;
 pub mod events;
+mod loading;
 pub mod outcomes;
 pub mod reconcile;
 mod refused;
@@ -24,6 +28,7 @@ pub mod schema;
 pub mod snapshots;
 pub mod social;
 
+use block::Block;
 pub use clickhouse::Client;
 pub use rows::{EventRow, OutcomeRow};
 
@@ -58,24 +63,48 @@ fn token(at: &store::sinks::SinkPartition, first: i64, last: i64) -> String {
     format!("{}/{}/{}/{first}-{last}", at.sink, at.topic, at.partition)
 }
 
-/// Inserts `rows` as one block; a second insert under the same token is
-/// dropped by the server.
+/// How an insert is one block: a second one under the same token is dropped by the server.
+fn as_one_block(token: &str) -> [(&'static str, &str); 5] {
+    [
+        ("insert_deduplication_token", token),
+        // One block whatever its size, so that a repeat splits the same way.
+        ("max_insert_block_size", "10000000"),
+        ("min_insert_block_size_rows", "0"),
+        ("min_insert_block_size_bytes", "0"),
+        // However far apart its events are.
+        ("max_partitions_per_insert_block", "0"),
+    ]
+}
+
+/// Inserts `rows` as one block.
 async fn insert<T>(client: &Client, table: &str, token: &str, rows: &[T]) -> Result<(), SinkError>
 where
     T: clickhouse::RowOwned + clickhouse::RowWrite,
 {
-    let mut insert = client
-        .insert::<T>(table)
-        .await?
-        .with_setting("insert_deduplication_token", token)
-        // One block whatever its size, so that a repeat splits the same way.
-        .with_setting("max_insert_block_size", "10000000")
-        .with_setting("min_insert_block_size_rows", "0")
-        .with_setting("min_insert_block_size_bytes", "0")
-        // However far apart its events are.
-        .with_setting("max_partitions_per_insert_block", "0");
+    let mut insert = client.insert::<T>(table).await?;
+    for (setting, value) in as_one_block(token) {
+        insert = insert.with_setting(setting, value);
+    }
     for row in rows {
         insert.write(row).await?;
+    }
+    insert.end().await?;
+    Ok(())
+}
+
+/// So many bytes go to the server, compressed, at a time.
+const BYTES_AT_ONCE: usize = 1 << 18;
+
+/// Inserts a block that is made already. The same rows are the same bytes.
+async fn insert_block(client: &Client, table: &str, token: &str, rows: &Block) -> Result<(), SinkError> {
+    let columns = rows.column_list();
+    let mut insert = client.insert_formatted_with(format!("INSERT INTO {table} ({columns}) FORMAT Native"));
+    for (setting, value) in as_one_block(token) {
+        insert = insert.with_setting(setting, value);
+    }
+    let mut bytes = rows.encode();
+    while !bytes.is_empty() {
+        insert.send(bytes.split_to(bytes.len().min(BYTES_AT_ONCE))).await?;
     }
     insert.end().await?;
     Ok(())

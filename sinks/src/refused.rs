@@ -6,7 +6,8 @@ use runtime::clock::now_ms;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{EventRow, SinkError, insert};
+use crate::block::Block;
+use crate::{EventRow, SinkError, insert, insert_block};
 
 /// More of a range than this is no matter of rows: nothing is put aside then.
 const MOST: usize = 100;
@@ -48,27 +49,30 @@ pub(crate) async fn insert_events(
     client: &Client,
     topic: &str,
     token: &str,
-    rows: &[EventRow],
+    rows: &Block,
 ) -> Result<(), SinkError> {
-    let Err(error) = insert(client, "events", token, rows).await else { return Ok(()) };
+    let Err(error) = insert_block(client, "events", token, rows).await else { return Ok(()) };
     if !is_of_value(&error) {
         return Err(error);
     }
-    tracing::warn!(%error, rows = rows.len(), "ClickHouse refuses some of these; looking for them");
+    tracing::warn!(%error, rows = rows.rows(), "ClickHouse refuses some of these; looking for them");
     let mut refused = Vec::new();
     // The ranges that are to be inserted; the first comes last.
-    let mut left = vec![(0, rows.len(), Some(error))];
+    let mut left = vec![(0, rows.rows(), Some(error))];
     while let Some((from, to, error)) = left.pop() {
         let error = match error {
             Some(error) => error,
-            None => match insert(client, "events", &format!("{token}/{from}-{to}"), &rows[from..to]).await {
-                Ok(()) => continue,
-                Err(error) if is_of_value(&error) => error,
-                Err(error) => return Err(error),
-            },
+            None => {
+                let token = format!("{token}/{from}-{to}");
+                match insert_block(client, "events", &token, &rows.slice(from..to)).await {
+                    Ok(()) => continue,
+                    Err(error) if is_of_value(&error) => error,
+                    Err(error) => return Err(error),
+                }
+            }
         };
         if to - from == 1 {
-            refused.push((&rows[from], error));
+            refused.push((rows.row(from), error));
             if refused.len() > MOST {
                 let (_, error) = refused.swap_remove(0);
                 return Err(error);
@@ -80,7 +84,7 @@ pub(crate) async fn insert_events(
         left.push((from, middle, None));
     }
     // Where none is good, the table is not what it should be.
-    if refused.len() == rows.len() && rows.len() > 1 {
+    if refused.len() == rows.rows() && rows.rows() > 1 {
         let (_, error) = refused.swap_remove(0);
         return Err(error);
     }
@@ -91,7 +95,7 @@ async fn put_aside(
     client: &Client,
     topic: &str,
     token: &str,
-    refused: Vec<(&EventRow, SinkError)>,
+    refused: Vec<(EventRow, SinkError)>,
 ) -> Result<(), SinkError> {
     let rows: Vec<RefusedRow> = refused
         .into_iter()
@@ -110,7 +114,7 @@ async fn put_aside(
                 kind: row.kind.clone(),
                 visitor: row.visitor,
                 received_at: row.received_at,
-                row: serde_json::to_string(row).unwrap_or_default(),
+                row: serde_json::to_string(&row).unwrap_or_default(),
                 error: error.to_string(),
                 refused_at: now_ms(),
             }

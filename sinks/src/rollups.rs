@@ -1,5 +1,5 @@
 //! Events and outcomes → tables `hourly_clicks`, `hourly_visits`, `visitor_months` and
-//! `hourly_outcomes`.
+//! `hourly_outcomes`; the first and the last of these → the same by creator alone.
 //!
 //! A sink names the hours that a range may change when it opens it, and marks them in the
 //! statement that closes it (`store::rollups`). Here the marks are taken first, then the hours are counted anew
@@ -39,6 +39,14 @@ const OUTCOMES: &str = concat!(
     "INSERT INTO hourly_outcomes\nWITH\n",
     include_str!("../../clickhouse/queries/counted_outcomes.sql"),
     include_str!("../../clickhouse/rollups/outcomes.sql")
+);
+const CREATOR_CLICKS: &str = concat!(
+    "INSERT INTO hourly_creator_clicks\n",
+    include_str!("../../clickhouse/rollups/creator_clicks.sql")
+);
+const CREATOR_OUTCOMES: &str = concat!(
+    "INSERT INTO hourly_creator_outcomes\n",
+    include_str!("../../clickhouse/rollups/creator_outcomes.sql")
 );
 const VISITOR_MONTHS: &str =
     concat!("INSERT INTO visitor_months\n", include_str!("../../clickhouse/rollups/visitor_months.sql"));
@@ -109,7 +117,7 @@ pub async fn roll_due(client: &Client, pool: &Pool) -> Result<usize, SinkError> 
 
 async fn is_migrated(client: &Client) -> Result<bool, SinkError> {
     let found: u64 =
-        client.query("SELECT count() FROM schema_migrations WHERE version >= 10").fetch_one().await?;
+        client.query("SELECT count() FROM schema_migrations WHERE version >= 12").fetch_one().await?;
     Ok(found > 0)
 }
 
@@ -139,6 +147,8 @@ async fn roll(client: &Client, pool: &Pool, workspace: &WorkspaceRow, due: &[Due
                 .param("all_outcome_hours", false)
                 .execute()
                 .await?;
+            let query = statement(client, pool, workspace, CREATOR_OUTCOMES, hours).await?;
+            query.bind(hours).execute().await?;
         }
         return Ok(());
     }
@@ -151,6 +161,8 @@ async fn roll(client: &Client, pool: &Pool, workspace: &WorkspaceRow, due: &[Due
             .param("all_hours", false)
             .execute()
             .await?;
+        let query = statement(client, pool, workspace, CREATOR_CLICKS, hours).await?;
+        query.bind(hours).execute().await?;
     }
     for hours in reached(&marks, (*first, end_ms), 0).chunks(HOURS_AT_ONCE) {
         let _alone = store::rollups::alone_with_visitors(pool).await?;

@@ -6,6 +6,8 @@ use domain::money::Money;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::block::{Field, Fields};
+
 /// A row of `events`. Absent ids are nil, absent texts empty, absent amounts 0.
 #[derive(Clone, Debug, Default, PartialEq, Row, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the table's comments document each column")]
@@ -48,6 +50,42 @@ pub struct EventRow {
     pub payload_hash: u64,
     pub partition: u16,
     pub offset: u64,
+}
+
+impl Fields for EventRow {
+    fn each(&mut self, with: &mut impl Field) {
+        with.uuid("event_id", &mut self.event_id);
+        with.uuid("workspace_id", &mut self.workspace_id);
+        with.key("kind", &mut self.kind);
+        with.time_ms("at", &mut self.at);
+        with.time_ms("received_at", &mut self.received_at);
+        with.bytes16("visitor", &mut self.visitor);
+        with.uuid("link_id", &mut self.link_id);
+        with.uuid("campaign_id", &mut self.campaign_id);
+        with.uuid("creator_id", &mut self.creator_id);
+        with.uuid("supporter_id", &mut self.supporter_id);
+        with.uuid("click_id", &mut self.click_id);
+        with.key("name", &mut self.name);
+        with.text("url", &mut self.url);
+        with.text("title", &mut self.title);
+        with.text("user_id", &mut self.user_id);
+        with.text("order_id", &mut self.order_id);
+        with.int64("value_minor", &mut self.value_minor);
+        with.key("currency", &mut self.currency);
+        with.text("referrer", &mut self.referrer);
+        with.key("user_agent", &mut self.user_agent);
+        with.key("network", &mut self.network);
+        with.key("country", &mut self.country);
+        with.key("city", &mut self.city);
+        with.key("device", &mut self.device);
+        with.key("os", &mut self.os);
+        with.key("browser", &mut self.browser);
+        with.key("bot", &mut self.bot);
+        with.text("properties", &mut self.properties);
+        with.uint64("payload_hash", &mut self.payload_hash);
+        with.uint16("partition", &mut self.partition);
+        with.uint64("offset", &mut self.offset);
+    }
 }
 
 impl EventRow {

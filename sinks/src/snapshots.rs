@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use store::Pool;
 use store::control::WorkspaceRow;
 use store::periods::{Unit, Window, buckets};
-use store::rollups::Hours;
+use store::rollups::{HourlyTables, Hours};
 use store::sinks::{Position, SinkPartition};
 use uuid::Uuid;
 
@@ -213,6 +213,8 @@ async fn board(
             .bind(Vec::<String>::new())
             .bind(creators.unwrap_or_default())
             .param("all_campaigns", true)
+            .param("hourly_clicks", HourlyTables::BY_CREATOR.clicks)
+            .param("hourly_outcomes", HourlyTables::BY_CREATOR.outcomes)
             .param("all_creators", creators.is_none())
             .param("workspace", workspace.id.to_string())
             .param("currency", &workspace.currency)

@@ -34,6 +34,29 @@ impl Source {
     }
 }
 
+/// ClickHouse's tables of hours that are rolled up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HourlyTables {
+    /// Of clicks.
+    pub clicks: &'static str,
+    /// Of conversions and money.
+    pub outcomes: &'static str,
+}
+
+impl HourlyTables {
+    /// By creator, campaign and link.
+    pub const BY_LINK: Self = Self { clicks: "hourly_clicks", outcomes: "hourly_outcomes" };
+    /// By creator alone, and a fraction of the rows.
+    pub const BY_CREATOR: Self =
+        Self { clicks: "hourly_creator_clicks", outcomes: "hourly_creator_outcomes" };
+
+    /// The smallest that answer a question which tells campaigns or links apart, or not.
+    #[must_use]
+    pub fn telling_links(telling_links: bool) -> Self {
+        if telling_links { Self::BY_LINK } else { Self::BY_CREATOR }
+    }
+}
+
 /// The hours in which some rows happened: workspace, and when the hour began in
 /// milliseconds since 1970.
 pub type Hours = BTreeSet<(Uuid, i64)>;

@@ -399,6 +399,11 @@ async fn rolled_up(loading: &Loading) -> anyhow::Result<()> {
          GROUP BY hour, link_id",
         "SELECT hour, link_id, clicks, unique_clicks, bot_clicks FROM hourly_clicks FINAL",
     );
+    let creators = differences(
+        "SELECT hour, creator_id, sum(h.clicks), sum(h.unique_clicks), sum(h.bot_clicks)
+         FROM hourly_clicks AS h FINAL GROUP BY hour, creator_id",
+        "SELECT hour, creator_id, clicks, unique_clicks, bot_clicks FROM hourly_creator_clicks FINAL",
+    );
     let visits = differences(
         "SELECT toStartOfHour(at) AS hour, uniqExact(visitor) AS visitors, uniqExactIf(event_id, kind = 'page') AS pages
          FROM events WHERE bot = '' GROUP BY hour",
@@ -409,7 +414,7 @@ async fn rolled_up(loading: &Loading) -> anyhow::Result<()> {
         "SELECT toStartOfMonth(hour) AS month, sumIf(v.visitors, previous_hour < month)
          FROM hourly_visits AS v FINAL GROUP BY month",
     );
-    for (name, query) in [("clicks", clicks), ("visits", visits), ("months", whole)] {
+    for (name, query) in [("clicks", clicks), ("creators", creators), ("visits", visits), ("months", whole)] {
         let differences: u64 = loading.client.query_raw(&query).fetch_one().await?;
         assert_eq!(differences, 0, "{name}");
     }

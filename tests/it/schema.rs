@@ -275,6 +275,55 @@ async fn events_of_before_lie_by_the_hour_after_migrating() -> anyhow::Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn hours_of_before_have_creators_after_migrating() -> anyhow::Result<()> {
+    let stack = Stack::start_with(&["--engines-only"])?;
+    let pool = stack.pool().await?;
+    let client = sinks::client(&stack.clickhouse_url(), "older");
+    sinks::schema::migrate(&pool, &client, "older").await?;
+    // Two links of each of two creators in three hours, counted once, and then anew.
+    for version in [1, 2] {
+        for (table, columns, values) in [
+            ("hourly_clicks", "clicks, unique_clicks, bot_clicks", "version * 10, version * 5, version"),
+            (
+                "hourly_outcomes",
+                "conversions, revenue_minor, earnings_minor",
+                "version, version * 100, version * 50",
+            ),
+        ] {
+            run(
+                &client,
+                &format!(
+                    "INSERT INTO {table} (workspace_id, hour, creator_id, link_id, {columns}, version)
+                     WITH {version} AS version
+                     SELECT toUUID('00000000-0000-0000-0000-000000000007'), toDateTime(number % 3 * 3600, 'UTC'),
+                        toUUID('00000000-0000-0000-0000-00000000000' || toString(number % 2)),
+                        toUUID('00000000-0000-0000-0000-00000000000' || toString(intDiv(number, 6))), {values}, version
+                     FROM numbers(12)"
+                ),
+            )
+            .await?;
+        }
+    }
+    // Again: what was cut off between the statements begins anew.
+    for _ in 0..2 {
+        let again = "ALTER TABLE schema_migrations DELETE WHERE version = 12 SETTINGS mutations_sync = 1";
+        run(&client, again).await?;
+        sinks::schema::migrate(&pool, &client, "older").await?;
+        let (rows, clicks, unique_clicks, bot_clicks): (u64, u64, u64, u64) = client
+            .query("SELECT count(), sum(clicks), sum(unique_clicks), sum(bot_clicks) FROM hourly_creator_clicks FINAL")
+            .fetch_one()
+            .await?;
+        assert_eq!((rows, clicks, unique_clicks, bot_clicks), (6, 240, 120, 24));
+        let (rows, conversions, revenue_minor, earnings_minor): (u64, u64, i64, i64) = client
+            .query("SELECT count(), sum(conversions), sum(revenue_minor), sum(earnings_minor) FROM hourly_creator_outcomes FINAL")
+            .fetch_one()
+            .await?;
+        assert_eq!((rows, conversions, revenue_minor, earnings_minor), (6, 24, 2_400, 1_200));
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn migrating_twice_and_at_once_is_harmless() -> anyhow::Result<()> {
     let stack = Stack::start()?;
     let running: Vec<_> = (0..3)

@@ -11,6 +11,7 @@ use clickhouse::Row;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use store::periods::Window;
+use store::rollups::HourlyTables;
 use uuid::Uuid;
 
 use super::asked::{Asked, Page, Parameters};
@@ -238,6 +239,7 @@ async fn ranked(
     page: Page,
 ) -> Result<Vec<Ranked>, ApiError> {
     let mut counted = period.to_count(app, workspace, &[]).await?;
+    let tables = HourlyTables::telling_links(scope.campaigns.is_some());
     let board = if metric == Metric::Engagement { ENGAGEMENT_BOARD } else { LEADERBOARD };
     loop {
         let query = page.param(period.param(app.clickhouse.query(board), workspace));
@@ -246,6 +248,8 @@ async fn ranked(
             .bind(texts(scope.campaigns.as_deref().unwrap_or_default()))
             .bind(texts(scope.creators.as_deref().unwrap_or_default()))
             .param("all_campaigns", scope.campaigns.is_none())
+            .param("hourly_clicks", tables.clicks)
+            .param("hourly_outcomes", tables.outcomes)
             .param("all_creators", scope.creators.is_none())
             .param("metric", metric.code())
             .fetch_all()

@@ -10,6 +10,7 @@ use domain::timestamp::rfc3339_local;
 use serde::Deserialize;
 use serde_json::json;
 use store::periods::{Bucket, Unit, Window};
+use store::rollups::HourlyTables;
 
 use super::asked::{Asked, Parameters};
 use super::filter::Filter;
@@ -127,8 +128,12 @@ async fn points(
     starts: &[i64],
 ) -> Result<Vec<Point>, ApiError> {
     let mut counted = period.to_count(app, workspace, starts).await?;
+    let tables = HourlyTables::telling_links(filter.campaign.is_some() || filter.link.is_some());
     loop {
-        let query = filter.param(period.param(app.clickhouse.query(TIMESERIES), workspace));
+        let query = filter
+            .param(period.param(app.clickhouse.query(TIMESERIES), workspace))
+            .param("hourly_clicks", tables.clicks)
+            .param("hourly_outcomes", tables.outcomes);
         let query = counted_param(query, &counted).with_setting("max_query_size", super::MAX_QUERY_BYTES);
         let points = query.bind(starts).fetch_all().await?;
         match period.more_to_count(app, workspace, starts, &counted).await? {
