@@ -1,5 +1,5 @@
 -- Of each visitor who took the first step: moments and steps, the steps in the lower 16 bits.
-SELECT groupArray(ms * 65536 + steps) AS acts, '' AS key
+SELECT visitor, groupArray(ms * 65536 + steps) AS acts, '' AS key
 FROM acts
 WHERE steps != 0
 GROUP BY visitor

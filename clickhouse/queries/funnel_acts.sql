@@ -20,5 +20,7 @@ acts AS
             {by:String} = 'browser', browser, {by:String} = 'referrer', domainWithoutWWW(referrer), '') AS known
     FROM events
     WHERE workspace_id = {workspace:UUID} AND kind IN CAST(? AS Array(String)) AND bot = ''
+        -- Some kinds are kept by visitor, but for what came in these hours.
+        AND (kind NOT IN CAST(? AS Array(String)) OR toStartOfHour(at) IN CAST(CAST(? AS Array(Int64)) AS Array(DateTime('UTC'))))
         AND at >= fromUnixTimestamp64Milli({from_ms:Int64}) AND at < fromUnixTimestamp64Milli({until_ms:Int64})
 )

@@ -51,11 +51,12 @@ impl Erasure {
         delete(client, "events", events).await?;
         delete(client, "refused_rows", events).await?;
         let _alone = store::rollups::alone_with_visitors(pool).await?;
-        wait_for_months(client).await?;
-        // What came since: of the months nothing remains, whenever it was.
+        wait_for_visitors(client).await?;
+        // What came since: of these nothing remains, whenever it was.
         hours.extend(seen_in(client, visitors).await?);
         store::rollups::hold(pool, &hours).await?;
         delete(client, "visitor_months", visitors).await?;
+        delete(client, "visitor_acts", visitors).await?;
         Ok(hours)
     }
 }
@@ -75,10 +76,10 @@ async fn seen_in(client: &Client, visitors: &str) -> Result<Hours, SinkError> {
     Ok(hours.into_iter().map(|hour| (hour.workspace_id, hour.hour_ms)).collect())
 }
 
-/// Until ClickHouse adds nothing to visitors' months any more: whoever asked for it may
-/// have died, and let go of the lock.
-async fn wait_for_months(client: &Client) -> Result<(), SinkError> {
-    let running = "SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO visitor_months%'";
+/// Until ClickHouse adds nothing to what is kept by visitor any more: whoever asked for
+/// it may have died, and let go of the lock.
+async fn wait_for_visitors(client: &Client) -> Result<(), SinkError> {
+    let running = "SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO visitor%'";
     while client.query_raw(running).fetch_one::<u64>().await? > 0 {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

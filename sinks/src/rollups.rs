@@ -1,5 +1,6 @@
-//! Events and outcomes → tables `hourly_clicks`, `hourly_visits`, `visitor_months` and
-//! `hourly_outcomes`; the first and the last of these → the same by creator alone.
+//! Events and outcomes → tables `hourly_clicks`, `hourly_visits`, `visitor_months`,
+//! `visitor_acts` and `hourly_outcomes`; the first and the last of these → the same by
+//! creator alone.
 //!
 //! A sink names the hours that a range may change when it opens it, and marks them in the
 //! statement that closes it (`store::rollups`). Here the marks are taken first, then the hours are counted anew
@@ -50,6 +51,8 @@ const CREATOR_OUTCOMES: &str = concat!(
 );
 const VISITOR_MONTHS: &str =
     concat!("INSERT INTO visitor_months\n", include_str!("../../clickhouse/rollups/visitor_months.sql"));
+const VISITOR_ACTS: &str =
+    concat!("INSERT INTO visitor_acts\n", include_str!("../../clickhouse/rollups/visitor_acts.sql"));
 const VISITS: &str =
     concat!("INSERT INTO hourly_visits\n", include_str!("../../clickhouse/rollups/visits.sql"));
 
@@ -117,7 +120,7 @@ pub async fn roll_due(client: &Client, pool: &Pool) -> Result<usize, SinkError> 
 
 async fn is_migrated(client: &Client) -> Result<bool, SinkError> {
     let found: u64 =
-        client.query("SELECT count() FROM schema_migrations WHERE version >= 12").fetch_one().await?;
+        client.query("SELECT count() FROM schema_migrations WHERE version >= 13").fetch_one().await?;
     Ok(found > 0)
 }
 
@@ -168,6 +171,8 @@ async fn roll(client: &Client, pool: &Pool, workspace: &WorkspaceRow, due: &[Due
         let _alone = store::rollups::alone_with_visitors(pool).await?;
         let query = statement(client, pool, workspace, VISITOR_MONTHS, hours).await?.bind(hours);
         query.param("time_zone", &workspace.time_zone).execute().await?;
+        let query = statement(client, pool, workspace, VISITOR_ACTS, hours).await?;
+        query.bind(hours).execute().await?;
     }
     for hours in runs(&reached(&marks, (*first, end_ms), VISITS_REACH_HOURS)) {
         statement(client, pool, workspace, VISITS, hours).await?.execute().await?;

@@ -10,7 +10,7 @@ use crate::SinkError;
 /// Version, name and statements of each migration. Every statement must be
 /// harmless to repeat: ClickHouse has no transactions over DDL. One after a line
 /// `-- if: QUERY` is left out where the query gives 0.
-const MIGRATIONS: [(u32, &str, &str); 12] = [
+const MIGRATIONS: [(u32, &str, &str); 13] = [
     (1, "events", include_str!("../../clickhouse/0001_events.sql")),
     (2, "outcomes", include_str!("../../clickhouse/0002_outcomes.sql")),
     (3, "devices", include_str!("../../clickhouse/0003_devices.sql")),
@@ -23,6 +23,7 @@ const MIGRATIONS: [(u32, &str, &str); 12] = [
     (10, "visitors' months", include_str!("../../clickhouse/0010_visitor_months.sql")),
     (11, "social metrics", include_str!("../../clickhouse/0011_social_metrics.sql")),
     (12, "creators' hours", include_str!("../../clickhouse/0012_creator_hours.sql")),
+    (13, "visitors' acts", include_str!("../../clickhouse/0013_visitor_acts.sql")),
 ];
 
 #[derive(Row, Serialize, Deserialize)]

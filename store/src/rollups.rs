@@ -240,7 +240,7 @@ pub async fn hold(pool: &Pool, hours: &Hours) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Waits until no other process adds to `visitor_months`, or takes somebody out of it;
+/// Waits until no other process adds to `visitor_months` and `visitor_acts`, or takes somebody out of them;
 /// until the transaction is dropped no other does. Or else one that is to be forgotten could be
 /// put back by who has read the events before.
 ///

@@ -414,7 +414,16 @@ async fn rolled_up(loading: &Loading) -> anyhow::Result<()> {
         "SELECT toStartOfMonth(hour) AS month, sumIf(v.visitors, previous_hour < month)
          FROM hourly_visits AS v FINAL GROUP BY month",
     );
-    for (name, query) in [("clicks", clicks), ("creators", creators), ("visits", visits), ("months", whole)] {
+    let acts = differences(
+        "SELECT DISTINCT visitor, kind, toUnixTimestamp64Milli(at) AS ms FROM events
+         WHERE kind IN ('click', 'page', 'track') AND bot = ''",
+        "SELECT DISTINCT visitor, act.1 AS kind, toInt64(toUInt16(month)) * 86400000 + act.2 AS ms FROM visitor_acts
+         ARRAY JOIN arrayConcat(arrayMap(ms -> ('click', ms), clicks), arrayMap(ms -> ('page', ms), pages),
+            arrayMap(ms -> ('track', ms), tracks)) AS act",
+    );
+    let all =
+        [("clicks", clicks), ("creators", creators), ("visits", visits), ("months", whole), ("acts", acts)];
+    for (name, query) in all {
         let differences: u64 = loading.client.query_raw(&query).fetch_one().await?;
         assert_eq!(differences, 0, "{name}");
     }

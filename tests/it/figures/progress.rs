@@ -76,6 +76,7 @@ pub(super) async fn funnels(world: &World, day: &Day, link: Uuid) -> anyhow::Res
         ("click > page:/3 > track:signup".to_owned(), vec![click, third, signup], 600, false, "nothing"),
         (format!("page:/1* > page:/1* > click:{link}"), vec![ones, ones, real], 10_000, false, "device"),
         ("page > track > page".to_owned(), vec![page, track, page], 90, true, "nothing"),
+        ("click > track > sale".to_owned(), vec![click, track, sale], 600, false, "nothing"),
         ("click > sale".to_owned(), vec![click, sale], 20, false, "country"),
     ] {
         let window_ms = window_minutes * 60_000;

@@ -188,7 +188,17 @@ async fn who_is_forgotten_is_in_no_month() -> anyhow::Result<()> {
     let known = async || -> anyhow::Result<u64> {
         stack.settle()?;
         roll_up(&owner).await?;
-        Ok(stack.clickhouse().query("SELECT uniqExact(visitor) FROM visitor_months").fetch_one().await?)
+        let (of_months, of_acts): (u64, u64) = stack
+            .clickhouse()
+            .query(
+                "SELECT uniqExactIf(visitor, is_month) AS of_months, uniqExactIf(visitor, NOT is_month) AS of_acts
+                 FROM (SELECT visitor, true AS is_month FROM visitor_months UNION ALL
+                    SELECT visitor, false FROM visitor_acts)",
+            )
+            .fetch_one()
+            .await?;
+        assert_eq!(of_months, of_acts);
+        Ok(of_months)
     };
     page("visitor-gone").await?;
     page("visitor-kept").await?;

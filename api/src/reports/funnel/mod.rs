@@ -1,14 +1,15 @@
 //! Funnels: how far visitors came through ordered steps, and how long it took.
 //!
-//! ClickHouse tells what each visitor did of the steps; `models::funnel` decides how far
-//! they came.
+//! ClickHouse tells what each visitor did of the steps (`acts`); `models::funnel` decides
+//! how far they came.
+
+mod acts;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use clickhouse::Row;
 use clickhouse::query::Query;
 use models::funnel::{MAX_STEPS, Progress, Rules, best_attempt};
 use serde::{Deserialize, Serialize};
@@ -16,23 +17,14 @@ use serde_json::json;
 use store::periods::Window;
 use uuid::Uuid;
 
+use self::acts::{Sources, Visitors};
 use super::asked::{Asked, Parameters};
 use super::form::{Report, object, ratio};
-use super::period::invalid;
-use crate::access::InFinance;
+use super::period::{Period, invalid};
+use crate::access::{InFinance, Tenant};
 use crate::error::ApiError;
 use crate::server::App;
 
-const FUNNEL: &str = concat!(
-    "WITH\n",
-    include_str!("../../../clickhouse/queries/funnel_acts.sql"),
-    include_str!("../../../clickhouse/queries/funnel.sql")
-);
-const FUNNEL_BY: &str = concat!(
-    "WITH\n",
-    include_str!("../../../clickhouse/queries/funnel_acts.sql"),
-    include_str!("../../../clickhouse/queries/funnel_by.sql")
-);
 const MINUTE_MS: i64 = 60_000;
 const MAX_WINDOW_MINUTES: u32 = 90 * 24 * 60;
 
@@ -47,6 +39,20 @@ enum Dimension {
     Os,
     Browser,
     Referrer,
+}
+
+impl Dimension {
+    /// Its name in queries.
+    fn code(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Country => "country",
+            Self::Device => "device",
+            Self::Os => "os",
+            Self::Browser => "browser",
+            Self::Referrer => "referrer",
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -179,12 +185,6 @@ impl Bits {
     }
 }
 
-#[derive(Row, Deserialize)]
-struct Visitor {
-    acts: Vec<u64>,
-    key: String,
-}
-
 const COLUMNS: &[&str] = &[
     "key",
     "step",
@@ -210,24 +210,7 @@ pub(crate) async fn funnel(
     let period = period.read(&app, &workspace, Window::Days30).await?;
     let window_ms = i64::from(own.window_minutes) * MINUTE_MS;
     let rules = Rules { steps: steps.len(), window_ms, begun_before_ms: period.to_ms, is_strict: own.strict };
-    let by = serde_json::to_value(own.by).unwrap_or_default();
-    let text = if own.by == Dimension::Nothing { FUNNEL } else { FUNNEL_BY };
-    let query = period.param(app.clickhouse.query(text), &workspace);
-    let mut visitors = steps_param(query, &steps)
-        .param("by", by.as_str().unwrap_or_default())
-        .param("until_ms", period.to_ms + window_ms)
-        .fetch::<Visitor>()?;
-    let mut progress: BTreeMap<String, Progress> = BTreeMap::new();
-    let mut acts = Vec::new();
-    while let Some(visitor) = visitors.next().await? {
-        let acts = &mut acts;
-        acts.clear();
-        acts.extend(visitor.acts.iter().map(|act| ((act >> 16) as i64, (act & 0xFFFF) as u16)));
-        let attempt = best_attempt(acts, rules);
-        if !attempt.is_empty() {
-            progress.entry(visitor.key).or_default().count(&attempt);
-        }
-    }
+    let mut progress = progress(&app, &workspace, period, (&steps, own.by), rules).await?;
     if progress.is_empty() && own.by == Dimension::Nothing {
         progress.insert(String::new(), Progress::default());
     }
@@ -235,9 +218,39 @@ pub(crate) async fn funnel(
     asked.insert("steps".to_owned(), steps.iter().map(Step::told).collect());
     asked.insert("window_minutes".to_owned(), json!(own.window_minutes));
     asked.insert("strict".to_owned(), json!(own.strict));
-    asked.insert("by".to_owned(), by);
+    asked.insert("by".to_owned(), json!(own.by));
     let rows = progress.into_iter().flat_map(|(key, progress)| shown(&key, progress, &steps)).collect();
     Ok(Report { asked, columns: COLUMNS, rows }.answer(form))
+}
+
+/// How far visitors came, by what they are told apart by.
+async fn progress(
+    app: &App,
+    workspace: &Tenant,
+    period: Period,
+    (steps, by): (&[Step], Dimension),
+    rules: Rules,
+) -> Result<BTreeMap<String, Progress>, ApiError> {
+    let until_ms = period.to_ms + rules.window_ms;
+    let sources = || Sources::of(app, workspace, steps, by, (period.from_ms, until_ms));
+    let mut read_from = sources().await?;
+    loop {
+        let mut visitors = Visitors::read(app, workspace, period, until_ms, (steps, by), &read_from).await?;
+        let mut progress: BTreeMap<String, Progress> = BTreeMap::new();
+        let mut acts = Vec::new();
+        while let Some(key) = visitors.next(&mut acts).await? {
+            let attempt = best_attempt(&mut acts, rules);
+            if !attempt.is_empty() {
+                progress.entry(key).or_default().count(&attempt);
+            }
+        }
+        let later = sources().await?;
+        if read_from.cover(&later) {
+            return Ok(progress);
+        }
+        // What was loaded meanwhile is told of some kinds, and of others not.
+        read_from = later;
+    }
 }
 
 /// Says in a query which events are which steps.

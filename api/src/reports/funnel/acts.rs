@@ -1,0 +1,234 @@
+//! What visitors did of a funnel's steps, one visitor after the other.
+//!
+//! Any click, page or tracked event is kept by visitor (`visitor_acts`) as hours are
+//! rolled up; what is asked about one page, link or name, conversions and sales, and what
+//! came since, is told from the events. An act that both tell is one act.
+
+use clickhouse::query::RowCursor;
+use clickhouse::{Compression, Row};
+use models::funnel::Steps;
+use serde::Deserialize;
+use store::rollups::{Source, hour_of, marks};
+
+use super::{Dimension, Step, steps_param};
+use crate::access::Tenant;
+use crate::error::ApiError;
+use crate::reports::MAX_QUERY_BYTES;
+use crate::reports::period::Period;
+use crate::server::App;
+
+const KEPT: &str = include_str!("../../../../clickhouse/queries/funnel_kept.sql");
+
+/// A text after what it says of single events.
+macro_rules! of_acts {
+    ($file:literal) => {
+        concat!(
+            "WITH\n",
+            include_str!("../../../../clickhouse/queries/funnel_acts.sql"),
+            include_str!(concat!("../../../../clickhouse/queries/", $file))
+        )
+    };
+}
+const ALL: &str = of_acts!("funnel.sql");
+const ALL_BY: &str = of_acts!("funnel_by.sql");
+const REST: &str = of_acts!("funnel_rest.sql");
+
+/// The kinds of events that are kept by visitor.
+const KEPT_KINDS: [&str; 3] = ["click", "page", "track"];
+
+/// Where acts are read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sources {
+    /// Which steps any event of each of [`KEPT_KINDS`] is, where they are kept.
+    kept: [Steps; 3],
+    /// The hours of which what is kept may lack something, in seconds since 1970.
+    asked_s: Vec<i64>,
+}
+
+impl Sources {
+    /// Where to read what may be told of `steps` between two moments by now.
+    pub(super) async fn of(
+        app: &App,
+        workspace: &Tenant,
+        steps: &[Step],
+        by: Dimension,
+        (from_ms, until_ms): (i64, i64),
+    ) -> Result<Self, ApiError> {
+        let none = Self { kept: [0; 3], asked_s: Vec::new() };
+        let kept = kept(steps);
+        // Countries and the like are not kept.
+        if kept == none.kept || by != Dimension::Nothing {
+            return Ok(none);
+        }
+        let marks = marks(&app.pool, workspace.id, Source::Events, (hour_of(from_ms), until_ms)).await?;
+        let asked = |marks: Vec<i64>| marks.into_iter().map(|hour_ms| hour_ms / 1_000).collect();
+        Ok(marks.map_or(none, |marks| Self { kept, asked_s: asked(marks) }))
+    }
+
+    /// Whether what was read from these is all that `later` ones would have told, too.
+    pub(super) fn cover(&self, later: &Self) -> bool {
+        let is_asked = |hour| self.asked_s.binary_search(hour).is_ok();
+        self.kept == [0; 3] || self.kept == later.kept && later.asked_s.iter().all(is_asked)
+    }
+
+    fn is_any_kept(&self) -> bool {
+        self.kept != [0; 3]
+    }
+
+    fn kept_kinds(&self) -> Vec<&'static str> {
+        let kinds = KEPT_KINDS.into_iter().zip(self.kept);
+        kinds.filter(|(_, steps)| *steps != 0).map(|(kind, _)| kind).collect()
+    }
+}
+
+/// Which steps any event of each kind is, of those kinds nothing more is asked about.
+fn kept(steps: &[Step]) -> [Steps; 3] {
+    KEPT_KINDS.map(|kind| {
+        if steps.iter().any(|step| step.kind == kind && step.subject.is_some()) {
+            return 0;
+        }
+        let numbers = steps.iter().enumerate().filter(|(_, step)| step.kind == kind);
+        numbers.fold(0, |bits, (number, _)| bits | 1 << number)
+    })
+}
+
+/// What is kept of a visitor's month.
+#[derive(Row, Deserialize)]
+struct KeptRow {
+    visitor: [u8; 16],
+    month_ms: i64,
+    clicks: Vec<u32>,
+    pages: Vec<u32>,
+    tracks: Vec<u32>,
+}
+
+/// What the events tell of a visitor.
+#[derive(Row, Deserialize)]
+struct ToldRow {
+    visitor: [u8; 16],
+    acts: Vec<u64>,
+    key: String,
+}
+
+/// Visitors, each once, with what they did of the steps.
+pub(super) struct Visitors {
+    kept: Option<RowCursor<KeptRow>>,
+    told: RowCursor<ToldRow>,
+    next_kept: Option<KeptRow>,
+    next_told: Option<ToldRow>,
+    steps: [Steps; 3],
+    span_ms: (i64, i64),
+}
+
+impl Visitors {
+    /// Begins to read.
+    pub(super) async fn read(
+        app: &App,
+        workspace: &Tenant,
+        period: Period,
+        until_ms: i64,
+        (steps, by): (&[Step], Dimension),
+        sources: &Sources,
+    ) -> Result<Self, ApiError> {
+        let text = match by {
+            Dimension::Nothing if sources.is_any_kept() => REST,
+            Dimension::Nothing => ALL,
+            _ => ALL_BY,
+        };
+        let query = period.param(app.clickhouse.query(text), workspace).param("until_ms", until_ms);
+        let told = steps_param(query, steps)
+            .bind(sources.kept_kinds())
+            .bind(&sources.asked_s)
+            .with_setting("max_query_size", MAX_QUERY_BYTES)
+            .param("by", by.code())
+            .fetch()?;
+        let kept = if sources.is_any_kept() {
+            // Moments do not compress.
+            let client = app.clickhouse.clone().with_compression(Compression::None);
+            let query = period.param(client.query(KEPT), workspace).param("until_ms", until_ms);
+            let wanted = ["clicks", "pages", "tracks"].into_iter().zip(sources.kept);
+            Some(wanted.fold(query, |query, (column, steps)| query.param(column, steps != 0)).fetch()?)
+        } else {
+            None
+        };
+        let mut visitors = Self {
+            kept,
+            told,
+            next_kept: None,
+            next_told: None,
+            steps: sources.kept,
+            span_ms: (period.from_ms, until_ms),
+        };
+        visitors.step_kept().await?;
+        visitors.step_told().await?;
+        Ok(visitors)
+    }
+
+    async fn step_kept(&mut self) -> Result<(), ApiError> {
+        self.next_kept = match &mut self.kept {
+            Some(rows) => rows.next().await?,
+            None => None,
+        };
+        Ok(())
+    }
+
+    async fn step_told(&mut self) -> Result<(), ApiError> {
+        self.next_told = self.told.next().await?;
+        Ok(())
+    }
+
+    /// Puts what the next visitor did into `acts`, as (milliseconds, steps) in any order;
+    /// gives what they are told apart by. None, when there are no more.
+    pub(super) async fn next(&mut self, acts: &mut Vec<(i64, Steps)>) -> Result<Option<String>, ApiError> {
+        acts.clear();
+        let visitors =
+            [self.next_kept.as_ref().map(|row| row.visitor), self.next_told.as_ref().map(|row| row.visitor)];
+        let Some(visitor) = visitors.into_iter().flatten().min() else { return Ok(None) };
+        // Without anything kept visitors come in no order, and once each.
+        while let Some(row) = self.next_kept.take_if(|row| row.visitor == visitor) {
+            let kinds = [&row.clicks, &row.pages, &row.tracks].into_iter().zip(self.steps);
+            for (moments, steps) in kinds {
+                acts.extend(moments.iter().map(|ms| (row.month_ms + i64::from(*ms), steps)));
+            }
+            self.step_kept().await?;
+        }
+        let (from_ms, until_ms) = self.span_ms;
+        acts.retain(|(ms, _)| (from_ms..until_ms).contains(ms));
+        let mut key = String::new();
+        if let Some(row) = self.next_told.take_if(|row| row.visitor == visitor) {
+            acts.extend(row.acts.iter().map(|act| ((act >> 16) as i64, (act & 0xFFFF) as Steps)));
+            key = row.key;
+            self.step_told().await?;
+        }
+        Ok(Some(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read_steps;
+    use super::*;
+
+    #[test]
+    fn kinds_without_subjects_are_kept() {
+        for (steps, expected) in [
+            ("click > page > track", [1, 2, 4]),
+            ("click > page > click > sale", [5, 2, 0]),
+            ("page > page:/a > track:x > click", [8, 0, 0]),
+            ("conversion > sale", [0, 0, 0]),
+        ] {
+            assert_eq!(kept(&read_steps(steps).expect(steps)), expected, "{steps}");
+        }
+    }
+
+    #[test]
+    fn what_came_in_between_is_not_covered() {
+        let sources = |kept, asked: &[i64]| Sources { kept, asked_s: asked.to_vec() };
+        let (all, none) = ([1, 2, 4], [0; 3]);
+        assert!(sources(all, &[1, 3]).cover(&sources(all, &[3])));
+        assert!(!sources(all, &[1, 3]).cover(&sources(all, &[2])));
+        // Roll-ups began anew meanwhile, or begin only now.
+        assert!(!sources(all, &[]).cover(&sources(none, &[])));
+        assert!(sources(none, &[]).cover(&sources(all, &[1])));
+    }
+}
