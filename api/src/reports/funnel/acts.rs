@@ -10,6 +10,7 @@ use models::funnel::Steps;
 use serde::Deserialize;
 use store::rollups::{Source, hour_of, marks};
 
+use super::kept::KeptRows;
 use super::{Dimension, Step, steps_param};
 use crate::access::Tenant;
 use crate::error::ApiError;
@@ -92,14 +93,19 @@ fn kept(steps: &[Step]) -> [Steps; 3] {
     })
 }
 
-/// What is kept of a visitor's month.
-#[derive(Row, Deserialize)]
-struct KeptRow {
-    visitor: [u8; 16],
-    month_ms: i64,
-    clicks: Vec<u32>,
-    pages: Vec<u32>,
-    tracks: Vec<u32>,
+/// What happened at a moment: milliseconds since 1970, and the steps in the lower 16 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Act(u64);
+
+impl Act {
+    fn new(ms: i64, steps: Steps) -> Self {
+        Self(ms.unsigned_abs() << 16 | u64::from(steps))
+    }
+
+    /// When, and which steps.
+    pub(super) fn told(self) -> (i64, Steps) {
+        ((self.0 >> 16) as i64, (self.0 & 0xFFFF) as Steps)
+    }
 }
 
 /// What the events tell of a visitor.
@@ -112,9 +118,8 @@ struct ToldRow {
 
 /// Visitors, each once, with what they did of the steps.
 pub(super) struct Visitors {
-    kept: Option<RowCursor<KeptRow>>,
+    kept: Option<KeptRows>,
     told: RowCursor<ToldRow>,
-    next_kept: Option<KeptRow>,
     next_told: Option<ToldRow>,
     steps: [Steps; 3],
     span_ms: (i64, i64),
@@ -136,7 +141,7 @@ impl Visitors {
             _ => ALL_BY,
         };
         let query = period.param(app.clickhouse.query(text), workspace).param("until_ms", until_ms);
-        let told = steps_param(query, steps)
+        let mut told = steps_param(query, steps)
             .bind(sources.kept_kinds())
             .bind(&sources.asked_s)
             .with_setting("max_query_size", MAX_QUERY_BYTES)
@@ -147,58 +152,39 @@ impl Visitors {
             let client = app.clickhouse.clone().with_compression(Compression::None);
             let query = period.param(client.query(KEPT), workspace).param("until_ms", until_ms);
             let wanted = ["clicks", "pages", "tracks"].into_iter().zip(sources.kept);
-            Some(wanted.fold(query, |query, (column, steps)| query.param(column, steps != 0)).fetch()?)
+            let query = wanted.fold(query, |query, (column, steps)| query.param(column, steps != 0));
+            Some(KeptRows::begin(query.fetch_bytes("RowBinary")?).await?)
         } else {
             None
         };
-        let mut visitors = Self {
-            kept,
-            told,
-            next_kept: None,
-            next_told: None,
-            steps: sources.kept,
-            span_ms: (period.from_ms, until_ms),
-        };
-        visitors.step_kept().await?;
-        visitors.step_told().await?;
-        Ok(visitors)
+        let next_told = told.next().await?;
+        let span_ms = (period.from_ms, until_ms);
+        Ok(Self { kept, told, next_told, steps: sources.kept, span_ms })
     }
 
-    async fn step_kept(&mut self) -> Result<(), ApiError> {
-        self.next_kept = match &mut self.kept {
-            Some(rows) => rows.next().await?,
-            None => None,
-        };
-        Ok(())
-    }
-
-    async fn step_told(&mut self) -> Result<(), ApiError> {
-        self.next_told = self.told.next().await?;
-        Ok(())
-    }
-
-    /// Puts what the next visitor did into `acts`, as (milliseconds, steps) in any order;
-    /// gives what they are told apart by. None, when there are no more.
-    pub(super) async fn next(&mut self, acts: &mut Vec<(i64, Steps)>) -> Result<Option<String>, ApiError> {
-        acts.clear();
-        let visitors =
-            [self.next_kept.as_ref().map(|row| row.visitor), self.next_told.as_ref().map(|row| row.visitor)];
-        let Some(visitor) = visitors.into_iter().flatten().min() else { return Ok(None) };
-        // Without anything kept visitors come in no order, and once each.
-        while let Some(row) = self.next_kept.take_if(|row| row.visitor == visitor) {
-            let kinds = [&row.clicks, &row.pages, &row.tracks].into_iter().zip(self.steps);
-            for (moments, steps) in kinds {
-                acts.extend(moments.iter().map(|ms| (row.month_ms + i64::from(*ms), steps)));
-            }
-            self.step_kept().await?;
-        }
+    /// Adds what the next visitor did to `acts`, in any order; gives what they are told
+    /// apart by. None, when there are no more.
+    pub(super) async fn next(&mut self, acts: &mut Vec<Act>) -> Result<Option<String>, ApiError> {
+        let next_kept = self.kept.as_ref().and_then(KeptRows::row).map(|row| row.visitor);
+        let next_told = self.next_told.as_ref().map(|row| row.visitor);
+        let Some(visitor) = next_kept.into_iter().chain(next_told).min() else { return Ok(None) };
         let (from_ms, until_ms) = self.span_ms;
-        acts.retain(|(ms, _)| (from_ms..until_ms).contains(ms));
+        // Without anything kept visitors come in no order, and once each.
+        if let Some(rows) = &mut self.kept {
+            while let Some(row) = rows.row().filter(|row| row.visitor == visitor) {
+                for (moments, steps) in row.moments.iter().zip(self.steps) {
+                    let moments = moments.iter().map(|ms| row.month_ms + i64::from(*ms));
+                    let within = moments.filter(|ms| (from_ms..until_ms).contains(ms));
+                    acts.extend(within.map(|ms| Act::new(ms, steps)));
+                }
+                rows.step().await?;
+            }
+        }
         let mut key = String::new();
         if let Some(row) = self.next_told.take_if(|row| row.visitor == visitor) {
-            acts.extend(row.acts.iter().map(|act| ((act >> 16) as i64, (act & 0xFFFF) as Steps)));
+            acts.extend(row.acts.into_iter().map(Act));
             key = row.key;
-            self.step_told().await?;
+            self.next_told = self.told.next().await?;
         }
         Ok(Some(key))
     }
