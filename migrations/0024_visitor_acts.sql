@@ -1,3 +1,3 @@
--- ClickHouse's visitor_acts begins empty: whatever has events is rolled up once more, and
--- counted from the events until then.
-DELETE FROM rollups WHERE source = 'events';
+-- ClickHouse's visitor_acts begins empty: whatever there is is rolled up once more, and
+-- counted from events and outcomes until then.
+DELETE FROM rollups;

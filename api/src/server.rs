@@ -68,6 +68,7 @@ fn bounded(clickhouse: Client) -> Client {
         .with_setting("max_execution_time", "30")
         .with_setting("max_memory_usage", "4000000000")
         .with_setting("max_bytes_before_external_group_by", "1000000000")
+        .with_setting("max_bytes_before_external_sort", "1000000000")
 }
 
 fn router(app: Arc<App>) -> Router {

@@ -104,7 +104,12 @@ async fn insert_block(client: &Client, table: &str, token: &str, rows: &Block) -
     }
     let mut bytes = rows.encode();
     while !bytes.is_empty() {
-        insert.send(bytes.split_to(bytes.len().min(BYTES_AT_ONCE))).await?;
+        let sent = insert.send(bytes.split_to(bytes.len().min(BYTES_AT_ONCE))).await;
+        if let Err(error) = sent {
+            // The server has answered before it had read all; what it said is more than that.
+            insert.end().await?;
+            return Err(error.into());
+        }
     }
     insert.end().await?;
     Ok(())

@@ -42,7 +42,7 @@ fn is_of_value(error: &SinkError) -> bool {
     code.is_some_and(|code: u32| OF_VALUES.contains(&code))
 }
 
-/// Inserts events as [`insert`] does, but those that are refused for what is in them,
+/// Inserts events as [`insert_block`] does, but those that are refused for what is in them,
 /// which are put aside. A try that is repeated halves in the same way, under the same
 /// tokens.
 pub(crate) async fn insert_events(

@@ -55,15 +55,19 @@ impl Sources {
         by: Dimension,
         (from_ms, until_ms): (i64, i64),
     ) -> Result<Self, ApiError> {
-        let none = Self { kept: [0; 3], asked_s: Vec::new() };
         let kept = kept(steps);
         // Countries and the like are not kept.
-        if kept == none.kept || by != Dimension::Nothing {
-            return Ok(none);
+        if kept == [0; 3] || by != Dimension::Nothing {
+            return Ok(Self::events());
         }
         let marks = marks(&app.pool, workspace.id, Source::Events, (hour_of(from_ms), until_ms)).await?;
         let asked = |marks: Vec<i64>| marks.into_iter().map(|hour_ms| hour_ms / 1_000).collect();
-        Ok(marks.map_or(none, |marks| Self { kept, asked_s: asked(marks) }))
+        Ok(marks.map_or(Self::events(), |marks| Self { kept, asked_s: asked(marks) }))
+    }
+
+    /// All from the events.
+    pub(super) fn events() -> Self {
+        Self { kept: [0; 3], asked_s: Vec::new() }
     }
 
     /// Whether what was read from these is all that `later` ones would have told, too.
@@ -146,7 +150,10 @@ impl Visitors {
             .bind(&sources.asked_s)
             .with_setting("max_query_size", MAX_QUERY_BYTES)
             .param("by", by.code())
+            .param("first_is_kept", sources.kept.iter().any(|steps| steps & 1 == 1))
             .fetch()?;
+        // It comes after having been sorted; what is kept comes at once, and would have to wait.
+        let next_told = told.next().await?;
         let kept = if sources.is_any_kept() {
             // Moments do not compress.
             let client = app.clickhouse.clone().with_compression(Compression::None);
@@ -157,7 +164,6 @@ impl Visitors {
         } else {
             None
         };
-        let next_told = told.next().await?;
         let span_ms = (period.from_ms, until_ms);
         Ok(Self { kept, told, next_told, steps: sources.kept, span_ms })
     }

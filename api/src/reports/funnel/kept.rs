@@ -4,6 +4,10 @@
 use clickhouse::error::Error;
 use clickhouse::query::BytesCursor;
 
+/// No row has so many bytes: that would be a visitor who did something every tenth of a
+/// second, a month long.
+const LONGEST_ROW: usize = 100_000_000;
+
 /// What is kept of a visitor's month.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct KeptRow {
@@ -48,6 +52,9 @@ impl KeptRows {
             self.bytes.drain(..self.read);
             self.read = 0;
             match self.cursor.next().await? {
+                Some(_) if self.bytes.len() > LONGEST_ROW => {
+                    return Err(Error::Custom("a row of visitor_acts does not end".to_owned()));
+                }
                 Some(more) => self.bytes.extend_from_slice(&more),
                 None if self.bytes.is_empty() => {
                     self.has_row = false;

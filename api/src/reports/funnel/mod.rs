@@ -31,6 +31,8 @@ const MINUTE_MS: i64 = 60_000;
 /// So many visitors are decided at a time, and so many times that are read ahead.
 const VISITORS_AT_ONCE: usize = 4_096;
 const BATCHES_AHEAD: usize = 4;
+/// What is kept is asked so often, if something comes in meanwhile.
+const MOST_TRIES: usize = 2;
 const MAX_WINDOW_MINUTES: u32 = 90 * 24 * 60;
 
 /// What funnels are told apart by: what was known when the first step was first taken.
@@ -239,7 +241,9 @@ async fn progress(
     let until_ms = period.to_ms + rules.window_ms;
     let sources = || Sources::of(app, workspace, steps, by, (period.from_ms, until_ms));
     let mut read_from = sources().await?;
+    let mut tries = 0;
     loop {
+        tries += 1;
         let mut visitors = Visitors::read(app, workspace, period, until_ms, (steps, by), &read_from).await?;
         let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
         let deciding = tokio::task::spawn_blocking(move || decide_all(receiver, rules));
@@ -258,8 +262,9 @@ async fn progress(
         if read_from.cover(&later) {
             return Ok(progress);
         }
-        // What was loaded meanwhile is told of some kinds, and of others not.
-        read_from = later;
+        // What was loaded meanwhile is told of some kinds, and of others not. Where it never
+        // rests, all is told from the events.
+        read_from = if tries < MOST_TRIES { later } else { Sources::events() };
     }
 }
 
