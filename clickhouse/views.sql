@@ -131,4 +131,22 @@ SELECT
     saves
 FROM social_metrics FINAL
 WHERE workspace_id = '{workspace}' AND getSetting('log_comment') = '{workspace}'
-COMMENT 'What social accounts, and posts where post_id is not empty, had each time they were read: totals up to captured_at, null where not known.'
+COMMENT 'What social accounts, and posts where post_id is not empty, had each time they were read: totals up to captured_at, null where not known.';
+
+CREATE OR REPLACE VIEW {views}.campaigns DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+SELECT id AS campaign_id, name AS title
+FROM names FINAL
+WHERE workspace_id = '{workspace}' AND getSetting('log_comment') = '{workspace}' AND kind = 'campaign'
+COMMENT 'What campaigns are called.';
+
+CREATE OR REPLACE VIEW {views}.links DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+SELECT id AS link_id, code, name AS destination
+FROM names FINAL
+WHERE workspace_id = '{workspace}' AND getSetting('log_comment') = '{workspace}' AND kind = 'link'
+COMMENT 'Links'' short codes, and where they lead.';
+
+CREATE OR REPLACE VIEW {views}.users DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+SELECT id AS user_id, code AS username, name AS display_name
+FROM names FINAL
+WHERE workspace_id = '{workspace}' AND getSetting('log_comment') = '{workspace}' AND kind = 'user'
+COMMENT 'What creators, supporters and businesses are called: creator_id and supporter_id are theirs.'

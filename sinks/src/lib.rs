@@ -7,6 +7,8 @@
 //! | [`outcomes`] | settled batches → table `outcomes` |
 //! | [`rollups`] | hours of both, counted → tables `hourly_*` |
 //! | [`snapshots`] | leaderboards as they stood → table `leaderboard_snapshots` |
+//! | [`states`] | what waits in Postgres → tables `social_metrics` and `names` |
+//! | `names` | what campaigns, links and users are called |
 //! | [`social`] | accounts on social platforms: fetched, and → table `social_metrics` |
 //! | `erasure` | visitors who ask to be forgotten |
 //! | `refused` | rows that ClickHouse does not take → table `refused_rows` |
@@ -19,6 +21,7 @@ mod block;
 mod erasure;
 pub mod events;
 mod loading;
+mod names;
 pub mod outcomes;
 pub mod reconcile;
 mod refused;
@@ -27,6 +30,7 @@ mod rows;
 pub mod schema;
 pub mod snapshots;
 pub mod social;
+pub mod states;
 
 use block::Block;
 pub use clickhouse::Client;

@@ -10,7 +10,7 @@ use crate::SinkError;
 /// Version, name and statements of each migration. Every statement must be
 /// harmless to repeat: ClickHouse has no transactions over DDL. One after a line
 /// `-- if: QUERY` is left out where the query gives 0.
-const MIGRATIONS: [(u32, &str, &str); 13] = [
+const MIGRATIONS: [(u32, &str, &str); 14] = [
     (1, "events", include_str!("../../clickhouse/0001_events.sql")),
     (2, "outcomes", include_str!("../../clickhouse/0002_outcomes.sql")),
     (3, "devices", include_str!("../../clickhouse/0003_devices.sql")),
@@ -24,6 +24,7 @@ const MIGRATIONS: [(u32, &str, &str); 13] = [
     (11, "social metrics", include_str!("../../clickhouse/0011_social_metrics.sql")),
     (12, "creators' hours", include_str!("../../clickhouse/0012_creator_hours.sql")),
     (13, "visitors' acts", include_str!("../../clickhouse/0013_visitor_acts.sql")),
+    (14, "names", include_str!("../../clickhouse/0014_names.sql")),
 ];
 
 #[derive(Row, Serialize, Deserialize)]

@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod limits;
 pub mod links;
 pub mod migrate;
+pub mod names;
 pub mod offsets;
 pub mod outcomes;
 pub mod payments;

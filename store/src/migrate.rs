@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, PgExecutor, SqlStr};
 use crate::{Pool, StoreError, Transaction};
 
 /// Version, description and SQL of each migration.
-const MIGRATIONS: [(i64, &str, &str); 24] = [
+const MIGRATIONS: [(i64, &str, &str); 25] = [
     (1, "control", include_str!("../../migrations/0001_control.sql")),
     (2, "books", include_str!("../../migrations/0002_books.sql")),
     (3, "sink positions", include_str!("../../migrations/0003_sink_positions.sql")),
@@ -33,6 +33,7 @@ const MIGRATIONS: [(i64, &str, &str); 24] = [
     (22, "visitors' months", include_str!("../../migrations/0022_visitor_months.sql")),
     (23, "social", include_str!("../../migrations/0023_social.sql")),
     (24, "visitors' acts", include_str!("../../migrations/0024_visitor_acts.sql")),
+    (25, "names", include_str!("../../migrations/0025_names.sql")),
 ];
 
 /// The ledger has partitions for so many months to come.

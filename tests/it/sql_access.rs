@@ -69,15 +69,54 @@ impl Place {
     }
 }
 
-const VIEWS: [(&str, [u64; 2]); 7] = [
+const VIEWS: [(&str, [u64; 2]); 10] = [
+    ("campaigns", [1, 1]),
     ("clicks", [2, 3]),
     ("clicks_by_hour", [1, 1]),
     ("events", [2, 3]),
     ("leaderboards", [1, 1]),
+    ("links", [1, 1]),
     ("outcomes", [2, 3]),
     ("outcomes_by_hour", [1, 1]),
     ("social", [1, 1]),
+    ("users", [2, 2]),
 ];
+
+/// Waits until ClickHouse knows all names.
+async fn names_are_known(stack: &Stack) -> anyhow::Result<()> {
+    let owner = store::connect(&stack.database_url("tributary", "tributary"), 1).await?;
+    let since = Instant::now();
+    while !store::migrate::strings(&owner, "SELECT id::text FROM names_due").await?.is_empty() {
+        assert!(since.elapsed() < Duration::from_secs(30), "names are not loaded");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+/// Campaigns, links and users are called in SQL as they are in the API, and called anew.
+async fn names_are_told(stack: &Stack, ours: &Place, url: &str) -> anyhow::Result<()> {
+    let told = "SELECT c.title, l.code, u.display_name FROM clicks_by_hour AS h, campaigns AS c, links AS l, users AS u
+        ORDER BY u.display_name LIMIT 1";
+    let owner = store::connect(&stack.database_url("tributary", "tributary"), 1).await?;
+    let known = format!(
+        "SELECT concat_ws(E'\\t', c.title, l.code, min(u.display_name) || E'\\n')
+         FROM campaigns c, tracking_links l, users u
+         WHERE c.workspace_id = '{0}' AND l.workspace_id = '{0}' AND u.workspace_id = '{0}' GROUP BY c.title, l.code",
+        ours.workspace
+    );
+    for name in ["Anna", "Abel"] {
+        let anew = format!(
+            "UPDATE users SET display_name = '{name}' WHERE id =
+             (SELECT id FROM users WHERE workspace_id = '{}' ORDER BY id LIMIT 1)",
+            ours.workspace
+        );
+        store::migrate::execute(&owner, &anew).await?;
+        names_are_known(stack).await?;
+        let (_, text) = ours.asks(url, "", told).await?;
+        assert_eq!(vec![text], store::migrate::strings(&owner, &known).await?);
+    }
+    Ok(())
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_workspaces_sql_sees_what_is_its_own() -> anyhow::Result<()> {
@@ -87,6 +126,8 @@ async fn a_workspaces_sql_sees_what_is_its_own() -> anyhow::Result<()> {
     let theirs = Place::create(&stack, "theirs", 3).await?;
     let everybody = stack.clickhouse_url();
     let readers = format!("http://{for_readers}");
+    names_are_known(&stack).await?;
+    names_are_told(&stack, &ours, &readers).await?;
 
     // The same at both addresses; `default` is nobody where readers ask.
     for url in [&everybody, &readers] {

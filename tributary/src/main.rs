@@ -220,7 +220,7 @@ async fn dispatch(settings: Settings, command: Command) -> anyhow::Result<ExitCo
                 ("outcome sink", services::outcome_sink(&settings, stop.clone())?),
                 ("roll-ups", services::rollups(&settings, stop.clone())?),
                 ("leaderboard snapshots", services::snapshots(&settings, stop.clone())?),
-                ("social readings", services::social_readings(&settings, stop.clone())?),
+                ("readings and names", services::states(&settings, stop.clone())?),
                 ("social refresher", services::social_refresher(&settings, stop.clone())?),
                 ("backlog", services::backlog(&settings, stop.clone())),
             ];

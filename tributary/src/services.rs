@@ -204,12 +204,12 @@ pub(crate) fn snapshots(settings: &Settings, stop: CancellationToken) -> anyhow:
     }))
 }
 
-/// Readings of social accounts into ClickHouse.
-pub(crate) fn social_readings(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
+/// What waits in Postgres into ClickHouse: readings of social accounts, and names.
+pub(crate) fn states(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
     let pool = store::connect_lazy(&settings.database_url, 1)?;
     let client = settings.clickhouse();
     Ok(Box::pin(async move {
-        sinks::social::load::run(client, pool, stop).await;
+        sinks::states::run(client, pool, stop).await;
         Ok(())
     }))
 }

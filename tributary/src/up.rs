@@ -195,7 +195,7 @@ async fn all_services(
         ("outcome sink", services::outcome_sink(settings, stop.clone())?),
         ("roll-ups", services::rollups(settings, stop.clone())?),
         ("leaderboard snapshots", services::snapshots(settings, stop.clone())?),
-        ("social readings", services::social_readings(settings, stop.clone())?),
+        ("readings and names", services::states(settings, stop.clone())?),
         ("social refresher", services::social_refresher(settings, stop.clone())?),
         ("backlog", services::backlog(settings, stop.clone())),
     ])

@@ -1,25 +1,14 @@
 //! Readings of social accounts → table `social_metrics`.
 //!
-//! A reading says what there was at a moment, and is no increment: one that is
-//! inserted twice, because a loader was cut off before it could say so, replaces
-//! itself.
-
-use std::time::Duration;
+//! A reading says what there was at a moment.
 
 use clickhouse::{Client, Row};
-use runtime::retry::Backoff;
-use runtime::shutdown::CancellationToken;
 use serde::{Deserialize, Serialize};
 use store::Pool;
 use store::social::WaitingReading;
 use uuid::Uuid;
 
 use crate::{SinkError, insert};
-
-/// How often new readings are looked for.
-const EVERY: Duration = Duration::from_secs(2);
-/// So many are loaded at a time.
-const BATCH: i64 = 10_000;
 
 /// A row of `social_metrics`.
 #[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
@@ -75,35 +64,13 @@ impl From<WaitingReading> for MetricsRow {
     }
 }
 
-/// Runs until `stop` is cancelled. Passing troubles are waited out.
-pub async fn run(client: Client, pool: Pool, stop: CancellationToken) {
-    let mut backoff = Backoff::default();
-    while !stop.is_cancelled() {
-        let wait = match load_waiting(&client, &pool).await {
-            Ok(loaded) => {
-                backoff.reset();
-                if loaded == BATCH.unsigned_abs() { Duration::ZERO } else { EVERY }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "social readings cannot be loaded; trying again");
-                backoff.next_wait()
-            }
-        };
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = stop.cancelled() => {}
-        }
-    }
-    tracing::info!("loading of social readings stopped");
-}
-
-/// Loads what waits, up to a batch of it; says how many readings that were.
+/// Loads what waits, up to `limit` of it; says how many readings that were.
 ///
 /// # Errors
 /// When either database fails; what was taken then waits on.
-pub async fn load_waiting(client: &Client, pool: &Pool) -> Result<u64, SinkError> {
+pub(crate) async fn load_waiting(client: &Client, pool: &Pool, limit: i64) -> Result<usize, SinkError> {
     let mut transaction = store::begin(pool).await?;
-    let readings = store::social::take_readings(&mut transaction, BATCH).await?;
+    let readings = store::social::take_readings(&mut transaction, limit).await?;
     if readings.is_empty() {
         return Ok(0);
     }
@@ -112,5 +79,5 @@ pub async fn load_waiting(client: &Client, pool: &Pool) -> Result<u64, SinkError
     insert(client, "social_metrics", &runtime::random::hex_id(), &rows).await?;
     store::commit(transaction).await?;
     metrics::counter!("tributary_sink_rows_total", "table" => "social_metrics").increment(rows.len() as u64);
-    Ok(rows.len() as u64)
+    Ok(rows.len())
 }

@@ -6,11 +6,11 @@
 //! | `fetch` | asks platforms over HTTP |
 //! | `youtube` | YouTube's Data API |
 //! | `instagram` | Instagram's Graph API |
-//! | [`load`] | readings → table `social_metrics` |
+//! | `load` | readings → table `social_metrics` |
 
 mod fetch;
 mod instagram;
-pub mod load;
+pub(crate) mod load;
 pub mod refresh;
 mod youtube;
 
