@@ -73,7 +73,7 @@ impl Sources {
     /// Whether what was read from these is all that `later` ones would have told, too.
     pub(super) fn cover(&self, later: &Self) -> bool {
         let is_asked = |hour| self.asked_s.binary_search(hour).is_ok();
-        self.kept == [0; 3] || self.kept == later.kept && later.asked_s.iter().all(is_asked)
+        !self.is_any_kept() || self.kept == later.kept && later.asked_s.iter().all(is_asked)
     }
 
     fn is_any_kept(&self) -> bool {

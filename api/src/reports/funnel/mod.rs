@@ -13,7 +13,7 @@ use axum::extract::State;
 use axum::response::Response;
 use clickhouse::query::Query;
 use models::funnel::{MAX_STEPS, Progress, Rules, best_attempt};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 use store::periods::Window;
 use tokio::sync::mpsc;
@@ -36,7 +36,7 @@ const MOST_TRIES: usize = 2;
 const MAX_WINDOW_MINUTES: u32 = 90 * 24 * 60;
 
 /// What funnels are told apart by: what was known when the first step was first taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Dimension {
     #[default]
@@ -49,7 +49,7 @@ enum Dimension {
 }
 
 impl Dimension {
-    /// Its name in queries.
+    /// Its name, in requests, answers and queries.
     fn code(self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
@@ -225,7 +225,7 @@ pub(crate) async fn funnel(
     asked.insert("steps".to_owned(), steps.iter().map(Step::told).collect());
     asked.insert("window_minutes".to_owned(), json!(own.window_minutes));
     asked.insert("strict".to_owned(), json!(own.strict));
-    asked.insert("by".to_owned(), json!(own.by));
+    asked.insert("by".to_owned(), json!(own.by.code()));
     let rows = progress.into_iter().flat_map(|(key, progress)| shown(&key, progress, &steps)).collect();
     Ok(Report { asked, columns: COLUMNS, rows }.answer(form))
 }
