@@ -1,7 +1,7 @@
 //! Starts the three engines, watches them, restarts a crashed one, stops all.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tokio::net::TcpSocket;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -316,7 +317,7 @@ impl Engine {
 
     async fn wait_for_port(&self) -> Result<(), EngineError> {
         let started = Instant::now();
-        while TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).is_err() {
+        while take_port(self.port).is_err() {
             if started.elapsed() > PORT_FREE_WITHIN {
                 return Err(EngineError::PortTaken {
                     engine: self.kind.name(),
@@ -391,6 +392,17 @@ impl Engine {
     }
 }
 
+/// Binds a port without listening on it: another engine that is being spawned at this
+/// moment holds the socket, too, until it has become its program, and would be taken for the answer of
+/// this one if it listened.
+fn take_port(port: u16) -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    // What a closed connection leaves behind is in nobody's way.
+    socket.set_reuseaddr(true)?;
+    socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
+    Ok(socket)
+}
+
 /// Done once stopping is asked for, or nobody is left to ask.
 async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
     while !*stopped.borrow_and_update() {
@@ -405,5 +417,22 @@ fn describe(status: ExitStatus) -> String {
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => format!("signal {signal}"),
         (None, None) => "an unknown status".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_is_only_tried_answers_nobody() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = listener.local_addr().expect("it is bound");
+        assert!(take_port(address.port()).is_err(), "somebody listens there");
+        drop(listener);
+        let _held = take_port(address.port()).expect("it is free");
+        assert!(TcpStream::connect(address).is_err(), "nobody listens there");
     }
 }
