@@ -84,6 +84,12 @@ FROM outcomes FINAL
 WHERE workspace_id = '{workspace}' AND getSetting('log_comment') = '{workspace}'
 COMMENT 'What the books made of each action: one row for each share of it. Sums of creator_minor by currency are what the ledger says.';
 
+CREATE OR REPLACE VIEW {views}.touches DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+SELECT event_id, kind, at, click_id, touched_at, link_id, campaign_id, creator_id, model, share
+FROM touches FINAL
+WHERE workspace_id = '{workspace}' AND getSetting('log_comment') = '{workspace}'
+COMMENT 'The clicks behind each conversion and sale (event_id), credited or not: share is each one''s part, and what it earned is in outcomes.';
+
 CREATE OR REPLACE VIEW {views}.clicks_by_hour DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 SELECT hour, creator_id, campaign_id, link_id, clicks, unique_clicks, bot_clicks
 FROM hourly_clicks FINAL
@@ -103,6 +109,37 @@ SELECT
 FROM hourly_outcomes FINAL
 WHERE workspace_id = '{workspace}' AND getSetting('log_comment') = '{workspace}'
 COMMENT 'Conversions, revenue and earnings of whole hours, in minor units of the workspace''s currency. Conversions are sum(conversions) + length(groupUniqArrayArray(shared_conversions)): those that several creators share count once.';
+
+CREATE OR REPLACE VIEW {views}.sessions DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+SELECT
+    visitor,
+    fromUnixTimestamp64Milli(parts[1].1, 'UTC') AS started_at,
+    fromUnixTimestamp64Milli(parts[-1].2, 'UTC') AS ended_at,
+    arraySum(part -> part.3, parts) AS actions,
+    arraySum(part -> part.4, parts) AS page_views,
+    arrayFirst(part -> part.4 > 0, parts).5 AS entry_page,
+    arrayLast(part -> part.4 > 0, parts).6 AS exit_page,
+    parts[1].7 AS country,
+    parts[1].8 AS device,
+    (actions = 1)::Bool AS is_bounce
+FROM
+(
+    SELECT lower(hex(of_visitor)) AS visitor, arrayJoin(arraySplit((part, before) -> part.1 - before > 1800000, all_parts,
+        arrayPushFront(arrayPopBack(arrayMap(part -> part.2, all_parts)), toInt64(0)))) AS parts
+    FROM
+    (
+        SELECT s.visitor AS of_visitor, arraySort(groupArrayArray(arrayMap(
+            (begin_ms, length_ms, action_count, page_count, entry, exit, from_country, with_device) -> (
+                toInt64(toUnixTimestamp(hour)) * 1000 + begin_ms,
+                toInt64(toUnixTimestamp(hour)) * 1000 + begin_ms + length_ms,
+                action_count, page_count, entry, exit, toString(from_country), toString(with_device)),
+            begins_ms, lengths_ms, s.actions, s.pages, entries, exits, countries, devices))) AS all_parts
+        FROM visitor_sessions AS s FINAL
+        WHERE workspace_id = '{workspace}' AND getSetting('log_comment') = '{workspace}'
+        GROUP BY s.visitor
+    )
+)
+COMMENT 'What visitors did until nothing came for more than half an hour, robots left out; of whole hours. Every question reads all of them.';
 
 CREATE OR REPLACE VIEW {views}.leaderboards DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 SELECT captured_at, scope, metric, period, rank, creator_id, value

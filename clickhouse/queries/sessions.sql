@@ -1,55 +1,48 @@
--- Sessions of people within a time: what a visitor did until nothing came for more
--- than half an hour. Events beyond the time asked for are not looked at.
-WITH
-acts AS
+,
+-- The same of all hours, as moments since 1970.
+parts_of_visitors AS
 (
-    -- One that came twice happened when it was first said to have.
-    SELECT
-        visitor,
-        UUIDToNum(event_id) AS id,
-        min(toUnixTimestamp64Milli(at)) AS ms,
-        any(kind) = 'page' AS is_page,
-        any(cutQueryStringAndFragment(url)) AS page,
-        any(country) AS from_country,
-        any(device) AS with_device
-    FROM events
-    WHERE workspace_id = {workspace:UUID} AND kind IN ('click', 'page', 'track') AND bot = ''
-        AND at >= fromUnixTimestamp64Milli({from_ms:Int64}) AND at < fromUnixTimestamp64Milli({to_ms:Int64})
-    GROUP BY visitor, event_id
-),
-begun AS
-(
-    SELECT *, ms - lagInFrame(ms, 1, 0) OVER (PARTITION BY visitor ORDER BY ms, id
-        ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) > {gap_ms:Int64} AS is_first
-    FROM acts
-),
-numbered AS
-(
-    SELECT *, sum(is_first) OVER (PARTITION BY visitor ORDER BY ms, id
-        ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS number
-    FROM begun
+    SELECT visitor, arraySort(groupArrayArray(hour_parts)) AS parts
+    FROM
+    (
+        SELECT visitor, arrayMap((begin_ms, length_ms, action_count, page_count, key) -> (
+            toInt64(toUnixTimestamp(hour)) * 1000 + begin_ms, length_ms, action_count, page_count, toString(key)
+            ), begins_ms, lengths_ms, actions, pages, {keys:Identifier}) AS hour_parts
+        FROM visitor_sessions FINAL
+        WHERE workspace_id = {workspace:UUID} AND NOT {all_hours:Bool} AND hour NOT IN asked_hours
+            AND hour >= toStartOfHour(fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')) AND hour < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+        UNION ALL
+        SELECT visitor, arrayMap((begin_ms, length_ms, action_count, page_count, key) -> (
+            toInt64(toUnixTimestamp(hour)) * 1000 + begin_ms, length_ms, action_count, page_count, toString(key)
+            ), begins_ms, lengths_ms, actions, pages, {keys:Identifier}) AS hour_parts
+        FROM counted_sessions
+    )
+    GROUP BY visitor
 ),
 visits AS
 (
     SELECT
-        visitor AS by_visitor,
-        max(ms) - min(ms) AS duration_ms,
-        count() AS actions,
-        countIf(is_page) AS page_views,
-        argMinIf(page, (ms, id), is_page) AS entry,
-        argMaxIf(page, (ms, id), is_page) AS exit,
-        argMin(from_country, (ms, id)) AS country,
-        argMin(with_device, (ms, id)) AS device
-    FROM numbered
-    GROUP BY visitor, number
+        visitor,
+        arrayJoin(arraySplit((part, before) -> part.1 - before > {gap_ms:Int64}, parts,
+            arrayPushFront(arrayPopBack(arrayMap(part -> part.1 + part.2, parts)), toInt64(0)))) AS visit_parts,
+        visit_parts[-1].1 + visit_parts[-1].2 - visit_parts[1].1 AS duration_ms,
+        arraySum(part -> part.3, visit_parts) AS actions,
+        arraySum(part -> part.4, visit_parts) AS page_views,
+        multiIf(
+            {by:String} = 'nothing', '',
+            {by:String} = 'entry', arrayFirst(part -> part.4 > 0, visit_parts).5,
+            {by:String} = 'exit', arrayLast(part -> part.4 > 0, visit_parts).5,
+            visit_parts[1].5) AS key
+    FROM parts_of_visitors
 )
+-- Sessions of people within a time: what a visitor did until nothing came for longer than
+-- the gap. Events beyond the time asked for are not looked at.
 SELECT
-    multiIf({by:String} = 'entry', entry, {by:String} = 'exit', exit, {by:String} = 'country', country,
-        {by:String} = 'device', device, '') AS key,
+    key,
     count() OVER () AS total,
     count() AS sessions,
-    uniqExact(by_visitor) AS visitors,
-    countIf(actions = 1) AS bounces,
+    uniqExact(visitor) AS visitors,
+    countIf(v.actions = 1) AS bounces,
     toUInt64(sum(v.page_views)) AS page_views,
     toInt64(sum(v.duration_ms)) AS duration_ms
 FROM visits AS v

@@ -57,6 +57,7 @@ impl Erasure {
         store::rollups::hold(pool, &hours).await?;
         delete(client, "visitor_months", visitors).await?;
         delete(client, "visitor_acts", visitors).await?;
+        delete(client, "visitor_sessions", visitors).await?;
         Ok(hours)
     }
 }

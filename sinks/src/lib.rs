@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`schema`] | the tables, and bringing them up to date |
 //! | [`events`] | topic `events` → table `events` |
-//! | [`outcomes`] | settled batches → table `outcomes` |
+//! | [`outcomes`] | settled batches → tables `outcomes` and `touches` |
 //! | [`rollups`] | hours of both, counted → tables `hourly_*` |
 //! | [`snapshots`] | leaderboards as they stood → table `leaderboard_snapshots` |
 //! | [`states`] | what waits in Postgres → tables `social_metrics` and `names` |

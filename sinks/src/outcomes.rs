@@ -1,4 +1,4 @@
-//! Settled batches → table `outcomes`. The batch log in Postgres is the
+//! Settled batches → tables `outcomes` and `touches`. The batch log in Postgres is the
 //! outbox: whatever is committed there is loaded, and nothing else.
 
 use std::time::{Duration, Instant};
@@ -8,13 +8,12 @@ use runtime::retry::Backoff;
 use runtime::shutdown::CancellationToken;
 use store::Pool;
 use store::batches::BatchRange;
-use store::rollups::hour_of;
+use store::rollups::{Hours, hour_of};
 use store::sinks::{Position, SinkPartition};
 
-use crate::rows::OutcomeRow;
+use crate::rows::{OutcomeRow, TouchRow};
 use crate::{SinkError, insert, token};
 
-const SINK: &str = "outcomes";
 /// Batches looked at together.
 const MAX_BATCHES: i64 = 500;
 
@@ -27,6 +26,66 @@ pub struct OutcomeSinkSettings {
     pub max_rows: usize,
     /// How often the batch log is looked at.
     pub every: Duration,
+}
+
+/// What is loaded of a batch; each is a sink of its own, with its own position in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Table {
+    Outcomes,
+    Touches,
+}
+
+impl Table {
+    /// The table's name, and the sink's.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Outcomes => "outcomes",
+            Self::Touches => "touches",
+        }
+    }
+
+    /// Its rows of some batches, the same on every reading.
+    async fn rows_of(self, pool: &Pool, batches: &[i64]) -> Result<Rows, SinkError> {
+        Ok(match self {
+            Self::Outcomes => {
+                let rows = store::outcomes::of_batches(pool, batches).await?;
+                Rows::Outcomes(rows.into_iter().map(OutcomeRow::from).collect())
+            }
+            Self::Touches => {
+                let rows = store::outcomes::touches(pool, batches).await?;
+                Rows::Touches(rows.into_iter().map(TouchRow::from).collect())
+            }
+        })
+    }
+}
+
+enum Rows {
+    Outcomes(Vec<OutcomeRow>),
+    Touches(Vec<TouchRow>),
+}
+
+impl Rows {
+    fn len(&self) -> usize {
+        match self {
+            Self::Outcomes(rows) => rows.len(),
+            Self::Touches(rows) => rows.len(),
+        }
+    }
+
+    /// The hours whose roll-ups they change.
+    fn changed(&self) -> Hours {
+        match self {
+            Self::Outcomes(rows) => rows.iter().map(|row| (row.workspace_id, hour_of(row.at))).collect(),
+            Self::Touches(_) => Hours::new(),
+        }
+    }
+
+    async fn insert(&self, client: &Client, token: &str) -> Result<(), SinkError> {
+        match self {
+            Self::Outcomes(rows) => insert(client, Table::Outcomes.name(), token, rows).await,
+            Self::Touches(rows) => insert(client, Table::Touches.name(), token, rows).await,
+        }
+    }
 }
 
 /// Which of `batches` (contiguous, from the sink's position on) to load next.
@@ -75,9 +134,11 @@ pub async fn run(settings: OutcomeSinkSettings, client: Client, pool: Pool, stop
 /// Loads the next range of every partition; gives how many batches that were.
 async fn load_all(settings: &OutcomeSinkSettings, client: &Client, pool: &Pool) -> Result<usize, SinkError> {
     let mut loaded = 0;
-    for partition in store::batches::partitions(pool, &settings.topic).await? {
-        let at = SinkPartition { sink: SINK, topic: settings.topic.clone(), partition };
-        loaded += load(settings, client, pool, &at).await?;
+    let partitions = store::batches::partitions(pool, &settings.topic).await?;
+    for table in [Table::Outcomes, Table::Touches] {
+        for partition in &partitions {
+            loaded += load(settings, client, pool, table, *partition).await?;
+        }
     }
     Ok(loaded)
 }
@@ -86,29 +147,29 @@ async fn load(
     settings: &OutcomeSinkSettings,
     client: &Client,
     pool: &Pool,
-    at: &SinkPartition,
+    table: Table,
+    partition: i32,
 ) -> Result<usize, SinkError> {
-    let Position { next_offset, open_last_offset } = store::sinks::position(pool, at).await?;
-    let batches =
-        store::batches::after(pool, &settings.topic, at.partition, next_offset, MAX_BATCHES).await?;
+    let at = SinkPartition { sink: table.name(), topic: settings.topic.clone(), partition };
+    let Position { next_offset, open_last_offset } = store::sinks::position(pool, &at).await?;
+    let batches = store::batches::after(pool, &settings.topic, partition, next_offset, MAX_BATCHES).await?;
     let batches = take(&batches, open_last_offset, settings.max_rows);
     let Some(last) = batches.last().map(|batch| batch.last_offset) else { return Ok(0) };
-    let fenced = || SinkError::Fenced(format!("{}/{}", at.topic, at.partition));
+    let fenced = || SinkError::Fenced(format!("{}/{}/{}", at.sink, at.topic, at.partition));
     let ids: Vec<i64> = batches.iter().map(|batch| batch.id).collect();
-    let outcomes = store::outcomes::of_batches(pool, &ids).await?;
-    let rows: Vec<OutcomeRow> = outcomes.into_iter().map(OutcomeRow::from).collect();
-    let changed = rows.iter().map(|row| (row.workspace_id, hour_of(row.at))).collect();
-    if !store::sinks::open(pool, at, next_offset, last, &changed).await? {
+    let rows = table.rows_of(pool, &ids).await?;
+    let changed = rows.changed();
+    if !store::sinks::open(pool, &at, next_offset, last, &changed).await? {
         return Err(fenced());
     }
     let started = Instant::now();
-    if !rows.is_empty() {
-        insert(client, "outcomes", &token(at, next_offset, last), &rows).await?;
+    if rows.len() > 0 {
+        rows.insert(client, &token(&at, next_offset, last)).await?;
     }
-    metrics::counter!("tributary_sink_rows_total", "table" => "outcomes").increment(rows.len() as u64);
-    metrics::histogram!("tributary_sink_insert_seconds", "table" => "outcomes")
+    metrics::counter!("tributary_sink_rows_total", "table" => table.name()).increment(rows.len() as u64);
+    metrics::histogram!("tributary_sink_insert_seconds", "table" => table.name())
         .record(started.elapsed().as_secs_f64());
-    if !store::sinks::close(pool, at, next_offset, last, &changed).await? {
+    if !store::sinks::close(pool, &at, next_offset, last, &changed).await? {
         return Err(fenced());
     }
     Ok(batches.len())

@@ -1,6 +1,6 @@
 //! Events and outcomes → tables `hourly_clicks`, `hourly_visits`, `visitor_months`,
-//! `visitor_acts` and `hourly_outcomes`; the first and the last of these → the same by
-//! creator alone.
+//! `visitor_acts`, `visitor_sessions` and `hourly_outcomes`; the first and the last of these
+//! → the same by creator alone.
 //!
 //! A sink names the hours that a range may change when it opens it, and marks them in the
 //! statement that closes it (`store::rollups`). Here the marks are taken first, then the hours are counted anew
@@ -18,7 +18,8 @@ use runtime::shutdown::CancellationToken;
 use store::Pool;
 use store::control::WorkspaceRow;
 use store::rollups::{
-    CLICKS_REACH_HOURS, Counted, Due, HOUR_MS, Source, VISITS_REACH_HOURS, hour_of, reached,
+    CLICKS_REACH_HOURS, Counted, Due, HOUR_MS, SESSION_PART_GAP_MS, Source, VISITS_REACH_HOURS, hour_of,
+    reached,
 };
 use uuid::Uuid;
 
@@ -53,6 +54,11 @@ const VISITOR_MONTHS: &str =
     concat!("INSERT INTO visitor_months\n", include_str!("../../clickhouse/rollups/visitor_months.sql"));
 const VISITOR_ACTS: &str =
     concat!("INSERT INTO visitor_acts\n", include_str!("../../clickhouse/rollups/visitor_acts.sql"));
+const VISITOR_SESSIONS: &str = concat!(
+    "INSERT INTO visitor_sessions\nWITH\n",
+    include_str!("../../clickhouse/queries/counted_sessions.sql"),
+    include_str!("../../clickhouse/rollups/visitor_sessions.sql")
+);
 const VISITS: &str =
     concat!("INSERT INTO hourly_visits\n", include_str!("../../clickhouse/rollups/visits.sql"));
 
@@ -120,7 +126,7 @@ pub async fn roll_due(client: &Client, pool: &Pool) -> Result<usize, SinkError> 
 
 async fn is_migrated(client: &Client) -> Result<bool, SinkError> {
     let found: u64 =
-        client.query("SELECT count() FROM schema_migrations WHERE version >= 13").fetch_one().await?;
+        client.query("SELECT count() FROM schema_migrations WHERE version >= 16").fetch_one().await?;
     Ok(found > 0)
 }
 
@@ -173,6 +179,8 @@ async fn roll(client: &Client, pool: &Pool, workspace: &WorkspaceRow, due: &[Due
         query.param("time_zone", &workspace.time_zone).execute().await?;
         let query = statement(client, pool, workspace, VISITOR_ACTS, hours).await?;
         query.bind(hours).execute().await?;
+        let query = statement(client, pool, workspace, VISITOR_SESSIONS, hours).await?.bind(hours);
+        query.param("all_hours", false).param("part_gap_ms", SESSION_PART_GAP_MS).execute().await?;
     }
     for hours in runs(&reached(&marks, (*first, end_ms), VISITS_REACH_HOURS)) {
         statement(client, pool, workspace, VISITS, hours).await?.execute().await?;

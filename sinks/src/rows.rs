@@ -265,3 +265,43 @@ impl From<store::outcomes::OutcomeRow> for OutcomeRow {
         }
     }
 }
+
+/// A row of `touches`.
+#[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
+pub(crate) struct TouchRow {
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub(crate) workspace_id: Uuid,
+    pub(crate) at: i64,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub(crate) event_id: Uuid,
+    pub(crate) kind: String,
+    pub(crate) touched_at: i64,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub(crate) click_id: Uuid,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub(crate) link_id: Uuid,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub(crate) campaign_id: Uuid,
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub(crate) creator_id: Uuid,
+    pub(crate) model: String,
+    pub(crate) share: f64,
+}
+
+impl From<store::outcomes::TouchRow> for TouchRow {
+    fn from(row: store::outcomes::TouchRow) -> Self {
+        Self {
+            workspace_id: row.workspace_id,
+            at: row.at_ms,
+            event_id: row.event_id,
+            kind: row.kind,
+            touched_at: row.touched_at_ms,
+            click_id: row.click_id,
+            link_id: row.link_id,
+            campaign_id: row.campaign_id,
+            creator_id: row.creator_id,
+            model: row.model,
+            share: row.share,
+        }
+    }
+}

@@ -202,6 +202,42 @@ pub async fn of_batches(pool: &Pool, batches: &[i64]) -> Result<Vec<OutcomeRow>,
     Ok(sqlx::query_as(sql!("outcomes/of_batch")).bind(batches).fetch_all(pool).await?)
 }
 
+/// A click that an action was attributed by, or could have been.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct TouchRow {
+    /// The tenant.
+    pub workspace_id: Uuid,
+    /// When the action happened, milliseconds since 1970.
+    pub at_ms: i64,
+    /// The action's event.
+    pub event_id: Uuid,
+    /// `conversion` or `sale`.
+    pub kind: String,
+    /// When the click happened, milliseconds since 1970.
+    pub touched_at_ms: i64,
+    /// The click.
+    pub click_id: Uuid,
+    /// Its link.
+    pub link_id: Uuid,
+    /// Its campaign.
+    pub campaign_id: Uuid,
+    /// Its creator.
+    pub creator_id: Uuid,
+    /// The attribution model.
+    pub model: String,
+    /// Its part of the action, 0 to 1.
+    pub share: f64,
+}
+
+/// The clicks behind the conversions and sales of `batches`, in one order for every
+/// reading.
+///
+/// # Errors
+/// When the database fails.
+pub async fn touches(pool: &Pool, batches: &[i64]) -> Result<Vec<TouchRow>, StoreError> {
+    Ok(sqlx::query_as(sql!("outcomes/touches")).bind(batches).fetch_all(pool).await?)
+}
+
 /// What a refund took back of a leg.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, sqlx::FromRow)]
 pub struct RefundRow {

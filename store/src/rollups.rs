@@ -11,6 +11,8 @@ use crate::{Pool, StoreError, Transaction, sql};
 pub const HOUR_MS: i64 = 3_600_000;
 /// A click repeats another at most so many hours before.
 pub const CLICKS_REACH_HOURS: i64 = 24;
+/// Parts of sessions are kept with pauses up to this between their events.
+pub const SESSION_PART_GAP_MS: i64 = 30 * 60_000;
 /// Visitors are known again so long: the longest month, and a day.
 pub const VISITS_REACH_HOURS: i64 = 32 * 24;
 
@@ -97,12 +99,18 @@ impl Counted {
     /// within an hour.
     #[must_use]
     pub fn of(marks: Option<&[i64]>, cuts: &[i64], (from_ms, to_ms): (i64, i64), reach_hours: i64) -> Self {
-        let Some(marks) = marks else { return Self { all: true, ..Self::default() } };
+        let Some(marks) = marks else { return Self::all() };
         let within = hour_of(from_ms)..to_ms;
         let cut = cuts.iter().filter(|cut| **cut != hour_of(**cut)).map(|cut| hour_of(*cut));
         let cut = cut.filter(|hour| within.contains(hour)).map(|hour_ms| hour_ms / 1_000);
         let asked: BTreeSet<i64> = cut.chain(reached(marks, (from_ms, to_ms), reach_hours)).collect();
         Self::exactly(asked.into_iter().collect(), reach_hours)
+    }
+
+    /// All hours, whatever is rolled up.
+    #[must_use]
+    pub fn all() -> Self {
+        Self { all: true, ..Self::default() }
     }
 
     /// These hours, in seconds since 1970, and no others.
@@ -172,7 +180,9 @@ impl ToCount {
 }
 
 impl Counted {
-    fn covers(&self, later: &Self) -> bool {
+    /// Whether these are all that have to be counted by now, as `later` says.
+    #[must_use]
+    pub fn covers(&self, later: &Self) -> bool {
         self.all || !later.all && later.asked_s.iter().all(|hour| self.asked_s.binary_search(hour).is_ok())
     }
 }
@@ -196,6 +206,19 @@ pub async fn to_count(
         clicks: Counted::of(clicks.as_deref(), &cuts, (from_ms, to_ms), CLICKS_REACH_HOURS),
         outcomes: Counted::of(outcomes.as_deref(), &cuts, (from_ms, to_ms), 0),
     })
+}
+
+/// The hours between two moments in which sessions are told from the events.
+///
+/// # Errors
+/// When the database fails.
+pub async fn sessions_to_count(
+    pool: &Pool,
+    workspace: Uuid,
+    (from_ms, to_ms): (i64, i64),
+) -> Result<Counted, StoreError> {
+    let marks = marks(pool, workspace, Source::Events, (hour_of(from_ms), to_ms)).await?;
+    Ok(Counted::of(marks.as_deref(), &[from_ms, to_ms], (from_ms, to_ms), 0))
 }
 
 /// What has to be counted by now, if it is more than `counted`: then something was
@@ -240,7 +263,7 @@ pub async fn hold(pool: &Pool, hours: &Hours) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Waits until no other process adds to `visitor_months` and `visitor_acts`, or takes somebody out of them;
+/// Waits until no other process adds to the tables `visitor_*`, or takes somebody out of them;
 /// until the transaction is dropped no other does. Or else one that is to be forgotten could be
 /// put back by who has read the events before.
 ///

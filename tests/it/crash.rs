@@ -108,6 +108,11 @@ async fn check_clickhouse(stack: &Stack, answered: &Answered) -> anyhow::Result<
         missing.len(),
         ids.len()
     );
+    // Every sale has the one click before it, and rows that came twice would show here.
+    let query = "SELECT count(), uniqExact(event_id), sum(share) FROM touches FORMAT TSV";
+    let touches = tests::Http::default().post(&url, &[], query).await?.text();
+    let query = "SELECT count(), count(), count() FROM events FINAL WHERE kind = 'sale' FORMAT TSV";
+    assert_eq!(touches, tests::Http::default().post(&url, &[], query).await?.text());
     Ok(())
 }
 

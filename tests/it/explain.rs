@@ -144,6 +144,41 @@ async fn every_decision_is_explained() -> anyhow::Result<()> {
         ("coupon", couponed),
     ] {
         check(case, &explained(&stack, &world, &id.to_string()).await?)?;
+        touches_are_told(&stack, &world, id).await?;
     }
+    let query = "SELECT DISTINCT toString(event_id) FROM touches";
+    let known: Vec<String> = stack.clickhouse().query(query).fetch_all().await?;
+    assert!([credited, shared, couponed].iter().filter(|id| known.contains(&id.to_string())).count() == 2);
     stack.reconcile()
+}
+
+/// ClickHouse knows of the clicks behind an action what is explained of it.
+async fn touches_are_told(stack: &Stack, world: &World, id: Uuid) -> anyhow::Result<()> {
+    let answer = world.report(&format!("/v1/conversions/{id}/explain")).await?;
+    let leg = &answer["legs"][0];
+    let is_told = leg["kind"] == "sale" || leg["kind"] == "conversion";
+    let none = Vec::new();
+    let touches = leg["attribution"]["touches"].as_array().filter(|_| is_told).unwrap_or(&none);
+    let weights: f64 = touches.iter().filter_map(|touch| touch["weight"].as_f64()).sum();
+    let mut expected: Vec<(i64, String, String, f64)> = touches
+        .iter()
+        .map(|touch| {
+            let text = |name: &str| touch[name].as_str().expect("an id").to_owned();
+            let weight = touch["weight"].as_f64().expect("a weight");
+            let share = if weights > 0.0 { weight / weights } else { 0.0 };
+            (touch["at_ms"].as_i64().expect("a time"), text("click"), text("link"), share)
+        })
+        .collect();
+    expected.sort_by(|a, b| a.1.cmp(&b.1));
+    let told: Vec<(i64, String, String, f64)> = stack
+        .clickhouse()
+        .query(
+            "SELECT toUnixTimestamp64Milli(touched_at), toString(click_id) AS click, toString(link_id), share
+             FROM touches FINAL WHERE event_id = ? ORDER BY click",
+        )
+        .bind(id)
+        .fetch_all()
+        .await?;
+    assert_eq!(told, expected, "{id}");
+    Ok(())
 }

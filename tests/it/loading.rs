@@ -421,8 +421,19 @@ async fn rolled_up(loading: &Loading) -> anyhow::Result<()> {
          ARRAY JOIN arrayConcat(arrayMap(ms -> ('click', ms), clicks), arrayMap(ms -> ('page', ms), pages),
             arrayMap(ms -> ('track', ms), tracks)) AS act",
     );
-    let all =
-        [("clicks", clicks), ("creators", creators), ("visits", visits), ("months", whole), ("acts", acts)];
+    let sessions = differences(
+        "SELECT toStartOfHour(at) AS hour, visitor, uniqExact(event_id) AS actions, uniqExactIf(event_id, kind = 'page') AS pages
+         FROM events WHERE kind IN ('click', 'page', 'track') AND bot = '' GROUP BY hour, visitor",
+        "SELECT hour, visitor, arraySum(s.actions), arraySum(s.pages) FROM visitor_sessions AS s FINAL",
+    );
+    let all = [
+        ("clicks", clicks),
+        ("creators", creators),
+        ("visits", visits),
+        ("months", whole),
+        ("acts", acts),
+        ("sessions", sessions),
+    ];
     for (name, query) in all {
         let differences: u64 = loading.client.query_raw(&query).fetch_one().await?;
         assert_eq!(differences, 0, "{name}");

@@ -45,6 +45,15 @@ impl Place {
             let insert = format!("INSERT INTO {table} (workspace_id, {at}) VALUES ('{workspace}', now())");
             client.query_raw(&insert).execute().await?;
         }
+        // A look, and later some that go on into the next hour.
+        let insert = format!(
+            "INSERT INTO visitor_sessions (workspace_id, visitor, hour, begins_ms, lengths_ms, actions, pages, entries, exits,
+                countries, devices) VALUES
+             ('{workspace}', 'somebody', '2026-02-03 10:00:00', [7, 2400000], [0, 1000000], [1, 3], [0, 2], ['', '/a'], ['', '/b'],
+                ['DE', 'FR'], ['ios', 'other']),
+             ('{workspace}', 'somebody', '2026-02-03 11:00:00', [300000], [60000], [4], [1], ['/c'], ['/c'], ['US'], [''])"
+        );
+        client.query_raw(&insert).execute().await?;
         let [database, user, password] = Self::access(&world).await?;
         Ok(Self { world, workspace, database, user, password })
     }
@@ -69,7 +78,7 @@ impl Place {
     }
 }
 
-const VIEWS: [(&str, [u64; 2]); 10] = [
+const VIEWS: [(&str, [u64; 2]); 12] = [
     ("campaigns", [1, 1]),
     ("clicks", [2, 3]),
     ("clicks_by_hour", [1, 1]),
@@ -78,7 +87,9 @@ const VIEWS: [(&str, [u64; 2]); 10] = [
     ("links", [1, 1]),
     ("outcomes", [2, 3]),
     ("outcomes_by_hour", [1, 1]),
+    ("sessions", [2, 2]),
     ("social", [1, 1]),
+    ("touches", [2, 3]),
     ("users", [2, 2]),
 ];
 
@@ -145,6 +156,14 @@ async fn a_workspaces_sql_sees_what_is_its_own() -> anyhow::Result<()> {
         ('readonly', 'max_execution_time', 'max_memory_usage') ORDER BY name";
     let (_, limits) = ours.asks(&readers, "", limits).await?;
     assert_eq!(limits, "max_execution_time\t30\nmax_memory_usage\t2000000000\nreadonly\t1\n");
+
+    let (_, sessions) =
+        ours.asks(&readers, "", "SELECT * EXCEPT visitor FROM sessions ORDER BY started_at").await?;
+    assert_eq!(
+        sessions,
+        "2026-02-03 10:00:00.007\t2026-02-03 10:00:00.007\t1\t0\t\t\tDE\tios\ttrue\n\
+         2026-02-03 10:40:00.000\t2026-02-03 11:06:00.000\t7\t3\t/a\t/c\tFR\tother\tfalse\n"
+    );
 
     nothing_else_is_seen(&stack, &ours, &theirs).await?;
 

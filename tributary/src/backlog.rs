@@ -87,7 +87,10 @@ pub(crate) async fn measure(settings: &Settings) -> anyhow::Result<Backlog> {
     let settlement = unsettled + unsent;
     let outcome_sink = settled
         .iter()
-        .map(|(partition, next)| behind(*next, loaded("outcomes", &topics.credits, *partition)))
+        .flat_map(|(partition, next)| {
+            // Two tables, each with its own position.
+            ["outcomes", "touches"].map(|table| behind(*next, loaded(table, &topics.credits, *partition)))
+        })
         .sum();
     Ok(Backlog { spool, attribution, settlement, event_sink, outcome_sink })
 }

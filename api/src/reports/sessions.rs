@@ -8,13 +8,21 @@ use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::periods::Window;
+use store::rollups::{Counted, SESSION_PART_GAP_MS, sessions_to_count};
 
-use super::asked::{Asked, Parameters};
+use super::MAX_QUERY_BYTES;
+use super::asked::{Asked, Page, Parameters};
 use super::form::{Report, object, ratio};
-use super::period::invalid;
-use crate::access::InFinance;
+use super::period::{Period, invalid};
+use crate::access::{InFinance, Tenant};
 use crate::error::ApiError;
 use crate::server::App;
+
+const SESSIONS: &str = concat!(
+    "WITH\n",
+    include_str!("../../../clickhouse/queries/counted_sessions.sql"),
+    include_str!("../../../clickhouse/queries/sessions.sql")
+);
 
 /// What sessions are told apart by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -31,6 +39,29 @@ enum Dimension {
     Country,
     /// The device of the first event.
     Device,
+}
+
+impl Dimension {
+    /// Its name in the query.
+    fn code(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Entry => "entry",
+            Self::Exit => "exit",
+            Self::Country => "country",
+            Self::Device => "device",
+        }
+    }
+
+    /// Where it is kept; of nothing, what is read fastest.
+    fn column(self) -> &'static str {
+        match self {
+            Self::Nothing | Self::Device => "devices",
+            Self::Entry => "entries",
+            Self::Exit => "exits",
+            Self::Country => "countries",
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -85,16 +116,10 @@ pub(crate) async fn sessions(
         return Err(invalid("gap_minutes must be 1 to 1440"));
     }
     let period = period.read(&app, &workspace, Window::Days30).await?;
-    let by = serde_json::to_value(by).unwrap_or_default();
-    let sql = app.clickhouse.query(include_str!("../../../clickhouse/queries/sessions.sql"));
-    let sessions: Vec<Sessions> = page
-        .param(period.param(sql, &workspace))
-        .param("by", by.as_str().unwrap_or_default())
-        .param("gap_ms", i64::from(gap_minutes) * 60_000)
-        .fetch_all()
-        .await?;
+    let gap_ms = i64::from(gap_minutes) * 60_000;
+    let sessions = read(&app, &workspace, period, (by, gap_ms), page).await?;
     let mut asked = period.told(&workspace);
-    asked.insert("by".to_owned(), by);
+    asked.insert("by".to_owned(), json!(by));
     asked.insert("gap_minutes".to_owned(), json!(gap_minutes));
     page.tell(&mut asked, sessions.first().map(|row| row.total));
     let rows = sessions.into_iter().map(|row| {
@@ -110,4 +135,36 @@ pub(crate) async fn sessions(
         }))
     });
     Ok(Report { asked, columns: COLUMNS, rows: rows.collect() }.answer(form))
+}
+
+/// Sessions, from what is kept of whole hours and from the events of the others.
+async fn read(
+    app: &App,
+    workspace: &Tenant,
+    period: Period,
+    (by, gap_ms): (Dimension, i64),
+    page: Page,
+) -> Result<Vec<Sessions>, ApiError> {
+    let span_ms = (period.from_ms, period.to_ms);
+    loop {
+        // What is kept holds together across shorter pauses.
+        let counted = match gap_ms < SESSION_PART_GAP_MS {
+            true => Counted::all(),
+            false => sessions_to_count(&app.pool, workspace.id, span_ms).await?,
+        };
+        let query = page
+            .param(period.param(app.clickhouse.query(SESSIONS), workspace))
+            .bind(&counted.asked_s)
+            .with_setting("max_query_size", MAX_QUERY_BYTES)
+            .param("all_hours", counted.all)
+            .param("by", by.code())
+            .param("keys", by.column())
+            .param("part_gap_ms", gap_ms.min(SESSION_PART_GAP_MS))
+            .param("gap_ms", gap_ms);
+        let sessions = query.fetch_all().await?;
+        // An hour that was marked meanwhile may be told in the state of before or after.
+        if counted.all || counted.covers(&sessions_to_count(&app.pool, workspace.id, span_ms).await?) {
+            return Ok(sessions);
+        }
+    }
 }

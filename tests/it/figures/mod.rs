@@ -264,7 +264,7 @@ async fn a_million_events_of_a_long_day_are_counted_right() -> anyhow::Result<()
     series(&world, &day, real).await?;
     trends::trends(&world, &day, real).await?;
     parts(&world, &day).await?;
-    visits::sessions(&world, &day).await?;
+    visits::all_sessions(&world, &day).await?;
     visits::retention(&world, &day).await?;
     progress::funnels(&world, &day, real.0).await?;
     progress::experiments(&world, &day, real.0).await?;
@@ -272,6 +272,7 @@ async fn a_million_events_of_a_long_day_are_counted_right() -> anyhow::Result<()
     boards(&world, &day, real.1).await?;
     series(&world, &day, real).await?;
     trends::trends(&world, &day, real).await?;
+    visits::all_sessions(&world, &day).await?;
     cut_days(&world, &owner, &day).await?;
     let late = day::late(&day, 40_000);
     // While the range is open that loads them, and once it is closed.
@@ -293,12 +294,15 @@ async fn a_million_events_of_a_long_day_are_counted_right() -> anyhow::Result<()
     boards(&world, &day, real.1).await?;
     series(&world, &day, real).await?;
     trends::trends(&world, &day, real).await?;
+    visits::sessions(&world, &day).await?;
     for (sink, hours) in &ranges {
         assert!(store::sinks::close(&owner, &at(sink), 0, 0, hours).await?);
     }
     boards(&world, &day, real.1).await?;
+    visits::sessions(&world, &day).await?;
     roll_up(&owner).await?;
     boards(&world, &day, real.1).await?;
+    visits::sessions(&world, &day).await?;
     trends::trends(&world, &day, real).await?;
     series(&world, &day, real).await
 }

@@ -22,8 +22,8 @@ struct Session<'a> {
     events: Vec<&'a EventRow>,
 }
 
-fn sessions_of(day: &Day) -> Vec<Session<'_>> {
-    let is_within = |event: &&EventRow| (MIDNIGHT_MS..MIDNIGHT_MS + DAY_MS).contains(&event.at);
+fn sessions_of(day: &Day, gap_ms: i64, (from_ms, to_ms): (i64, i64)) -> Vec<Session<'_>> {
+    let is_within = |event: &&EventRow| (from_ms..to_ms).contains(&event.at);
     let mut of_visitor: BTreeMap<[u8; 16], BTreeMap<(i64, Uuid), &EventRow>> = BTreeMap::new();
     for event in day.events.iter().filter(|event| is_visit(event)).filter(is_within) {
         of_visitor.entry(event.visitor).or_default().insert((event.at, event.event_id), event);
@@ -32,7 +32,7 @@ fn sessions_of(day: &Day) -> Vec<Session<'_>> {
     for (visitor, events) in of_visitor {
         let mut last = i64::MIN / 2;
         for event in events.into_values() {
-            if event.at - last > HOUR_MS / 2 {
+            if event.at - last > gap_ms {
                 sessions.push(Session { visitor, events: Vec::new() });
             }
             last = event.at;
@@ -45,56 +45,72 @@ fn sessions_of(day: &Day) -> Vec<Session<'_>> {
 /// What is known of a session.
 type Key<'a> = &'a dyn Fn(&Session) -> String;
 
+fn page_of(event: Option<&&EventRow>) -> String {
+    event.map_or("", |event| path(event)).to_owned()
+}
+
+const WHOLE: (i64, i64) = (MIDNIGHT_MS, MIDNIGHT_MS + DAY_MS);
+/// Begins and ends within hours.
+const CUT: (i64, i64) = (MIDNIGHT_MS + 77 * 60_000, MIDNIGHT_MS + DAY_MS - 1_234_567);
+
+/// By everything they are told apart by, with longer and shorter pauses.
+pub(super) async fn all_sessions(world: &World, day: &Day) -> anyhow::Result<()> {
+    for by in ["nothing", "entry", "exit", "country", "device"] {
+        check_sessions(world, day, by, 30, WHOLE).await?;
+    }
+    check_sessions(world, day, "exit", 7, CUT).await?;
+    sessions(world, day).await
+}
+
+/// The same, some of them.
 pub(super) async fn sessions(world: &World, day: &Day) -> anyhow::Result<()> {
-    let sessions = sessions_of(day);
-    let of: [(&str, Key<'_>); 5] = [
-        ("nothing", &|_| String::new()),
-        ("entry", &|session| {
-            session
-                .events
-                .iter()
-                .find(|event| event.kind == "page")
-                .map_or("", |event| path(event))
-                .to_owned()
-        }),
-        ("exit", &|session| {
-            session
-                .events
-                .iter()
-                .rfind(|event| event.kind == "page")
-                .map_or("", |event| path(event))
-                .to_owned()
-        }),
-        ("country", &|session| session.events[0].country.clone()),
-        ("device", &|session| session.events[0].device.clone()),
-    ];
-    for (by, key) in of {
-        let mut parts: BTreeMap<String, Vec<&Session>> = BTreeMap::new();
-        for session in &sessions {
-            parts.entry(key(session)).or_default().push(session);
-        }
-        let report = world.report(&format!("/v1/reports/sessions?by={by}&{SPAN}")).await?;
-        assert_eq!(rows(&report).len(), parts.len(), "{by}");
-        for row in rows(&report) {
-            let part = &parts[row["key"].as_str().unwrap()];
-            let count = part.len() as f64;
-            let visitors: HashSet<[u8; 16]> = part.iter().map(|session| session.visitor).collect();
-            let bounces = part.iter().filter(|session| session.events.len() == 1).count();
-            let pages: usize =
-                part.iter().map(|s| s.events.iter().filter(|event| event.kind == "page").count()).sum();
-            let duration_ms: i64 =
-                part.iter().map(|s| s.events[s.events.len() - 1].at - s.events[0].at).sum();
-            for (figure, counted) in [
-                ("sessions", json!(part.len())),
-                ("visitors", json!(visitors.len())),
-                ("bounces", json!(bounces)),
-                ("bounce_rate", json!(bounces as f64 / count)),
-                ("page_views", json!(pages)),
-                ("pages_per_session", json!(pages as f64 / count)),
-                ("mean_duration_ms", json!(duration_ms as f64 / count)),
-            ] {
-                assert!(same(&row[figure], &counted), "{by} {figure}: {row}, counted {counted}");
-            }
+    check_sessions(world, day, "entry", 30, CUT).await?;
+    check_sessions(world, day, "exit", 95, WHOLE).await
+}
+
+async fn check_sessions(
+    world: &World,
+    day: &Day,
+    by: &str,
+    gap_minutes: i64,
+    (from_ms, to_ms): (i64, i64),
+) -> anyhow::Result<()> {
+    let key: Key<'_> = match by {
+        "entry" => &|session| page_of(session.events.iter().find(|event| event.kind == "page")),
+        "exit" => &|session| page_of(session.events.iter().rfind(|event| event.kind == "page")),
+        "country" => &|session| session.events[0].country.clone(),
+        "device" => &|session| session.events[0].device.clone(),
+        _ => &|_| String::new(),
+    };
+    let sessions = sessions_of(day, gap_minutes * 60_000, (from_ms, to_ms));
+    let mut parts: BTreeMap<String, Vec<&Session>> = BTreeMap::new();
+    for session in &sessions {
+        parts.entry(key(session)).or_default().push(session);
+    }
+    let report = world
+        .report(&format!(
+            "/v1/reports/sessions?by={by}&gap_minutes={gap_minutes}&from_ms={from_ms}&to_ms={to_ms}"
+        ))
+        .await?;
+    assert_eq!(rows(&report).len(), parts.len(), "{by}");
+    for row in rows(&report) {
+        let part = &parts[row["key"].as_str().unwrap()];
+        let count = part.len() as f64;
+        let visitors: HashSet<[u8; 16]> = part.iter().map(|session| session.visitor).collect();
+        let bounces = part.iter().filter(|session| session.events.len() == 1).count();
+        let pages: usize =
+            part.iter().map(|s| s.events.iter().filter(|event| event.kind == "page").count()).sum();
+        let duration_ms: i64 = part.iter().map(|s| s.events[s.events.len() - 1].at - s.events[0].at).sum();
+        for (figure, counted) in [
+            ("sessions", json!(part.len())),
+            ("visitors", json!(visitors.len())),
+            ("bounces", json!(bounces)),
+            ("bounce_rate", json!(bounces as f64 / count)),
+            ("page_views", json!(pages)),
+            ("pages_per_session", json!(pages as f64 / count)),
+            ("mean_duration_ms", json!(duration_ms as f64 / count)),
+        ] {
+            assert!(same(&row[figure], &counted), "{by} {figure}: {row}, counted {counted}");
         }
     }
     Ok(())
