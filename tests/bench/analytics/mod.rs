@@ -198,6 +198,7 @@ async fn paths(stack: &Stack, world: &World, table: &mut Table, to_ms: i64) -> a
         ("funnel: 30 days, page:/7 > track", "funnel?steps=page:/7%3Etrack:signup"),
         ("retention: 30 days by day", "retention?unit=day"),
         ("retention: 30 days by week", "retention?unit=week"),
+        ("sessions: 30 days by entry", "sessions?by=entry"),
     ] {
         let path = format!("/v1/reports/{path}&period=30d&as_of_ms={to_ms}");
         line(table, what, p95(world, &[path]).await?, plain, "");
