@@ -7,11 +7,13 @@
 //! | `control` | workspaces, creators, campaigns, funding, links |
 //! | `me` | what users ask for themselves |
 //! | `reports` | leaderboards, wallets, explanations |
+//! | `kept_answers` | costly answers, kept for seconds |
 //! | `error` | what a caller is told when something is wrong |
 
 mod access;
 mod control;
 mod error;
+mod kept_answers;
 mod me;
 mod reports;
 pub mod server;

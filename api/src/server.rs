@@ -1,11 +1,12 @@
 //! Routes, start and stop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post, put};
 use clickhouse::Client;
@@ -19,6 +20,7 @@ use crate::control::{
     statements, tax, withdrawals, workspaces,
 };
 use crate::error::ApiError;
+use crate::kept_answers::{KeptAnswers, keep};
 use crate::me;
 use crate::reports::{
     self, breakdowns, experiment, explain, funnel, leaderboards, retention, sessions, timeseries, trending,
@@ -36,6 +38,8 @@ pub struct ApiSettings {
     pub views_prefix: String,
     /// What tokens are sealed with; without one none are kept.
     pub secrets_key: Option<Arc<SealingKey>>,
+    /// For how long costly answers of reports are kept; not at all, if 0.
+    pub answers_kept_for: Duration,
 }
 
 /// What every request may use.
@@ -44,6 +48,7 @@ pub(crate) struct App {
     pub(crate) pool: Pool,
     pub(crate) clickhouse: Client,
     pub(crate) publisher: Publisher,
+    pub(crate) kept_answers: KeptAnswers,
 }
 
 /// Serves until `stop` is cancelled.
@@ -58,7 +63,8 @@ pub async fn serve(
     listener: tokio::net::TcpListener,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let app = Arc::new(App { settings, pool, clickhouse: bounded(clickhouse), publisher });
+    let kept_answers = KeptAnswers::new(settings.answers_kept_for);
+    let app = Arc::new(App { settings, pool, clickhouse: bounded(clickhouse), publisher, kept_answers });
     axum::serve(listener, router(app)).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
@@ -75,6 +81,7 @@ fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/workspaces", post(workspaces::create_workspace).get(workspaces::list_workspaces))
         .route("/v1/privacy", put(workspaces::set_privacy))
+        .route("/v1/retention", put(workspaces::set_retention).get(workspaces::retention))
         .route("/v1/webhooks", put(workspaces::set_webhook))
         .route("/v1/signing-keys", post(workspaces::rotate_signing_key))
         .route("/v1/sql-access", put(sql_access::set).delete(sql_access::remove))
@@ -127,17 +134,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/social-accounts/{id}", get(social::get).put(social::change).delete(social::remove))
         .route("/v1/social-readings", post(social::report))
         .route("/v1/media-kits/{creator}", get(social::media_kit))
-        .route("/v1/leaderboards", get(leaderboards::leaderboard))
-        .route("/v1/reports/timeseries", get(timeseries::timeseries))
-        .route("/v1/reports/breakdown", get(breakdowns::breakdown))
-        .route("/v1/reports/trending", get(trending::trending))
-        .route("/v1/reports/social", get(reports::social::social))
-        .route("/v1/reports/social-growth", get(reports::social::growth))
-        .route("/v1/reports/pages", get(breakdowns::pages))
-        .route("/v1/reports/sessions", get(sessions::sessions))
-        .route("/v1/reports/funnel", get(funnel::funnel))
-        .route("/v1/reports/experiment", get(experiment::experiment))
-        .route("/v1/reports/retention", get(retention::retention))
+        .merge(reports(&app))
         .route("/v1/conversions/{id}/explain", get(explain::explain))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/metrics", get(|| async { runtime::telemetry::render_metrics() }))
@@ -150,6 +147,23 @@ fn router(app: Arc<App>) -> Router {
         })
         .layer(map_response(in_our_form))
         .with_state(app)
+}
+
+/// What is told from ClickHouse.
+fn reports(app: &Arc<App>) -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/leaderboards", get(leaderboards::leaderboard))
+        .route("/v1/reports/timeseries", get(timeseries::timeseries))
+        .route("/v1/reports/breakdown", get(breakdowns::breakdown))
+        .route("/v1/reports/trending", get(trending::trending))
+        .route("/v1/reports/social", get(reports::social::social))
+        .route("/v1/reports/social-growth", get(reports::social::growth))
+        .route("/v1/reports/pages", get(breakdowns::pages))
+        .route("/v1/reports/sessions", get(sessions::sessions))
+        .route("/v1/reports/funnel", get(funnel::funnel))
+        .route("/v1/reports/experiment", get(experiment::experiment))
+        .route("/v1/reports/retention", get(retention::retention))
+        .layer(from_fn_with_state(Arc::clone(app), keep))
 }
 
 /// What the router itself refuses, told as we tell everything else.

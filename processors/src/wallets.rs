@@ -8,7 +8,7 @@ use std::time::Duration;
 use domain::ledger::postings::{Source, WalletKey};
 use domain::ledger::{PostingError, Transaction};
 use domain::wallet::{Wallet, release};
-use runtime::retry::Backoff;
+use runtime::retry::repeat;
 use runtime::shutdown::CancellationToken;
 use store::wallets::Bucket;
 use store::{Pool, StoreError};
@@ -19,25 +19,13 @@ const CHUNK: i64 = 2_000;
 
 /// Releases what is due, every `every`, until `stop` is cancelled.
 pub async fn run(pool: Pool, every: Duration, stop: CancellationToken) {
-    let mut backoff = Backoff::default();
-    while !stop.is_cancelled() {
-        let wait = match release_due(&pool, runtime::clock::now_ms()).await {
-            Ok(count) => {
-                metrics::counter!("tributary_wallets_released_total").increment(count);
-                backoff = Backoff::default();
-                every
-            }
-            Err(error) => {
-                tracing::warn!(%error, "earnings not released; trying again");
-                backoff.next_wait()
-            }
-        };
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = stop.cancelled() => {}
-        }
-    }
-    tracing::info!("wallets stopped");
+    let pool = &pool;
+    repeat("releasing of earnings", every, &stop, move || async move {
+        let count = release_due(pool, runtime::clock::now_ms()).await?;
+        metrics::counter!("tributary_wallets_released_total").increment(count);
+        Ok::<_, StoreError>(0)
+    })
+    .await;
 }
 
 /// Releases everything whose hold has ended by `now_ms`; gives how many buckets

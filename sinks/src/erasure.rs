@@ -9,8 +9,8 @@ use store::Pool;
 use store::rollups::Hours;
 use uuid::Uuid;
 
-use crate::SinkError;
 use crate::loading::{Fact, Rows};
+use crate::{SinkError, delete};
 
 /// The kind of event that asks for a visitor to be forgotten.
 pub(crate) const ERASE: &str = "erase";
@@ -60,11 +60,6 @@ impl Erasure {
         delete(client, "visitor_sessions", visitors).await?;
         Ok(hours)
     }
-}
-
-async fn delete(client: &Client, table: &str, condition: &str) -> Result<(), SinkError> {
-    let statement = format!("ALTER TABLE {table} DELETE WHERE {condition} SETTINGS mutations_sync = 1");
-    Ok(client.query_raw(&statement).execute().await?)
 }
 
 /// The hours in which visitors were seen.

@@ -11,6 +11,7 @@
 //! | `names` | what campaigns, links and users are called |
 //! | [`social`] | accounts on social platforms: fetched, and → table `social_metrics` |
 //! | `erasure` | visitors who ask to be forgotten |
+//! | [`retention`] | events that a workspace does not keep any longer |
 //! | `refused` | rows that ClickHouse does not take → table `refused_rows` |
 //! | [`reconcile`] | compares ClickHouse with the books |
 //! | `rows` | what a row is made of |
@@ -25,6 +26,7 @@ mod names;
 pub mod outcomes;
 pub mod reconcile;
 mod refused;
+pub mod retention;
 pub mod rollups;
 mod rows;
 pub mod schema;
@@ -117,4 +119,10 @@ async fn insert_block(client: &Client, table: &str, token: &str, rows: &Block) -
     }
     insert.end().await?;
     Ok(())
+}
+
+/// Takes the rows out of a table that meet a condition, and waits until they are out.
+async fn delete(client: &Client, table: &str, condition: &str) -> Result<(), SinkError> {
+    let statement = format!("ALTER TABLE {table} DELETE WHERE {condition} SETTINGS mutations_sync = 1");
+    Ok(client.query_raw(&statement).execute().await?)
 }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use clickhouse::Client;
-use runtime::retry::Backoff;
+use runtime::retry::repeat;
 use runtime::shutdown::CancellationToken;
 use store::Pool;
 use store::batches::BatchRange;
@@ -106,29 +106,17 @@ fn take(batches: &[BatchRange], open_last_offset: Option<i64>, max_rows: usize) 
 
 /// Runs until `stop` is cancelled. Passing troubles are waited out.
 pub async fn run(settings: OutcomeSinkSettings, client: Client, pool: Pool, stop: CancellationToken) {
-    let mut backoff = Backoff::default();
-    while !stop.is_cancelled() {
-        let wait = match load_all(&settings, &client, &pool).await {
-            Ok(0) => settings.every,
-            Ok(_) => {
-                backoff.reset();
-                Duration::ZERO
-            }
+    let (settings, client, pool) = (&settings, &client, &pool);
+    repeat("loading of outcomes", settings.every, &stop, move || async move {
+        match load_all(settings, client, pool).await {
             Err(SinkError::Fenced(partition)) => {
                 tracing::warn!(partition, "another loader of outcomes is at work");
-                settings.every
+                Ok(0)
             }
-            Err(error) => {
-                tracing::warn!(%error, "outcomes not loaded; trying again");
-                backoff.next_wait()
-            }
-        };
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = stop.cancelled() => {}
+            loaded => loaded,
         }
-    }
-    tracing::info!("outcome sink stopped");
+    })
+    .await;
 }
 
 /// Loads the next range of every partition; gives how many batches that were.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use clickhouse::Client;
 use clickhouse::query::Query;
 use runtime::clock::now_ms;
-use runtime::retry::Backoff;
+use runtime::retry::repeat;
 use runtime::shutdown::CancellationToken;
 use store::Pool;
 use store::control::WorkspaceRow;
@@ -64,25 +64,8 @@ const VISITS: &str =
 
 /// Runs until `stop` is cancelled. Passing troubles are waited out.
 pub async fn run(client: Client, pool: Pool, stop: CancellationToken) {
-    let mut backoff = Backoff::default();
-    while !stop.is_cancelled() {
-        let wait = match roll_due(&client, &pool).await {
-            Ok(0) => EVERY,
-            Ok(_) => {
-                backoff.reset();
-                Duration::ZERO
-            }
-            Err(error) => {
-                tracing::warn!(%error, "hours not rolled up; trying again");
-                backoff.next_wait()
-            }
-        };
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = stop.cancelled() => {}
-        }
-    }
-    tracing::info!("roll-ups stopped");
+    let (client, pool) = (&client, &pool);
+    repeat("rolling up", EVERY, &stop, move || roll_due(client, pool)).await;
 }
 
 /// Rolls up what is due by now; gives how many marks that were.
@@ -161,7 +144,11 @@ async fn roll(client: &Client, pool: &Pool, workspace: &WorkspaceRow, due: &[Due
         }
         return Ok(());
     }
-    for hours in reached(&marks, (*first, end_ms), CLICKS_REACH_HOURS).chunks(HOURS_AT_ONCE) {
+    let reached = |changed_hours, needed_hours| {
+        let hours = reached(&marks, (*first, end_ms), changed_hours);
+        countable(hours, workspace.expired_before_ms, needed_hours)
+    };
+    for hours in reached(CLICKS_REACH_HOURS, CLICKS_REACH_HOURS).chunks(HOURS_AT_ONCE) {
         let near = Counted::exactly(hours.to_vec(), CLICKS_REACH_HOURS).near_s;
         statement(client, pool, workspace, CLICKS, hours)
             .await?
@@ -173,7 +160,7 @@ async fn roll(client: &Client, pool: &Pool, workspace: &WorkspaceRow, due: &[Due
         let query = statement(client, pool, workspace, CREATOR_CLICKS, hours).await?;
         query.bind(hours).execute().await?;
     }
-    for hours in reached(&marks, (*first, end_ms), 0).chunks(HOURS_AT_ONCE) {
+    for hours in reached(0, 0).chunks(HOURS_AT_ONCE) {
         let _alone = store::rollups::alone_with_visitors(pool).await?;
         let query = statement(client, pool, workspace, VISITOR_MONTHS, hours).await?.bind(hours);
         query.param("time_zone", &workspace.time_zone).execute().await?;
@@ -182,10 +169,22 @@ async fn roll(client: &Client, pool: &Pool, workspace: &WorkspaceRow, due: &[Due
         let query = statement(client, pool, workspace, VISITOR_SESSIONS, hours).await?.bind(hours);
         query.param("all_hours", false).param("part_gap_ms", SESSION_PART_GAP_MS).execute().await?;
     }
-    for hours in runs(&reached(&marks, (*first, end_ms), VISITS_REACH_HOURS)) {
+    for hours in runs(&reached(VISITS_REACH_HOURS, VISITS_REACH_HOURS)) {
         statement(client, pool, workspace, VISITS, hours).await?.execute().await?;
     }
     Ok(())
+}
+
+/// Those of `hours_s` that can still be counted: whatever happened in the `needed_hours`
+/// before them is there. The others stay as they were rolled up.
+fn countable(mut hours_s: Vec<i64>, expired_before_ms: i64, needed_hours: i64) -> Vec<i64> {
+    if expired_before_ms > 0 {
+        let found = hours_s.len();
+        hours_s.retain(|hour_s| hour_s * 1_000 >= expired_before_ms + needed_hours * HOUR_MS);
+        let left_out = found - hours_s.len();
+        metrics::counter!("tributary_rollup_expired_hours_total").increment(left_out as u64);
+    }
+    hours_s
 }
 
 /// Hours that follow each other without a gap, not too many at once.
@@ -218,6 +217,20 @@ async fn statement(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hours_are_counted_while_all_is_there() {
+        let hours = || (100..105).map(|hour| hour * 3_600).collect::<Vec<i64>>();
+        for (expired_hour, needed, expected) in
+            [(0, 200, 5), (100, 0, 5), (103, 0, 2), (100, 2, 3), (100, 24, 0)]
+        {
+            assert_eq!(
+                countable(hours(), expired_hour * HOUR_MS, needed).len(),
+                expected,
+                "{expired_hour} {needed}"
+            );
+        }
+    }
 
     #[test]
     fn runs_have_no_gaps_and_are_short() {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use clickhouse::Client;
-use runtime::retry::Backoff;
+use runtime::retry::repeat;
 use runtime::shutdown::CancellationToken;
 use store::Pool;
 
@@ -19,24 +19,12 @@ const BATCH: usize = 10_000;
 
 /// Runs until `stop` is cancelled. Passing troubles are waited out.
 pub async fn run(client: Client, pool: Pool, stop: CancellationToken) {
-    let mut backoff = Backoff::default();
-    while !stop.is_cancelled() {
-        let wait = match load_waiting(&client, &pool).await {
-            Ok(loaded) => {
-                backoff.reset();
-                if loaded == BATCH { Duration::ZERO } else { EVERY }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "what waits for ClickHouse cannot be loaded; trying again");
-                backoff.next_wait()
-            }
-        };
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = stop.cancelled() => {}
-        }
-    }
-    tracing::info!("loading of readings and names stopped");
+    let (client, pool) = (&client, &pool);
+    repeat("loading of readings and names", EVERY, &stop, move || async move {
+        // Less than a batch was all there is.
+        load_waiting(client, pool).await.map(|loaded| usize::from(loaded == BATCH))
+    })
+    .await;
 }
 
 /// Loads what waits, up to a batch of each; says how much the larger was.

@@ -63,6 +63,10 @@ pub struct WorkspaceRow {
     pub platform_fee_bps: i32,
     /// Its IANA time zone.
     pub time_zone: String,
+    /// Single events are kept for so many days; for ever, if none.
+    pub retention_days: Option<i32>,
+    /// Up to when they are gone, milliseconds since 1970; 0, if none is.
+    pub expired_before_ms: i64,
 }
 
 /// All workspaces.

@@ -24,6 +24,7 @@ pub mod payouts;
 pub mod periods;
 pub mod reconcile;
 pub mod refunds;
+pub mod retention;
 pub mod rollups;
 pub mod scan;
 pub mod sinks;

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, PgExecutor, SqlStr};
 use crate::{Pool, StoreError, Transaction};
 
 /// Version, description and SQL of each migration.
-const MIGRATIONS: [(i64, &str, &str); 26] = [
+const MIGRATIONS: [(i64, &str, &str); 27] = [
     (1, "control", include_str!("../../migrations/0001_control.sql")),
     (2, "books", include_str!("../../migrations/0002_books.sql")),
     (3, "sink positions", include_str!("../../migrations/0003_sink_positions.sql")),
@@ -35,6 +35,7 @@ const MIGRATIONS: [(i64, &str, &str); 26] = [
     (24, "visitors' acts", include_str!("../../migrations/0024_visitor_acts.sql")),
     (25, "names", include_str!("../../migrations/0025_names.sql")),
     (26, "visitors' sessions", include_str!("../../migrations/0026_visitor_sessions.sql")),
+    (27, "retention", include_str!("../../migrations/0027_retention.sql")),
 ];
 
 /// The ledger has partitions for so many months to come.

@@ -183,6 +183,8 @@ impl Stack {
         let brokers = self.brokers();
         command
             .env_remove("TRIBUTARY_CONFIG")
+            // What was just loaded is looked for at once.
+            .env("TRIBUTARY_REPORT_CACHE_SECONDS", "0")
             .env("TRIBUTARY_DATA_DIR", self.data_dir())
             .env("TRIBUTARY_BROKERS", brokers)
             .env("TRIBUTARY_TOPIC_PREFIX", &self.prefix)

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use domain::money::Currency;
+use domain::timestamp::rfc3339;
 use models::journeys::{Journeys, read};
 use models::{Model, Share, Sharing, compare};
 use runtime::clock::now_ms;
@@ -122,6 +123,14 @@ async fn collected(settings: &Settings, args: &AttributeArgs, workspace: &str) -
     let pool = store::connect(&settings.database_url, 1).await?;
     let found = store::control::find_workspace(&pool, workspace).await?;
     let workspace = found.with_context(|| format!("there is no workspace {workspace:?}"))?;
+    let (from_ms, window_ms) = (args.from.unwrap_or_default(), i64::from(args.window_days) * DAY_MS);
+    // Paths that begin in the middle would tell other things.
+    anyhow::ensure!(
+        from_ms - window_ms >= workspace.expired_before_ms || workspace.expired_before_ms == 0,
+        "clicks of before {} have expired (retention): --from must be {} days later at least",
+        rfc3339(workspace.expired_before_ms),
+        args.window_days
+    );
     let exponent = Currency::new(&workspace.currency)?.exponent().unwrap_or_default();
     let by = match args.by {
         By::Campaign => "campaign",
@@ -135,9 +144,9 @@ async fn collected(settings: &Settings, args: &AttributeArgs, workspace: &str) -
         .param("currency", &workspace.currency)
         .param("minor_per_major", 10_u32.pow(exponent.into()))
         .param("by", by)
-        .param("from_ms", args.from.unwrap_or_default())
+        .param("from_ms", from_ms)
         .param("to_ms", args.to.unwrap_or_else(now_ms))
-        .param("window_ms", i64::from(args.window_days) * DAY_MS)
+        .param("window_ms", window_ms)
         .fetch_bytes("CSVWithNames")?;
     let lines = lines.collect().await.context("ClickHouse")?;
     let mut journeys = read(&lines[..]).context("ClickHouse's answer")?;

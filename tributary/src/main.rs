@@ -219,6 +219,7 @@ async fn dispatch(settings: Settings, command: Command) -> anyhow::Result<ExitCo
                 ("event sink", services::event_sink(&settings, stop.clone())?),
                 ("outcome sink", services::outcome_sink(&settings, stop.clone())?),
                 ("roll-ups", services::rollups(&settings, stop.clone())?),
+                ("retention", services::retention(&settings, stop.clone())?),
                 ("leaderboard snapshots", services::snapshots(&settings, stop.clone())?),
                 ("readings and names", services::states(&settings, stop.clone())?),
                 ("social refresher", services::social_refresher(&settings, stop.clone())?),

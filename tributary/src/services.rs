@@ -193,6 +193,16 @@ pub(crate) fn rollups(settings: &Settings, stop: CancellationToken) -> anyhow::R
     }))
 }
 
+/// Events that workspaces do not keep any longer, deleted.
+pub(crate) fn retention(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
+    let pool = store::connect_lazy(&settings.database_url, 1)?;
+    let client = settings.clickhouse();
+    Ok(Box::pin(async move {
+        sinks::retention::run(client, pool, stop).await;
+        Ok(())
+    }))
+}
+
 /// Leaderboards as they stand, kept on schedule.
 pub(crate) fn snapshots(settings: &Settings, stop: CancellationToken) -> anyhow::Result<Service> {
     let pool = store::connect_lazy(&settings.database_url, POOL)?;
@@ -239,6 +249,7 @@ pub(crate) async fn api(settings: &Settings, stop: CancellationToken) -> anyhow:
         credits_topic: settings.topics().credits,
         views_prefix: api::views_prefix(&settings.clickhouse_database),
         secrets_key: settings.secrets_key()?.map(Arc::new),
+        answers_kept_for: Duration::from_secs(settings.report_cache_seconds.into()),
     };
     let listener = listen(settings.api_listen, "the API", "--api-listen").await?;
     tracing::info!(address = %settings.api_listen, "API listens");

@@ -294,6 +294,17 @@ pub(crate) struct Settings {
     )]
     pub(crate) snapshot_minutes: u32,
 
+    /// The API keeps answers of reports that took longer than 100 ms this long; 0: asks anew each time
+    #[arg(
+        long,
+        global = true,
+        env = "TRIBUTARY_REPORT_CACHE_SECONDS",
+        default_value_t = 2,
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u32).range(..=3_600)
+    )]
+    pub(crate) report_cache_seconds: u32,
+
     /// Messages in one batch of a processor, rows in one insert of a sink
     #[arg(long, global = true, env = "TRIBUTARY_BATCH", default_value_t = 5_000, value_name = "N")]
     pub(crate) batch: usize,

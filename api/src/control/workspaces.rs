@@ -9,11 +9,12 @@ use domain::ids::WorkspaceId;
 use domain::money::Currency;
 use domain::privacy::{AddressPolicy, Privacy};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use store::control::NewWorkspace;
+use store::retention::{LEAST_DAYS, MOST_DAYS};
 use uuid::Uuid;
 
-use crate::access::{Actor, Admin, InWorkspace, hash_key};
+use crate::access::{Actor, Admin, InFinance, InWorkspace, hash_key};
 use crate::control::{Body, check_bps, commit, created};
 use crate::error::ApiError;
 use crate::server::App;
@@ -131,6 +132,36 @@ pub(crate) async fn set_privacy(
     });
     commit(&workspace.actor, transaction, "set_privacy", "workspace", workspace.id, &shown).await?;
     Ok(Json(shown).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RetentionInput {
+    /// Single events are kept for so many days; for ever, if null.
+    days: Option<i32>,
+}
+
+/// Replaces how long the workspace keeps single events. What is gone stays gone.
+pub(crate) async fn set_retention(
+    State(app): State<Arc<App>>,
+    InWorkspace(workspace): InWorkspace,
+    body: Body<RetentionInput>,
+) -> Result<Response, ApiError> {
+    let Json(RetentionInput { days }) = body?;
+    if days.is_some_and(|days| !(LEAST_DAYS..=MOST_DAYS).contains(&days)) {
+        return Err(ApiError::invalid("days", format!("{LEAST_DAYS} to {MOST_DAYS}, or null: for ever")));
+    }
+    let mut transaction = store::begin(&app.pool).await?;
+    store::retention::set(&mut transaction, workspace.id, days).await?;
+    let shown = json!({ "days": days });
+    commit(&workspace.actor, transaction, "set_retention", "workspace", workspace.id, &shown).await?;
+    Ok(Json(shown).into_response())
+}
+
+/// How long single events are kept, and up to when they are gone already.
+pub(crate) async fn retention(InFinance(workspace): InFinance) -> Json<Value> {
+    let gone_ms = Some(workspace.expired_before_ms).filter(|moment_ms| *moment_ms > 0);
+    Json(json!({ "days": workspace.retention_days, "expired_before_ms": gone_ms }))
 }
 
 #[derive(Deserialize)]

@@ -68,7 +68,7 @@ pub(crate) async fn breakdown(
 ) -> Result<Response, ApiError> {
     let Asked { own: BreakdownParameters { by }, period, filter, page, form } = asked;
     filter.check(&app, &workspace).await?;
-    let period = period.read(&app, &workspace, Window::Days30).await?;
+    let period = period.read(&app, &workspace, Window::Days30).await?.of_kept_events(&workspace)?;
     let by = serde_json::to_value(by).unwrap_or_default();
     let sql = app.clickhouse.query(include_str!("../../../clickhouse/queries/breakdown.sql"));
     let sql = page.param(filter.param(period.param(sql, &workspace)));
@@ -118,7 +118,7 @@ pub(crate) async fn pages(
     asked: Asked<PageParameters>,
 ) -> Result<Response, ApiError> {
     let Asked { period, page, form, .. } = asked;
-    let period = period.read(&app, &workspace, Window::Days30).await?;
+    let period = period.read(&app, &workspace, Window::Days30).await?.of_kept_events(&workspace)?;
     let sql = app.clickhouse.query(include_str!("../../../clickhouse/queries/pages.sql"));
     let pages: Vec<PageRow> = page.param(period.param(sql, &workspace)).fetch_all().await?;
     let mut asked = period.told(&workspace);

@@ -122,7 +122,7 @@ pub(crate) async fn experiment(
         Some(id) => Some(id.parse().map_err(|_| invalid(format!("link: and a link's id, not {id:?}")))?),
     };
     Filter { link, ..Filter::default() }.check(&app, &workspace).await?;
-    let period = period.read(&app, &workspace, Window::Days30).await?;
+    let period = period.read(&app, &workspace, Window::Days30).await?.of_kept_events(&workspace)?;
     let query = app.clickhouse.query(include_str!("../../../clickhouse/queries/experiment.sql"));
     let seen: Vec<Seen> = period
         .param(query, &workspace)

@@ -2,6 +2,7 @@
 //! zone, or whatever is asked for.
 
 use clickhouse::query::Query;
+use domain::timestamp::rfc3339;
 use runtime::clock::now_ms;
 use serde_json::{Map, Value, json};
 use store::control::WorkspaceRow;
@@ -96,7 +97,22 @@ impl PeriodQuery {
     }
 }
 
+/// What was asked for is told from single events, and these are gone.
+fn expired(workspace: &WorkspaceRow, what: &str) -> ApiError {
+    let since = rfc3339(workspace.expired_before_ms);
+    let message = format!("single events of before {since} have expired (retention); {what}");
+    ApiError::new(axum::http::StatusCode::BAD_REQUEST, "events_expired", message)
+}
+
 impl Period {
+    /// The same, as far as single events are kept.
+    pub(super) fn of_kept_events(self, workspace: &WorkspaceRow) -> Result<Self, ApiError> {
+        if self.to_ms <= workspace.expired_before_ms {
+            return Err(expired(workspace, "ask for a later time: leaderboards and series are kept"));
+        }
+        Ok(Self { from_ms: self.from_ms.max(workspace.expired_before_ms), ..self })
+    }
+
     /// Says it in a query, and which workspace's events it is about.
     pub(super) fn param(self, query: Query, workspace: &WorkspaceRow) -> Query {
         query
@@ -114,7 +130,13 @@ impl Period {
         workspace: &WorkspaceRow,
         cuts: &[i64],
     ) -> Result<ToCount, ApiError> {
-        Ok(store::rollups::to_count(&app.pool, workspace.id, (self.from_ms, self.to_ms), cuts).await?)
+        let span = (self.from_ms, self.to_ms);
+        let counted = store::rollups::to_count(&app.pool, workspace.id, span, cuts).await?;
+        // What is marked is kept; a moment within an hour may divide one that is not.
+        if counted.clicks.asked_s.first().is_some_and(|hour_s| hour_s * 1_000 < workspace.expired_before_ms) {
+            return Err(expired(workspace, "up to then only whole hours (UTC) can be told"));
+        }
+        Ok(counted)
     }
 
     /// What has to be counted by now, if something was loaded into other hours than
@@ -184,6 +206,9 @@ impl Period {
             return Ok(self);
         }
         let (from_ms, to_ms) = match self.first_hour(app, workspace).await? {
+            Some(hour_ms) if hour_ms < workspace.expired_before_ms => {
+                return Ok(Self { from_ms: hour_ms.min(self.to_ms - 1), ..self });
+            }
             Some(hour_ms) => {
                 // Where the zone's hours are full ones, too, a window's first unit is known.
                 let hour = (hour_ms, hour_ms + HOUR_MS);

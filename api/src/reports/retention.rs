@@ -56,7 +56,7 @@ pub(crate) async fn retention(
     asked: Asked<RetentionParameters>,
 ) -> Result<Response, ApiError> {
     let Asked { own: RetentionParameters { unit }, period, form, .. } = asked;
-    let period = period.read(&app, &workspace, Window::Days30).await?;
+    let period = period.read(&app, &workspace, Window::Days30).await?.of_kept_events(&workspace)?;
     let period = period.since_the_first_event(&app, &workspace).await?;
     let buckets = period.buckets(unit, &app, &workspace, MAX_COHORTS).await?;
     let period = period.of_whole(&buckets);

@@ -115,7 +115,7 @@ pub(crate) async fn sessions(
     if !(1..=1_440).contains(&gap_minutes) {
         return Err(invalid("gap_minutes must be 1 to 1440"));
     }
-    let period = period.read(&app, &workspace, Window::Days30).await?;
+    let period = period.read(&app, &workspace, Window::Days30).await?.of_kept_events(&workspace)?;
     let gap_ms = i64::from(gap_minutes) * 60_000;
     let sessions = read(&app, &workspace, period, (by, gap_ms), page).await?;
     let mut asked = period.told(&workspace);

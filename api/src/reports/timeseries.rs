@@ -97,6 +97,8 @@ pub(crate) async fn timeseries(
     let mut points: HashMap<i64, Point> = points.into_iter().map(|point| (point.bucket_ms, point)).collect();
     let mut visits: HashMap<i64, Visits> =
         visits.into_iter().map(|visits| (visits.bucket_ms, visits)).collect();
+    // Whoever clicked on some links only is told from the events.
+    let visitors_since_ms = if filter == Filter::default() { 0 } else { workspace.expired_before_ms };
     let rows = buckets.into_iter().map(|Bucket { from_ms, ahead_minutes }| {
         let point = points.remove(&from_ms).unwrap_or_default();
         let visits = visits.remove(&from_ms).unwrap_or_default();
@@ -108,7 +110,7 @@ pub(crate) async fn timeseries(
             "bot_clicks": point.bot_clicks,
             // Pages are no campaign's.
             "page_views": (filter == Filter::default()).then_some(visits.page_views),
-            "visitors": visits.visitors,
+            "visitors": (from_ms >= visitors_since_ms).then_some(visits.visitors),
             "conversions": point.conversions,
             "revenue_minor": point.revenue_minor,
             "earnings_minor": point.earnings_minor,

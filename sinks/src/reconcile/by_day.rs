@@ -120,14 +120,15 @@ pub async fn by_day(
         .collect();
     let elsewhere = store::outcomes::known(&mut *store::begin(pool).await?, &without).await?;
     let elsewhere: HashSet<Uuid> = elsewhere.into_keys().map(|(id, _leg)| id).collect();
-    let unknown = unknown(client, &payable, &decided).await?;
+    let unknown = unknown(client, pool, &payable, &decided).await?;
     Ok(ByDay { watermark_ms, rows: tally(payable, &decided, quarantined, &elsewhere, &unknown, now_ms) })
 }
 
 /// Outcomes that are due and have no event in ClickHouse, nor had one that was
-/// erased.
+/// erased or has expired.
 async fn unknown(
     client: &Client,
+    pool: &Pool,
     payable: &[Payable],
     decided: &[Decided],
 ) -> Result<HashSet<Uuid>, SinkError> {
@@ -157,6 +158,13 @@ async fn unknown(
         missing.retain(|_, outcome| {
             let until_ms = erased.get(&(outcome.workspace_id, &outcome.visitor[..]));
             until_ms.is_none_or(|until_ms| outcome.at_ms > *until_ms)
+        });
+    }
+    if !missing.is_empty() {
+        let expired = store::control::list_workspaces(pool).await?;
+        let expired: HashMap<Uuid, i64> = expired.iter().map(|row| (row.id, row.expired_before_ms)).collect();
+        missing.retain(|_, outcome| {
+            expired.get(&outcome.workspace_id).is_none_or(|before_ms| outcome.at_ms >= *before_ms)
         });
     }
     Ok(missing.into_keys().collect())

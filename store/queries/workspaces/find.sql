@@ -1,6 +1,9 @@
 -- By id or by slug; an id wins over a slug that looks like one.
-SELECT id, slug, name, currency::text AS currency, platform_fee_bps, time_zone
-FROM workspaces
-WHERE id = $1 OR slug = $2
-ORDER BY (id = $1) IS TRUE DESC
+SELECT
+    w.id, w.slug, w.name, w.currency::text AS currency, w.platform_fee_bps, w.time_zone, w.retention_days,
+    coalesce(e.before_ms, 0) AS expired_before_ms
+FROM workspaces w
+LEFT JOIN expired_events e ON e.workspace_id = w.id
+WHERE w.id = $1 OR w.slug = $2
+ORDER BY (w.id = $1) IS TRUE DESC
 LIMIT 1

@@ -3,6 +3,7 @@
 //! and shared sales.
 
 mod day;
+mod expired;
 mod progress;
 mod returning;
 mod trends;

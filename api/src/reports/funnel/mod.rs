@@ -214,7 +214,7 @@ pub(crate) async fn funnel(
     if !(1..=MAX_WINDOW_MINUTES).contains(&own.window_minutes) {
         return Err(invalid(format!("window_minutes must be 1 to {MAX_WINDOW_MINUTES}")));
     }
-    let period = period.read(&app, &workspace, Window::Days30).await?;
+    let period = period.read(&app, &workspace, Window::Days30).await?.of_kept_events(&workspace)?;
     let window_ms = i64::from(own.window_minutes) * MINUTE_MS;
     let rules = Rules { steps: steps.len(), window_ms, begun_before_ms: period.to_ms, is_strict: own.strict };
     let mut progress = progress(&app, &workspace, period, (&steps, own.by), rules).await?;

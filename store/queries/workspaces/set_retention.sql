@@ -1,0 +1,3 @@
+UPDATE workspaces
+SET retention_days = $2
+WHERE id = $1
