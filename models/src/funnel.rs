@@ -41,7 +41,7 @@ pub fn best_attempt(acts: &mut Vec<(i64, Steps)>, rules: Rules) -> Vec<i64> {
     acts.retain(|(_, steps)| *steps != 0);
     // Where the search for each step goes on: no later attempt finds it earlier.
     let mut next = [0_usize; MAX_STEPS];
-    let mut best = Vec::new();
+    let (mut best, mut attempt) = (Vec::new(), Vec::new());
     for (start, (begun_ms, steps)) in acts.iter().enumerate() {
         if *begun_ms >= rules.begun_before_ms {
             break;
@@ -49,13 +49,14 @@ pub fn best_attempt(acts: &mut Vec<(i64, Steps)>, rules: Rules) -> Vec<i64> {
         if steps & 1 == 0 {
             continue;
         }
-        let attempt = if rules.is_strict {
-            strict_attempt(&acts[start..], rules)
+        attempt.clear();
+        if rules.is_strict {
+            attempt.extend(strict_attempt(&acts[start..], rules));
         } else {
-            loose_attempt(acts, start, &mut next, rules)
-        };
+            loose_attempt(acts, start, &mut next, rules, &mut attempt);
+        }
         if attempt.len() > best.len() {
-            best = attempt;
+            std::mem::swap(&mut best, &mut attempt);
         }
         if best.len() == rules.steps {
             break;
@@ -64,25 +65,26 @@ pub fn best_attempt(acts: &mut Vec<(i64, Steps)>, rules: Rules) -> Vec<i64> {
     best
 }
 
-fn strict_attempt(acts: &[(i64, Steps)], rules: Rules) -> Vec<i64> {
+fn strict_attempt(acts: &[(i64, Steps)], rules: Rules) -> impl Iterator<Item = i64> {
     let begun_ms = acts[0].0;
     acts.iter()
         .take(rules.steps)
         .enumerate()
-        .take_while(|(step, (ms, steps))| steps >> step & 1 == 1 && ms - begun_ms <= rules.window_ms)
+        .take_while(move |(step, (ms, steps))| steps >> step & 1 == 1 && ms - begun_ms <= rules.window_ms)
         .map(|(_, (ms, _))| *ms)
-        .collect()
 }
 
+/// Adds the moments of the attempt that begins at `start` to `attempt`.
 fn loose_attempt(
     acts: &[(i64, Steps)],
     start: usize,
     next: &mut [usize; MAX_STEPS],
     rules: Rules,
-) -> Vec<i64> {
+    attempt: &mut Vec<i64>,
+) {
     let begun_ms = acts[start].0;
     let mut at = start;
-    let mut attempt = vec![begun_ms];
+    attempt.push(begun_ms);
     for (step, next) in next.iter_mut().enumerate().take(rules.steps).skip(1) {
         *next = (*next).max(at + 1);
         while acts.get(*next).is_some_and(|(_, steps)| steps >> step & 1 == 0) {
@@ -94,7 +96,6 @@ fn loose_attempt(
         }
         at = *next;
     }
-    attempt
 }
 
 /// What came of all visitors, step by step.

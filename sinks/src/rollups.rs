@@ -1,6 +1,6 @@
 //! Events and outcomes → tables `hourly_clicks`, `hourly_visits`, `visitor_months`,
 //! `visitor_acts`, `visitor_sessions` and `hourly_outcomes`; the first and the last of these
-//! → the same by creator alone.
+//! → the same by creator alone, and these → the same of all creators.
 //!
 //! A sink names the hours that a range may change when it opens it, and marks them in the
 //! statement that closes it (`store::rollups`). Here the marks are taken first, then the hours are counted anew
@@ -49,6 +49,14 @@ const CREATOR_CLICKS: &str = concat!(
 const CREATOR_OUTCOMES: &str = concat!(
     "INSERT INTO hourly_creator_outcomes\n",
     include_str!("../../clickhouse/rollups/creator_outcomes.sql")
+);
+const WORKSPACE_CLICKS: &str = concat!(
+    "INSERT INTO hourly_workspace_clicks\n",
+    include_str!("../../clickhouse/rollups/workspace_clicks.sql")
+);
+const WORKSPACE_OUTCOMES: &str = concat!(
+    "INSERT INTO hourly_workspace_outcomes\n",
+    include_str!("../../clickhouse/rollups/workspace_outcomes.sql")
 );
 const VISITOR_MONTHS: &str =
     concat!("INSERT INTO visitor_months\n", include_str!("../../clickhouse/rollups/visitor_months.sql"));
@@ -109,7 +117,7 @@ pub async fn roll_due(client: &Client, pool: &Pool) -> Result<usize, SinkError> 
 
 async fn is_migrated(client: &Client) -> Result<bool, SinkError> {
     let found: u64 =
-        client.query("SELECT count() FROM schema_migrations WHERE version >= 16").fetch_one().await?;
+        client.query("SELECT count() FROM schema_migrations WHERE version >= 17").fetch_one().await?;
     Ok(found > 0)
 }
 
@@ -139,8 +147,9 @@ async fn roll(client: &Client, pool: &Pool, workspace: &WorkspaceRow, due: &[Due
                 .param("all_outcome_hours", false)
                 .execute()
                 .await?;
-            let query = statement(client, pool, workspace, CREATOR_OUTCOMES, hours).await?;
-            query.bind(hours).execute().await?;
+            for coarser in [CREATOR_OUTCOMES, WORKSPACE_OUTCOMES] {
+                statement(client, pool, workspace, coarser, hours).await?.bind(hours).execute().await?;
+            }
         }
         return Ok(());
     }
@@ -157,8 +166,9 @@ async fn roll(client: &Client, pool: &Pool, workspace: &WorkspaceRow, due: &[Due
             .param("all_hours", false)
             .execute()
             .await?;
-        let query = statement(client, pool, workspace, CREATOR_CLICKS, hours).await?;
-        query.bind(hours).execute().await?;
+        for coarser in [CREATOR_CLICKS, WORKSPACE_CLICKS] {
+            statement(client, pool, workspace, coarser, hours).await?.bind(hours).execute().await?;
+        }
     }
     for hours in reached(0, 0).chunks(HOURS_AT_ONCE) {
         let _alone = store::rollups::alone_with_visitors(pool).await?;

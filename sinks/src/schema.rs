@@ -10,7 +10,7 @@ use crate::SinkError;
 /// Version, name and statements of each migration. Every statement must be
 /// harmless to repeat: ClickHouse has no transactions over DDL. One after a line
 /// `-- if: QUERY` is left out where the query gives 0.
-const MIGRATIONS: [(u32, &str, &str); 16] = [
+const MIGRATIONS: [(u32, &str, &str); 17] = [
     (1, "events", include_str!("../../clickhouse/0001_events.sql")),
     (2, "outcomes", include_str!("../../clickhouse/0002_outcomes.sql")),
     (3, "devices", include_str!("../../clickhouse/0003_devices.sql")),
@@ -27,6 +27,7 @@ const MIGRATIONS: [(u32, &str, &str); 16] = [
     (14, "names", include_str!("../../clickhouse/0014_names.sql")),
     (15, "touches", include_str!("../../clickhouse/0015_touches.sql")),
     (16, "visitors' sessions", include_str!("../../clickhouse/0016_visitor_sessions.sql")),
+    (17, "workspaces' hours", include_str!("../../clickhouse/0017_workspace_hours.sql")),
 ];
 
 #[derive(Row, Serialize, Deserialize)]

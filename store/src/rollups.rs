@@ -52,11 +52,9 @@ impl HourlyTables {
     pub const BY_CREATOR: Self =
         Self { clicks: "hourly_creator_clicks", outcomes: "hourly_creator_outcomes" };
 
-    /// The smallest that answer a question which tells campaigns or links apart, or not.
-    #[must_use]
-    pub fn telling_links(telling_links: bool) -> Self {
-        if telling_links { Self::BY_LINK } else { Self::BY_CREATOR }
-    }
+    /// Of all creators: a row for each hour.
+    pub const BY_WORKSPACE: Self =
+        Self { clicks: "hourly_workspace_clicks", outcomes: "hourly_workspace_outcomes" };
 }
 
 /// The hours in which some rows happened: workspace, and when the hour began in

@@ -404,6 +404,10 @@ async fn rolled_up(loading: &Loading) -> anyhow::Result<()> {
          FROM hourly_clicks AS h FINAL GROUP BY hour, creator_id",
         "SELECT hour, creator_id, clicks, unique_clicks, bot_clicks FROM hourly_creator_clicks FINAL",
     );
+    let all_creators = differences(
+        "SELECT hour, sum(h.clicks), sum(h.unique_clicks), sum(h.bot_clicks) FROM hourly_clicks AS h FINAL GROUP BY hour",
+        "SELECT hour, clicks, unique_clicks, bot_clicks FROM hourly_workspace_clicks FINAL",
+    );
     let visits = differences(
         "SELECT toStartOfHour(at) AS hour, uniqExact(visitor) AS visitors, uniqExactIf(event_id, kind = 'page') AS pages
          FROM events WHERE bot = '' GROUP BY hour",
@@ -429,6 +433,7 @@ async fn rolled_up(loading: &Loading) -> anyhow::Result<()> {
     let all = [
         ("clicks", clicks),
         ("creators", creators),
+        ("all creators", all_creators),
         ("visits", visits),
         ("months", whole),
         ("acts", acts),

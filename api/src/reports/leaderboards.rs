@@ -239,7 +239,10 @@ async fn ranked(
     page: Page,
 ) -> Result<Vec<Ranked>, ApiError> {
     let mut counted = period.to_count(app, workspace, &[]).await?;
-    let tables = HourlyTables::telling_links(scope.campaigns.is_some());
+    let tables = match scope.campaigns {
+        Some(_) => HourlyTables::BY_LINK,
+        None => HourlyTables::BY_CREATOR,
+    };
     let board = if metric == Metric::Engagement { ENGAGEMENT_BOARD } else { LEADERBOARD };
     loop {
         let query = page.param(period.param(app.clickhouse.query(board), workspace));

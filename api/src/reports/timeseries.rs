@@ -130,7 +130,12 @@ async fn points(
     starts: &[i64],
 ) -> Result<Vec<Point>, ApiError> {
     let mut counted = period.to_count(app, workspace, starts).await?;
-    let tables = HourlyTables::telling_links(filter.campaign.is_some() || filter.link.is_some());
+    // The smallest that tell apart what is asked for.
+    let tables = match filter {
+        Filter { campaign: None, creator: None, link: None } => HourlyTables::BY_WORKSPACE,
+        Filter { campaign: None, creator: Some(_), link: None } => HourlyTables::BY_CREATOR,
+        _ => HourlyTables::BY_LINK,
+    };
     loop {
         let query = filter
             .param(period.param(app.clickhouse.query(TIMESERIES), workspace))

@@ -34,6 +34,9 @@ const ALL: &str = of_acts!("funnel.sql");
 const ALL_BY: &str = of_acts!("funnel_by.sql");
 const REST: &str = of_acts!("funnel_rest.sql");
 
+/// What is kept is read in so many parts, of as many visitors each: a power of two.
+const KEPT_PARTS: u8 = 4;
+
 /// The kinds of events that are kept by visitor.
 const KEPT_KINDS: [&str; 3] = ["click", "page", "track"];
 
@@ -144,6 +147,19 @@ impl Visitors {
             Dimension::Nothing => ALL,
             _ => ALL_BY,
         };
+        let mut kept = sources.is_any_kept().then(|| {
+            // Moments do not compress.
+            let client = app.clickhouse.clone().with_compression(Compression::None);
+            let query = period.param(client.query(KEPT), workspace).param("until_ms", until_ms);
+            let wanted = ["clicks", "pages", "tracks"].into_iter().zip(sources.kept);
+            let query = wanted.fold(query, |query, (column, steps)| query.param(column, steps != 0));
+            let part = |number: u8| {
+                let first = number * (u8::MAX / KEPT_PARTS + 1);
+                let last = first + u8::MAX / KEPT_PARTS;
+                query.clone().param("first_byte", first).param("last_byte", last)
+            };
+            KeptRows::begin((0..KEPT_PARTS).map(part).collect())
+        });
         let query = period.param(app.clickhouse.query(text), workspace).param("until_ms", until_ms);
         let mut told = steps_param(query, steps)
             .bind(sources.kept_kinds())
@@ -152,18 +168,10 @@ impl Visitors {
             .param("by", by.code())
             .param("first_is_kept", sources.kept.iter().any(|steps| steps & 1 == 1))
             .fetch()?;
-        // It comes after having been sorted; what is kept comes at once, and would have to wait.
+        if let Some(rows) = &mut kept {
+            rows.step().await?;
+        }
         let next_told = told.next().await?;
-        let kept = if sources.is_any_kept() {
-            // Moments do not compress.
-            let client = app.clickhouse.clone().with_compression(Compression::None);
-            let query = period.param(client.query(KEPT), workspace).param("until_ms", until_ms);
-            let wanted = ["clicks", "pages", "tracks"].into_iter().zip(sources.kept);
-            let query = wanted.fold(query, |query, (column, steps)| query.param(column, steps != 0));
-            Some(KeptRows::begin(query.fetch_bytes("RowBinary")?).await?)
-        } else {
-            None
-        };
         let span_ms = (period.from_ms, until_ms);
         Ok(Self { kept, told, next_told, steps: sources.kept, span_ms })
     }
@@ -171,15 +179,14 @@ impl Visitors {
     /// Adds what the next visitor did to `acts`, in any order; gives what they are told
     /// apart by. None, when there are no more.
     pub(super) async fn next(&mut self, acts: &mut Vec<Act>) -> Result<Option<String>, ApiError> {
-        let next_kept = self.kept.as_ref().and_then(KeptRows::row).map(|row| row.visitor);
+        let next_kept = self.kept.as_ref().and_then(KeptRows::visitor);
         let next_told = self.next_told.as_ref().map(|row| row.visitor);
         let Some(visitor) = next_kept.into_iter().chain(next_told).min() else { return Ok(None) };
         let (from_ms, until_ms) = self.span_ms;
         // Without anything kept visitors come in no order, and once each.
         if let Some(rows) = &mut self.kept {
-            while let Some(row) = rows.row().filter(|row| row.visitor == visitor) {
-                for (moments, steps) in row.moments.iter().zip(self.steps) {
-                    let moments = moments.iter().map(|ms| row.month_ms + i64::from(*ms));
+            while rows.visitor() == Some(visitor) {
+                for (moments, steps) in rows.moments().into_iter().zip(self.steps) {
                     let within = moments.filter(|ms| (from_ms..until_ms).contains(ms));
                     acts.extend(within.map(|ms| Act::new(ms, steps)));
                 }

@@ -1,138 +1,283 @@
-//! Rows of what is kept by visitor, read from RowBinary by hand: they are millions with
-//! tens of moments each, and the crate's way to rows takes several times as long.
+//! What is kept by visitor, read by hand from ClickHouse's format Native, a column after the
+//! other: it is millions of rows with tens of moments each. The crate's way to rows takes
+//! several times as long, and the server's row by row twice as long as its columns.
+//!
+//! It is asked for in parts, one ahead of what is being looked at: the embedded engine says
+//! nothing of an answer before it has all of it.
+
+use std::vec;
 
 use clickhouse::error::Error;
-use clickhouse::query::BytesCursor;
+use clickhouse::query::Query;
+use tokio::task::JoinSet;
 
-/// No row has so many bytes: that would be a visitor who did something every tenth of a
-/// second, a month long.
-const LONGEST_ROW: usize = 100_000_000;
+/// What the columns are, in their order.
+const TYPES: [&[u8]; 5] =
+    [b"FixedString(16)", b"Int64", b"Array(UInt32)", b"Array(UInt32)", b"Array(UInt32)"];
 
-/// What is kept of a visitor's month.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct KeptRow {
-    pub(super) visitor: [u8; 16],
-    /// When the month began, milliseconds since 1970.
-    pub(super) month_ms: i64,
-    /// Of each kind, the moments: milliseconds since then.
-    pub(super) moments: [Vec<u32>; 3],
-}
+/// A part has about as many, so that it is seldom moved while it is read.
+const LIKELY_BYTES: usize = 1 << 20;
 
-/// The rows that a cursor gives.
+/// The rows of queries, one query's after the other's.
 pub(super) struct KeptRows {
-    cursor: BytesCursor,
+    queries: vec::IntoIter<Query>,
+    /// The next part; dropped with these, it ends.
+    under_way: JoinSet<Result<Vec<u8>, Error>>,
+    /// The part that is looked at.
     bytes: Vec<u8>,
-    /// So many of the bytes are read.
-    read: usize,
-    row: KeptRow,
-    has_row: bool,
+    block: Block,
+    /// Where in the block it stands.
+    row: usize,
 }
 
 impl KeptRows {
-    /// Stands at the first row, if there is one.
-    pub(super) async fn begin(cursor: BytesCursor) -> Result<Self, Error> {
-        let mut rows = Self { cursor, bytes: Vec::new(), read: 0, row: KeptRow::default(), has_row: false };
-        rows.step().await?;
-        Ok(rows)
+    /// Begins to read, and stands nowhere yet.
+    pub(super) fn begin(queries: Vec<Query>) -> Self {
+        let queries = queries.into_iter();
+        let under_way = JoinSet::new();
+        let mut rows = Self { queries, under_way, bytes: Vec::new(), block: Block::default(), row: 0 };
+        rows.read_ahead();
+        rows
     }
 
-    /// The row it stands at; none behind the last.
-    pub(super) fn row(&self) -> Option<&KeptRow> {
-        self.has_row.then_some(&self.row)
+    /// Whose row it stands at; nobody's behind the last.
+    pub(super) fn visitor(&self) -> Option<[u8; 16]> {
+        let is_there = self.row < self.block.rows;
+        is_there.then(|| *cell(&self.bytes, self.block.visitors, self.row))
     }
 
-    /// Goes on to the next row.
+    /// The moments of each kind in the row it stands at: milliseconds since 1970, in no order.
+    pub(super) fn moments(&self) -> [impl Iterator<Item = i64>; 3] {
+        let month_ms = i64::from_le_bytes(*cell(&self.bytes, self.block.months, self.row));
+        self.block.moments.map(|lists| {
+            let values = lists.of_row(&self.bytes, self.row).as_chunks().0;
+            values.iter().map(move |value| month_ms + i64::from(u32::from_le_bytes(*value)))
+        })
+    }
+
+    /// Goes on to the next row, or to the first.
     pub(super) async fn step(&mut self) -> Result<(), Error> {
-        loop {
-            if let Some(length) = read_row(&self.bytes[self.read..], &mut self.row) {
-                self.read += length;
-                self.has_row = true;
-                return Ok(());
+        self.row += 1;
+        while self.row >= self.block.rows {
+            if self.block.end < self.bytes.len() {
+                self.block = Block::read(&self.bytes, self.block.end)?;
+            } else {
+                let Some(part) = self.under_way.join_next().await else { return Ok(()) };
+                self.bytes = part.map_err(|error| Error::Other(error.into()))??;
+                self.block = Block::default();
+                self.read_ahead();
             }
-            self.bytes.drain(..self.read);
-            self.read = 0;
-            match self.cursor.next().await? {
-                Some(_) if self.bytes.len() > LONGEST_ROW => {
-                    return Err(Error::Custom("a row of visitor_acts does not end".to_owned()));
-                }
-                Some(more) => self.bytes.extend_from_slice(&more),
-                None if self.bytes.is_empty() => {
-                    self.has_row = false;
-                    return Ok(());
-                }
-                None => return Err(Error::NotEnoughData),
-            }
+            self.row = 0;
+        }
+        Ok(())
+    }
+
+    fn read_ahead(&mut self) {
+        if let Some(query) = self.queries.next() {
+            self.under_way.spawn(read(query));
         }
     }
 }
 
-/// Reads a row from the beginning of `bytes`; gives how long it is, or none if there is
-/// more to come of it.
-fn read_row(bytes: &[u8], row: &mut KeptRow) -> Option<usize> {
-    let (visitor, mut rest) = bytes.split_first_chunk()?;
-    row.visitor = *visitor;
-    let (month_ms, after) = rest.split_first_chunk()?;
-    row.month_ms = i64::from_le_bytes(*month_ms);
-    rest = after;
-    for moments in &mut row.moments {
-        let count = read_length(&mut rest)?;
-        let (values, after) = rest.split_at_checked(count.checked_mul(4)?)?;
-        moments.clear();
-        moments.extend(values.as_chunks().0.iter().map(|value| u32::from_le_bytes(*value)));
-        rest = after;
+async fn read(query: Query) -> Result<Vec<u8>, Error> {
+    let mut cursor = query.fetch_bytes("Native")?;
+    let mut bytes = Vec::with_capacity(LIKELY_BYTES);
+    while let Some(more) = cursor.next().await? {
+        bytes.extend_from_slice(&more);
     }
-    Some(bytes.len() - rest.len())
+    Ok(bytes)
 }
 
-/// LEB128.
-fn read_length(bytes: &mut &[u8]) -> Option<usize> {
-    let mut length = 0;
-    for (position, byte) in bytes.iter().enumerate().take(9) {
-        length |= usize::from(byte & 0x7f) << (7 * position);
-        if byte & 0x80 == 0 {
-            *bytes = &bytes[position + 1..];
-            return Some(length);
-        }
+/// A fixed number of bytes of each row.
+fn cell<const N: usize>(bytes: &[u8], column: usize, row: usize) -> &[u8; N] {
+    let at = column + row * N;
+    bytes[at..].first_chunk().expect("the block was read to its end")
+}
+
+/// Where the columns of a block stand in its bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Block {
+    rows: usize,
+    visitors: usize,
+    months: usize,
+    moments: [Lists; 3],
+    end: usize,
+}
+
+/// Where a column of lists of four bytes stands: how many there are up to the end of each
+/// row, eight bytes each, and all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Lists {
+    ends: usize,
+    values: usize,
+}
+
+impl Lists {
+    fn of_row(self, bytes: &[u8], row: usize) -> &[u8] {
+        let begin = if row == 0 { 0 } else { self.end(bytes, row - 1) };
+        &bytes[self.values + 4 * begin..self.values + 4 * self.end(bytes, row)]
     }
-    None
+
+    fn end(self, bytes: &[u8], row: usize) -> usize {
+        usize::try_from(u64::from_le_bytes(*cell(bytes, self.ends, row))).unwrap_or(usize::MAX)
+    }
+}
+
+impl Block {
+    /// Reads the block that begins at `at`.
+    fn read(bytes: &[u8], at: usize) -> Result<Self, Error> {
+        let mut reader = Reader { bytes, at };
+        let (columns, rows) = (reader.length()?, reader.length()?);
+        if columns != TYPES.len() {
+            return Err(unexpected());
+        }
+        let mut begins = [Lists::default(); TYPES.len()];
+        for (begin, wanted) in begins.iter_mut().zip(TYPES) {
+            let (_name, found) = (reader.text()?, reader.text()?);
+            if found != wanted {
+                return Err(unexpected());
+            }
+            *begin = reader.column(wanted, rows)?;
+        }
+        let [visitors, months, moments @ ..] = begins;
+        Ok(Self { rows, visitors: visitors.values, months: months.values, moments, end: reader.at })
+    }
+}
+
+fn unexpected() -> Error {
+    Error::Custom("visitor_acts does not come as it was asked for".to_owned())
+}
+
+/// Reads on, as long as there are bytes.
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// LEB128.
+    fn length(&mut self) -> Result<usize, Error> {
+        let mut length = 0;
+        for position in 0..9 {
+            let at = self.skip(1)?;
+            let byte = self.bytes[at];
+            length |= usize::from(byte & 0x7f) << (7 * position);
+            if byte & 0x80 == 0 {
+                return Ok(length);
+            }
+        }
+        Err(unexpected())
+    }
+
+    fn text(&mut self) -> Result<&'a [u8], Error> {
+        let length = self.length()?;
+        let begin = self.skip(length)?;
+        Ok(&self.bytes[begin..self.at])
+    }
+
+    /// Where the `length` bytes begin that were left behind.
+    fn skip(&mut self, length: usize) -> Result<usize, Error> {
+        let begin = self.at;
+        let end = begin.checked_add(length).filter(|end| *end <= self.bytes.len());
+        self.at = end.ok_or(Error::NotEnoughData)?;
+        Ok(begin)
+    }
+
+    /// Where a column's values stand, and where their lists end, if it is one of lists.
+    fn column(&mut self, of: &[u8], rows: usize) -> Result<Lists, Error> {
+        let ends = self.at;
+        let sized = |count: usize, bytes| count.checked_mul(bytes).ok_or(Error::NotEnoughData);
+        let bytes = match of {
+            b"FixedString(16)" => sized(rows, 16)?,
+            b"Int64" => sized(rows, 8)?,
+            _ => {
+                self.skip(sized(rows, 8)?)?;
+                let lists = Lists { ends, values: 0 };
+                sized(if rows == 0 { 0 } else { lists.end(self.bytes, rows - 1) }, 4)?
+            }
+        };
+        Ok(Lists { ends, values: self.skip(bytes)? })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn bytes(row: &KeptRow) -> Vec<u8> {
-        let mut bytes = row.visitor.to_vec();
-        bytes.extend(row.month_ms.to_le_bytes());
-        for moments in &row.moments {
-            let mut length = moments.len();
-            while length >= 0x80 {
-                bytes.push((length & 0x7f) as u8 | 0x80);
-                length >>= 7;
+    /// A visitor, the month, and the moments of each kind.
+    type Row = ([u8; 16], i64, [Vec<u32>; 3]);
+
+    fn length(mut length: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while length >= 0x80 {
+            bytes.push((length & 0x7f) as u8 | 0x80);
+            length >>= 7;
+        }
+        bytes.push(length as u8);
+        bytes
+    }
+
+    fn block(rows: &[Row]) -> Vec<u8> {
+        let mut bytes = [length(TYPES.len()), length(rows.len())].concat();
+        for (number, of) in TYPES.iter().enumerate() {
+            for text in [b"a name", *of] {
+                bytes.extend(length(text.len()));
+                bytes.extend(text);
             }
-            bytes.push(length as u8);
-            bytes.extend(moments.iter().flat_map(|moment| moment.to_le_bytes()));
+            match number {
+                0 => bytes.extend(rows.iter().flat_map(|row| row.0)),
+                1 => bytes.extend(rows.iter().flat_map(|row| row.1.to_le_bytes())),
+                list => {
+                    let mut end = 0;
+                    for row in rows {
+                        end += row.2[list - 2].len() as u64;
+                        bytes.extend(end.to_le_bytes());
+                    }
+                    bytes
+                        .extend(rows.iter().flat_map(|row| &row.2[list - 2]).flat_map(|ms| ms.to_le_bytes()));
+                }
+            }
         }
         bytes
     }
 
     #[test]
-    fn rows_are_read_wherever_they_are_cut() {
-        let few = KeptRow { visitor: [7; 16], month_ms: -1, moments: [vec![1], vec![], vec![u32::MAX, 3]] };
-        let many = KeptRow {
-            visitor: *b"0123456789abcdef",
-            month_ms: 1_790_000_000_000,
-            moments: [vec![], (0..300).collect(), (0..127).collect()],
+    fn blocks_are_read_to_their_ends() {
+        let rows: Vec<Row> = vec![
+            ([7; 16], -1, [vec![1], vec![], vec![u32::MAX, 3]]),
+            (*b"0123456789abcdef", 1_790_000_000_000, [vec![], (0..300).collect(), (0..127).collect()]),
+            ([8; 16], 5, [vec![], vec![], vec![]]),
+        ];
+        for rows in [&rows[..], &rows[..1], &[]] {
+            let own = block(rows);
+            for cut in 0..own.len() {
+                assert!(matches!(Block::read(&own[..cut], 0), Err(Error::NotEnoughData)), "cut after {cut}");
+            }
+            let bytes = [&b"before"[..], &own, b"after"].concat();
+            let read = Block::read(&bytes, 6).expect("a block");
+            assert_eq!((read.rows, read.end), (rows.len(), 6 + own.len()));
+            for (number, row) in rows.iter().enumerate() {
+                assert_eq!(*cell::<16>(&bytes, read.visitors, number), row.0);
+                assert_eq!(*cell(&bytes, read.months, number), row.1.to_le_bytes());
+                for (lists, moments) in read.moments.iter().zip(&row.2) {
+                    let expected: Vec<u8> = moments.iter().flat_map(|ms| ms.to_le_bytes()).collect();
+                    assert_eq!(lists.of_row(&bytes, number), expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        let bytes = block(&[]);
+        let other = |from: &[u8], to: &[u8]| {
+            let at = bytes.windows(from.len()).position(|part| part == from).expect("it is there");
+            let mut bytes = bytes.clone();
+            bytes[at..at + to.len()].copy_from_slice(to);
+            bytes
         };
-        let (first, second) = (bytes(&few), bytes(&many));
-        let both = [first.clone(), second.clone()].concat();
-        let mut row = KeptRow::default();
-        assert_eq!(read_row(&both, &mut row), Some(first.len()));
-        assert_eq!(row, few);
-        assert_eq!(read_row(&both[first.len()..], &mut row), Some(second.len()));
-        assert_eq!(row, many);
-        for cut in 0..second.len() {
-            assert_eq!(read_row(&second[..cut], &mut row), None, "cut after {cut}");
+        for bytes in [other(b"Int64", b"Int32"), other(b"FixedString", b"FixedStrong"), vec![4, 0]] {
+            assert!(matches!(Block::read(&bytes, 0), Err(Error::Custom(_))), "{bytes:?}");
         }
     }
 }
