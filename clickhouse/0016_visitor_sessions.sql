@@ -6,17 +6,20 @@
 CREATE TABLE IF NOT EXISTS visitor_sessions
 (
     workspace_id UUID            COMMENT 'The tenant',
-    visitor      FixedString(16) COMMENT 'Somebody, no robot',
-    hour         DateTime('UTC') COMMENT 'When the hour began',
-    begins_ms    Array(UInt32)   COMMENT 'When each part began, milliseconds since the hour did' CODEC(ZSTD(1)),
-    lengths_ms   Array(UInt32)   COMMENT 'From its first event to its last' CODEC(ZSTD(1)),
-    actions      Array(UInt32)   COMMENT 'Its clicks, pages and what was tracked' CODEC(ZSTD(1)),
-    pages        Array(UInt32)   COMMENT 'Of these the pages' CODEC(ZSTD(1)),
-    entries      Array(String)   COMMENT 'Its first page, without query and fragment; empty if it has none' CODEC(ZSTD(3)),
-    exits        Array(String)   COMMENT 'Its last page' CODEC(ZSTD(3)),
-    countries    Array(LowCardinality(String)) COMMENT 'The country of its first event',
-    devices      Array(LowCardinality(String)) COMMENT 'The device of its first event',
-    version      UInt64          COMMENT 'The latest replaces those before'
+    visitor      FixedString(16) COMMENT 'Somebody, no robot' CODEC(ZSTD(1)),
+    hour         DateTime('UTC') COMMENT 'When the hour began' CODEC(Delta, ZSTD(1)),
+    part         Nested
+    (
+        begin_ms  UInt32,
+        length_ms UInt32,
+        actions   UInt32,
+        pages     UInt32,
+        entry     String,
+        exit      String,
+        country   LowCardinality(String),
+        device    LowCardinality(String)
+    ) COMMENT 'Each part: milliseconds from the hour''s begin to its first event, and from this to its last; its clicks, pages and what was tracked, and of these the pages; its first and its last page, without query and fragment, empty if it has none; country and device of its first event' CODEC(ZSTD(1)),
+    version      UInt64          COMMENT 'The latest replaces those before' CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(hour)

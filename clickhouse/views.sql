@@ -128,15 +128,15 @@ FROM
         arrayPushFront(arrayPopBack(arrayMap(part -> part.2, all_parts)), toInt64(0)))) AS parts
     FROM
     (
-        SELECT s.visitor AS of_visitor, arraySort(groupArrayArray(arrayMap(
+        SELECT visitor AS of_visitor, arraySort(groupArrayArray(arrayMap(
             (begin_ms, length_ms, action_count, page_count, entry, exit, from_country, with_device) -> (
                 toInt64(toUnixTimestamp(hour)) * 1000 + begin_ms,
                 toInt64(toUnixTimestamp(hour)) * 1000 + begin_ms + length_ms,
                 action_count, page_count, entry, exit, toString(from_country), toString(with_device)),
-            begins_ms, lengths_ms, s.actions, s.pages, entries, exits, countries, devices))) AS all_parts
-        FROM visitor_sessions AS s FINAL
+            part.begin_ms, part.length_ms, part.actions, part.pages, part.entry, part.exit, part.country, part.device))) AS all_parts
+        FROM visitor_sessions FINAL
         WHERE workspace_id = '{workspace}' AND getSetting('log_comment') = '{workspace}'
-        GROUP BY s.visitor
+        GROUP BY visitor
     )
 )
 COMMENT 'What visitors did until nothing came for more than half an hour, robots left out; of whole hours. Every question reads all of them.';

@@ -7,14 +7,14 @@ counted_sessions AS
         visitor,
         hour,
         arraySplit((act, pause) -> pause > {part_gap_ms:Int64}, acts, arrayDifference(arrayMap(act -> act.1, acts))) AS parts,
-        arrayMap(part -> toUInt32(part[1].1), parts) AS begins_ms,
-        arrayMap(part -> toUInt32(part[-1].1 - part[1].1), parts) AS lengths_ms,
-        arrayMap(part -> toUInt32(length(part)), parts) AS actions,
-        arrayMap(part -> toUInt32(arrayCount(act -> act.3, part)), parts) AS pages,
-        arrayMap(part -> arrayFirst(act -> act.3, part).4, parts) AS entries,
-        arrayMap(part -> arrayLast(act -> act.3, part).4, parts) AS exits,
-        arrayMap(part -> part[1].5, parts) AS countries,
-        arrayMap(part -> part[1].6, parts) AS devices
+        arrayMap(part -> toUInt32(part[1].1), parts) AS `part.begin_ms`,
+        arrayMap(part -> toUInt32(part[-1].1 - part[1].1), parts) AS `part.length_ms`,
+        arrayMap(part -> toUInt32(length(part)), parts) AS `part.actions`,
+        arrayMap(part -> toUInt32(arrayCount(act -> act.3, part)), parts) AS `part.pages`,
+        arrayMap(part -> arrayFirst(act -> act.3, part).4, parts) AS `part.entry`,
+        arrayMap(part -> arrayLast(act -> act.3, part).4, parts) AS `part.exit`,
+        arrayMap(part -> part[1].5, parts) AS `part.country`,
+        arrayMap(part -> part[1].6, parts) AS `part.device`
     FROM
     (
         SELECT visitor, hour, arraySort(groupArray((ms, id, is_page, page, from_country, with_device))) AS acts

@@ -7,14 +7,14 @@ parts_of_visitors AS
     (
         SELECT visitor, arrayMap((begin_ms, length_ms, action_count, page_count, key) -> (
             toInt64(toUnixTimestamp(hour)) * 1000 + begin_ms, length_ms, action_count, page_count, toString(key)
-            ), begins_ms, lengths_ms, actions, pages, {keys:Identifier}) AS hour_parts
+            ), part.begin_ms, part.length_ms, part.actions, part.pages, {keys:Identifier}) AS hour_parts
         FROM visitor_sessions FINAL
         WHERE workspace_id = {workspace:UUID} AND NOT {all_hours:Bool} AND hour NOT IN asked_hours
             AND hour >= toStartOfHour(fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')) AND hour < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
         UNION ALL
         SELECT visitor, arrayMap((begin_ms, length_ms, action_count, page_count, key) -> (
             toInt64(toUnixTimestamp(hour)) * 1000 + begin_ms, length_ms, action_count, page_count, toString(key)
-            ), begins_ms, lengths_ms, actions, pages, {keys:Identifier}) AS hour_parts
+            ), part.begin_ms, part.length_ms, part.actions, part.pages, {keys:Identifier}) AS hour_parts
         FROM counted_sessions
     )
     GROUP BY visitor

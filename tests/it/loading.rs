@@ -428,7 +428,7 @@ async fn rolled_up(loading: &Loading) -> anyhow::Result<()> {
     let sessions = differences(
         "SELECT toStartOfHour(at) AS hour, visitor, uniqExact(event_id) AS actions, uniqExactIf(event_id, kind = 'page') AS pages
          FROM events WHERE kind IN ('click', 'page', 'track') AND bot = '' GROUP BY hour, visitor",
-        "SELECT hour, visitor, arraySum(s.actions), arraySum(s.pages) FROM visitor_sessions AS s FINAL",
+        "SELECT hour, visitor, arraySum(part.actions), arraySum(part.pages) FROM visitor_sessions FINAL",
     );
     let all = [
         ("clicks", clicks),

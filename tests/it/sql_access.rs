@@ -47,8 +47,8 @@ impl Place {
         }
         // A look, and later some that go on into the next hour.
         let insert = format!(
-            "INSERT INTO visitor_sessions (workspace_id, visitor, hour, begins_ms, lengths_ms, actions, pages, entries, exits,
-                countries, devices) VALUES
+            "INSERT INTO visitor_sessions (workspace_id, visitor, hour, part.begin_ms, part.length_ms, part.actions,
+                part.pages, part.entry, part.exit, part.country, part.device) VALUES
              ('{workspace}', 'somebody', '2026-02-03 10:00:00', [7, 2400000], [0, 1000000], [1, 3], [0, 2], ['', '/a'], ['', '/b'],
                 ['DE', 'FR'], ['ios', 'other']),
              ('{workspace}', 'somebody', '2026-02-03 11:00:00', [300000], [60000], [4], [1], ['/c'], ['/c'], ['US'], [''])"

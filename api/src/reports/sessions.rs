@@ -56,10 +56,10 @@ impl Dimension {
     /// Where it is kept; of nothing, what is read fastest.
     fn column(self) -> &'static str {
         match self {
-            Self::Nothing | Self::Device => "devices",
-            Self::Entry => "entries",
-            Self::Exit => "exits",
-            Self::Country => "countries",
+            Self::Nothing | Self::Device => "part.device",
+            Self::Entry => "part.entry",
+            Self::Exit => "part.exit",
+            Self::Country => "part.country",
         }
     }
 }

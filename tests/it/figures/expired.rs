@@ -179,7 +179,7 @@ async fn refusals(place: &Place, horizon_ms: i64) -> anyhow::Result<()> {
         format!("/v1/reports/timeseries?unit=day&from_ms={}&to_ms={now_ms}", early_ms + 1),
         format!("/v1/leaderboards?metric=clicks&from_ms={early_ms}&to_ms={}", until_ms + 1),
     ] {
-        let answer = place.world.control_sent(Method::GET, &path, "").await?;
+        let answer = place.world.report_raw(&path).await?;
         assert_eq!(
             (answer.status, answer.json()?["error"]["reason"].as_str()),
             (400, Some("events_expired")),

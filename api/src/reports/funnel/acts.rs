@@ -35,7 +35,7 @@ const ALL_BY: &str = of_acts!("funnel_by.sql");
 const REST: &str = of_acts!("funnel_rest.sql");
 
 /// What is kept is read in so many parts, of as many visitors each: a power of two.
-const KEPT_PARTS: u8 = 4;
+const KEPT_PARTS: u8 = 8;
 
 /// The kinds of events that are kept by visitor.
 const KEPT_KINDS: [&str; 3] = ["click", "page", "track"];
@@ -123,6 +123,13 @@ struct ToldRow {
     key: String,
 }
 
+impl ToldRow {
+    /// As a number, in the order of keys.
+    fn visitor(&self) -> u128 {
+        u128::from_be_bytes(self.visitor)
+    }
+}
+
 /// Visitors, each once, with what they did of the steps.
 pub(super) struct Visitors {
     kept: Option<KeptRows>,
@@ -180,7 +187,7 @@ impl Visitors {
     /// apart by. None, when there are no more.
     pub(super) async fn next(&mut self, acts: &mut Vec<Act>) -> Result<Option<String>, ApiError> {
         let next_kept = self.kept.as_ref().and_then(KeptRows::visitor);
-        let next_told = self.next_told.as_ref().map(|row| row.visitor);
+        let next_told = self.next_told.as_ref().map(ToldRow::visitor);
         let Some(visitor) = next_kept.into_iter().chain(next_told).min() else { return Ok(None) };
         let (from_ms, until_ms) = self.span_ms;
         // Without anything kept visitors come in no order, and once each.
@@ -194,7 +201,7 @@ impl Visitors {
             }
         }
         let mut key = String::new();
-        if let Some(row) = self.next_told.take_if(|row| row.visitor == visitor) {
+        if let Some(row) = self.next_told.take_if(|row| row.visitor() == visitor) {
             acts.extend(row.acts.into_iter().map(Act));
             key = row.key;
             self.next_told = self.told.next().await?;

@@ -15,9 +15,6 @@ use tokio::task::JoinSet;
 const TYPES: [&[u8]; 5] =
     [b"FixedString(16)", b"Int64", b"Array(UInt32)", b"Array(UInt32)", b"Array(UInt32)"];
 
-/// A part has about as many, so that it is seldom moved while it is read.
-const LIKELY_BYTES: usize = 1 << 20;
-
 /// The rows of queries, one query's after the other's.
 pub(super) struct KeptRows {
     queries: vec::IntoIter<Query>,
@@ -36,14 +33,14 @@ impl KeptRows {
         let queries = queries.into_iter();
         let under_way = JoinSet::new();
         let mut rows = Self { queries, under_way, bytes: Vec::new(), block: Block::default(), row: 0 };
-        rows.read_ahead();
+        rows.read_ahead(Vec::new());
         rows
     }
 
-    /// Whose row it stands at; nobody's behind the last.
-    pub(super) fn visitor(&self) -> Option<[u8; 16]> {
+    /// Whose row it stands at, as a number in the order of keys; nobody's behind the last.
+    pub(super) fn visitor(&self) -> Option<u128> {
         let is_there = self.row < self.block.rows;
-        is_there.then(|| *cell(&self.bytes, self.block.visitors, self.row))
+        is_there.then(|| u128::from_be_bytes(*cell(&self.bytes, self.block.visitors, self.row)))
     }
 
     /// The moments of each kind in the row it stands at: milliseconds since 1970, in no order.
@@ -63,25 +60,28 @@ impl KeptRows {
                 self.block = Block::read(&self.bytes, self.block.end)?;
             } else {
                 let Some(part) = self.under_way.join_next().await else { return Ok(()) };
-                self.bytes = part.map_err(|error| Error::Other(error.into()))??;
+                let next = part.map_err(|error| Error::Other(error.into()))??;
+                let read = std::mem::replace(&mut self.bytes, next);
                 self.block = Block::default();
-                self.read_ahead();
+                self.read_ahead(read);
             }
             self.row = 0;
         }
         Ok(())
     }
 
-    fn read_ahead(&mut self) {
+    /// Reads the next part into `bytes`, which were read already: fresh memory costs as much
+    /// as deciding.
+    fn read_ahead(&mut self, bytes: Vec<u8>) {
         if let Some(query) = self.queries.next() {
-            self.under_way.spawn(read(query));
+            self.under_way.spawn(read(query, bytes));
         }
     }
 }
 
-async fn read(query: Query) -> Result<Vec<u8>, Error> {
+async fn read(query: Query, mut bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
     let mut cursor = query.fetch_bytes("Native")?;
-    let mut bytes = Vec::with_capacity(LIKELY_BYTES);
+    bytes.clear();
     while let Some(more) = cursor.next().await? {
         bytes.extend_from_slice(&more);
     }
