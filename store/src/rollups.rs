@@ -111,6 +111,16 @@ impl Counted {
         Self { all: true, ..Self::default() }
     }
 
+    /// These hours and `others`, none of which may be told from those before.
+    #[must_use]
+    pub fn and(self, others: Self) -> Self {
+        if self.all || others.all {
+            return Self::all();
+        }
+        let asked_s: BTreeSet<i64> = self.asked_s.into_iter().chain(others.asked_s).collect();
+        Self::exactly(asked_s.into_iter().collect(), 0)
+    }
+
     /// These hours, in seconds since 1970, and no others.
     #[must_use]
     pub fn exactly(asked_s: Vec<i64>, reach_hours: i64) -> Self {
@@ -350,6 +360,9 @@ mod tests {
             assert_eq!(counted, expected, "{marks:?} {cuts:?} {span:?} {reach}");
         }
         assert!(Counted::of(None, &[], (0, h), 0).all);
+        let some = |hours: &[i64]| Counted::exactly(hours.to_vec(), 0);
+        assert_eq!(some(&[1, 7]).and(some(&[3, 7])), some(&[1, 3, 7]));
+        assert_eq!(some(&[1]).and(Counted::all()), Counted::all());
         assert_eq!((hour_of(h - 1), hour_of(h), hour_of(-1)), (0, h, -h));
     }
 }

@@ -306,19 +306,28 @@ async fn hours_of_before_have_creators_after_migrating() -> anyhow::Result<()> {
     }
     // Again: what was cut off between the statements begins anew.
     for _ in 0..2 {
-        let again = "ALTER TABLE schema_migrations DELETE WHERE version = 12 SETTINGS mutations_sync = 1";
+        let again =
+            "ALTER TABLE schema_migrations DELETE WHERE version IN (12, 17) SETTINGS mutations_sync = 1";
         run(&client, again).await?;
         sinks::schema::migrate(&pool, &client, "older").await?;
-        let (rows, clicks, unique_clicks, bot_clicks): (u64, u64, u64, u64) = client
-            .query("SELECT count(), sum(clicks), sum(unique_clicks), sum(bot_clicks) FROM hourly_creator_clicks FINAL")
-            .fetch_one()
-            .await?;
-        assert_eq!((rows, clicks, unique_clicks, bot_clicks), (6, 240, 120, 24));
-        let (rows, conversions, revenue_minor, earnings_minor): (u64, u64, i64, i64) = client
-            .query("SELECT count(), sum(conversions), sum(revenue_minor), sum(earnings_minor) FROM hourly_creator_outcomes FINAL")
-            .fetch_one()
-            .await?;
-        assert_eq!((rows, conversions, revenue_minor, earnings_minor), (6, 24, 2_400, 1_200));
+        for (coarser, expected_rows) in [("creator", 6), ("workspace", 3)] {
+            let (rows, clicks, unique_clicks, bot_clicks): (u64, u64, u64, u64) = client
+                .query(&format!(
+                    "SELECT count(), sum(clicks), sum(unique_clicks), sum(bot_clicks) FROM hourly_{coarser}_clicks FINAL"
+                ))
+                .fetch_one()
+                .await?;
+            assert_eq!((rows, clicks, unique_clicks, bot_clicks), (expected_rows, 240, 120, 24), "{coarser}");
+            let (rows, conversions, revenue_minor, earnings_minor): (u64, u64, i64, i64) = client
+                .query(&format!(
+                    "SELECT count(), sum(conversions), sum(revenue_minor), sum(earnings_minor)
+                     FROM hourly_{coarser}_outcomes FINAL"
+                ))
+                .fetch_one()
+                .await?;
+            let expected = (expected_rows, 24, 2_400, 1_200);
+            assert_eq!((rows, conversions, revenue_minor, earnings_minor), expected, "{coarser}");
+        }
     }
     Ok(())
 }

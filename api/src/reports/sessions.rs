@@ -24,6 +24,10 @@ const SESSIONS: &str = concat!(
     include_str!("../../../clickhouse/queries/sessions.sql")
 );
 
+/// So often hours are looked at again that something came into; then all is told from the
+/// events.
+const MOST_TRIES: u32 = 4;
+
 /// What sessions are told apart by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -146,12 +150,11 @@ async fn read(
     page: Page,
 ) -> Result<Vec<Sessions>, ApiError> {
     let span_ms = (period.from_ms, period.to_ms);
+    let to_count = || sessions_to_count(&app.pool, workspace.id, span_ms);
+    // What is kept holds together across shorter pauses.
+    let mut counted = if gap_ms < SESSION_PART_GAP_MS { Counted::all() } else { to_count().await? };
+    let mut tries = 0;
     loop {
-        // What is kept holds together across shorter pauses.
-        let counted = match gap_ms < SESSION_PART_GAP_MS {
-            true => Counted::all(),
-            false => sessions_to_count(&app.pool, workspace.id, span_ms).await?,
-        };
         let query = page
             .param(period.param(app.clickhouse.query(SESSIONS), workspace))
             .bind(&counted.asked_s)
@@ -163,8 +166,11 @@ async fn read(
             .param("gap_ms", gap_ms);
         let sessions = query.fetch_all().await?;
         // An hour that was marked meanwhile may be told in the state of before or after.
-        if counted.all || counted.covers(&sessions_to_count(&app.pool, workspace.id, span_ms).await?) {
+        let later = to_count().await?;
+        if counted.covers(&later) {
             return Ok(sessions);
         }
+        tries += 1;
+        counted = if tries < MOST_TRIES { counted.and(later) } else { Counted::all() };
     }
 }
