@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS touches
     campaign_id  UUID                   COMMENT 'Its campaign',
     creator_id   UUID                   COMMENT 'Who earns by it',
     model        LowCardinality(String) COMMENT 'How the action was shared out',
-    share        Float64                COMMENT 'Its part of the action, 0 to 1: those of an action come to 1, or to 0 if none was credited. What it earned stands in outcomes, to the cent'
+    share        Float64                COMMENT 'Its part of the action by the model, 0 to 1, whatever settlement made of it then: what was paid stands in outcomes'
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(at)

@@ -88,7 +88,7 @@ CREATE OR REPLACE VIEW {views}.touches DEFINER = CURRENT_USER SQL SECURITY DEFIN
 SELECT event_id, kind, at, click_id, touched_at, link_id, campaign_id, creator_id, model, share
 FROM touches FINAL
 WHERE workspace_id = '{workspace}' AND getSetting('log_comment') = '{workspace}'
-COMMENT 'The clicks behind each conversion and sale (event_id), credited or not: share is each one''s part, and what it earned is in outcomes.';
+COMMENT 'The clicks behind each conversion and sale (event_id), credited or not: share is each one''s part by the model, whether it was paid or not. That is in outcomes.';
 
 CREATE OR REPLACE VIEW {views}.clicks_by_hour DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 SELECT hour, creator_id, campaign_id, link_id, clicks, unique_clicks, bot_clicks

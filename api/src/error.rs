@@ -105,9 +105,9 @@ fn explain_constraint(constraint: &str) -> Option<&'static str> {
 
 impl From<clickhouse::error::Error> for ApiError {
     fn from(error: clickhouse::error::Error) -> Self {
-        // TIMEOUT_EXCEEDED, MEMORY_LIMIT_EXCEEDED.
+        // TIMEOUT_EXCEEDED, MEMORY_LIMIT_EXCEEDED, TOO_MANY_ROWS_OR_BYTES.
         let told = error.to_string();
-        if ["Code: 159.", "Code: 241."].iter().any(|code| told.contains(code)) {
+        if ["Code: 159.", "Code: 241.", "Code: 396."].iter().any(|code| told.contains(code)) {
             let message = "this takes too long, or too much memory; ask for a shorter time, or for less";
             return Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too_costly", message);
         }

@@ -45,12 +45,18 @@ impl KeptAnswers {
         Self((!kept_for.is_zero()).then(|| cache.build()))
     }
 
+    async fn forget(&self, question: &Question) {
+        if let Some(cache) = &self.0 {
+            cache.invalidate(question).await;
+        }
+    }
+
     /// The answer that is kept or on its way, or else what `answering` gives.
     async fn answer(&self, question: Question, answering: impl Future<Output = Response> + Send) -> Response {
         let Some(cache) = &self.0 else { return answering.await };
         let answering = async {
             let since = Instant::now();
-            let answer = Answer::read(answering.await).await;
+            let answer = Answer::read(answering.await, since).await;
             let is_kept = answer.parts.status.is_success() && answer.body.len() <= LARGEST_BYTES;
             // Whoever waited for one that is not kept gets it all the same.
             if is_kept && since.elapsed() >= COSTLY { Ok(Arc::new(answer)) } else { Err(answer) }
@@ -62,14 +68,15 @@ impl KeptAnswers {
 }
 
 impl Answer {
-    async fn read(response: Response) -> Self {
+    /// What is told at the end is of about when it was asked for.
+    async fn read(response: Response, since: Instant) -> Self {
         let (parts, body) = response.into_parts();
         match to_bytes(body, usize::MAX).await {
-            Ok(body) => Self { parts, body, since: Instant::now() },
+            Ok(body) => Self { parts, body, since },
             Err(error) => {
                 tracing::warn!(%error, "an answer broke off");
                 let (parts, _) = axum::http::StatusCode::BAD_GATEWAY.into_response().into_parts();
-                Self { parts, body: Bytes::new(), since: Instant::now() }
+                Self { parts, body: Bytes::new(), since }
             }
         }
     }
@@ -104,10 +111,17 @@ fn asks_anew(request: &Request) -> bool {
 
 /// Keeps what is answered from here on.
 pub(crate) async fn keep(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    if request.method() != Method::GET || asks_anew(&request) {
+    if request.method() != Method::GET {
         return next.run(request).await;
     }
-    app.kept_answers.answer(question(&request), next.run(request)).await
+    let question = question(&request);
+    if asks_anew(&request) {
+        let answer = next.run(request).await;
+        // Or else an older one would be told after this.
+        app.kept_answers.forget(&question).await;
+        return answer;
+    }
+    app.kept_answers.answer(question, next.run(request)).await
 }
 
 #[cfg(test)]

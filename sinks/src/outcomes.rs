@@ -123,9 +123,14 @@ pub async fn run(settings: OutcomeSinkSettings, client: Client, pool: Pool, stop
 async fn load_all(settings: &OutcomeSinkSettings, client: &Client, pool: &Pool) -> Result<usize, SinkError> {
     let mut loaded = 0;
     let partitions = store::batches::partitions(pool, &settings.topic).await?;
-    for table in [Table::Outcomes, Table::Touches] {
-        for partition in &partitions {
-            loaded += load(settings, client, pool, table, *partition).await?;
+    for partition in &partitions {
+        loaded += load(settings, client, pool, Table::Outcomes, *partition).await?;
+    }
+    // What explains the outcomes is no reason to wait with them.
+    for partition in &partitions {
+        match load(settings, client, pool, Table::Touches, *partition).await {
+            Ok(more) => loaded += more,
+            Err(error) => tracing::warn!(%error, partition, "touches not loaded; trying again"),
         }
     }
     Ok(loaded)

@@ -18,8 +18,8 @@ use runtime::shutdown::CancellationToken;
 use store::Pool;
 use store::control::WorkspaceRow;
 use store::rollups::{
-    CLICKS_REACH_HOURS, Counted, Due, HOUR_MS, SESSION_PART_GAP_MS, Source, VISITS_REACH_HOURS, hour_of,
-    reached,
+    CLICKS_REACH_HOURS, Counted, Due, HOUR_MS, MADE_FOR, SESSION_PART_GAP_MS, Source, VISITS_REACH_HOURS,
+    hour_of, reached,
 };
 use uuid::Uuid;
 
@@ -116,8 +116,8 @@ pub async fn roll_due(client: &Client, pool: &Pool) -> Result<usize, SinkError> 
 }
 
 async fn is_migrated(client: &Client) -> Result<bool, SinkError> {
-    let found: u64 =
-        client.query("SELECT count() FROM schema_migrations WHERE version >= 17").fetch_one().await?;
+    let query = client.query("SELECT count() FROM schema_migrations WHERE version >= ?").bind(MADE_FOR);
+    let found: u64 = query.fetch_one().await?;
     Ok(found > 0)
 }
 

@@ -2,13 +2,13 @@
 
 use uuid::Uuid;
 
-use crate::rollups::{HOUR_MS, VISITS_REACH_HOURS};
+use crate::rollups::{HOUR_MS, MADE_FOR, VISITS_REACH_HOURS};
 use crate::{Connection, Pool, StoreError, sql};
 
 const DAY_MS: i64 = 24 * HOUR_MS;
 /// No workspace keeps its events for less: visitors are known again for as long as
-/// [`VISITS_REACH_HOURS`], and some days have to be left for what comes late.
-pub const LEAST_DAYS: i32 = 35;
+/// [`VISITS_REACH_HOURS`], and what comes up to a month late is to be counted right.
+pub const LEAST_DAYS: i32 = 65;
 /// Nor for more than a hundred years.
 pub const MOST_DAYS: i32 = 36_500;
 
@@ -31,15 +31,28 @@ pub struct Expiring {
 
 impl Expiring {
     /// Up to when its events are to be gone as of `now_ms`: the beginning of a day (UTC).
-    /// What hours still have to be counted with stays.
+    #[must_use]
+    pub fn due_ms_at(&self, now_ms: i64) -> i64 {
+        let Some(days) = self.retention_days else { return self.before_ms };
+        day_of(now_ms - i64::from(days) * DAY_MS).max(self.before_ms)
+    }
+
+    /// The same, but for what hours still have to be counted with.
     #[must_use]
     pub fn before_ms_at(&self, now_ms: i64) -> i64 {
-        let Some(days) = self.retention_days else { return self.before_ms };
-        let due_ms = now_ms - i64::from(days) * DAY_MS;
         let needed_ms = self.first_mark_ms.map_or(i64::MAX, |mark_ms| mark_ms - VISITS_REACH_HOURS * HOUR_MS);
-        let moment_ms = due_ms.min(needed_ms);
-        (moment_ms - moment_ms.rem_euclid(DAY_MS)).max(self.before_ms)
+        self.due_ms_at(now_ms).min(day_of(needed_ms)).max(self.before_ms)
     }
+
+    /// Whether all that was named is deleted.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.deleted_before_ms >= self.before_ms
+    }
+}
+
+fn day_of(moment_ms: i64) -> i64 {
+    moment_ms - moment_ms.rem_euclid(DAY_MS)
 }
 
 /// Workspaces whose events expire.
@@ -47,7 +60,7 @@ impl Expiring {
 /// # Errors
 /// When the database fails.
 pub async fn due(pool: &Pool) -> Result<Vec<Expiring>, StoreError> {
-    Ok(sqlx::query_as(sql!("expired_events/due")).fetch_all(pool).await?)
+    Ok(sqlx::query_as(sql!("expired_events/due")).bind(MADE_FOR).fetch_all(pool).await?)
 }
 
 /// Names what was before `before_ms` as gone.
@@ -68,12 +81,18 @@ pub async fn deleted(pool: &Pool, workspace: Uuid, before_ms: i64) -> Result<(),
     Ok(())
 }
 
-/// Replaces how long a workspace keeps its events, in days; for ever, if none.
+/// Replaces how long a workspace keeps its events, in days; for ever, if none. What was named
+/// as gone less than 23 hours ago, and is kept by this, is there again: it is deleted after a day.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn set(connection: &mut Connection, workspace: Uuid, days: Option<i32>) -> Result<(), StoreError> {
-    sqlx::query(sql!("workspaces/set_retention")).bind(workspace).bind(days).execute(connection).await?;
+    sqlx::query(sql!("workspaces/set_retention"))
+        .bind(workspace)
+        .bind(days)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query(sql!("expired_events/take_back")).bind(workspace).bind(days).execute(connection).await?;
     Ok(())
 }
 

@@ -13,6 +13,9 @@ pub const HOUR_MS: i64 = 3_600_000;
 pub const CLICKS_REACH_HOURS: i64 = 24;
 /// Parts of sessions are kept with pauses up to this between their events.
 pub const SESSION_PART_GAP_MS: i64 = 30 * 60_000;
+/// What roll-ups are made into: the number of the last of ClickHouse's migrations that added
+/// tables to them.
+pub const MADE_FOR: i32 = 17;
 /// Visitors are known again so long: the longest month, and a day.
 pub const VISITS_REACH_HOURS: i64 = 32 * 24;
 
@@ -174,7 +177,7 @@ pub async fn visits_to_count(
         return Ok(from_ms);
     }
     let since_ms = from_ms - VISITS_REACH_HOURS * HOUR_MS;
-    let marks = marks(pool, workspace, Source::Events, (since_ms, to_ms)).await?;
+    let marks = marks(pool, workspace, Source::Events, (since_ms, to_ms), 0).await?;
     let Some(marks) = marks else { return Ok(from_ms) };
     let first_ms = marks.first().copied().unwrap_or(i64::MAX);
     Ok(first_ms.min(hour_of(to_ms)).max(from_ms))
@@ -208,8 +211,8 @@ pub async fn to_count(
 ) -> Result<ToCount, StoreError> {
     let cuts: Vec<i64> = cuts.iter().copied().chain([from_ms, to_ms]).collect();
     let since_ms = from_ms - (CLICKS_REACH_HOURS + 1) * HOUR_MS;
-    let clicks = marks(pool, workspace, Source::Events, (since_ms, to_ms)).await?;
-    let outcomes = marks(pool, workspace, Source::Outcomes, (hour_of(from_ms), to_ms)).await?;
+    let clicks = marks(pool, workspace, Source::Events, (since_ms, to_ms), CLICKS_REACH_HOURS).await?;
+    let outcomes = marks(pool, workspace, Source::Outcomes, (hour_of(from_ms), to_ms), 0).await?;
     Ok(ToCount {
         clicks: Counted::of(clicks.as_deref(), &cuts, (from_ms, to_ms), CLICKS_REACH_HOURS),
         outcomes: Counted::of(outcomes.as_deref(), &cuts, (from_ms, to_ms), 0),
@@ -225,7 +228,7 @@ pub async fn sessions_to_count(
     workspace: Uuid,
     (from_ms, to_ms): (i64, i64),
 ) -> Result<Counted, StoreError> {
-    let marks = marks(pool, workspace, Source::Events, (hour_of(from_ms), to_ms)).await?;
+    let marks = marks(pool, workspace, Source::Events, (hour_of(from_ms), to_ms), 0).await?;
     Ok(Counted::of(marks.as_deref(), &[from_ms, to_ms], (from_ms, to_ms), 0))
 }
 
@@ -246,7 +249,8 @@ pub async fn more_to_count(
     Ok((!counted.covers(&later)).then_some(later))
 }
 
-/// Marked hours of a workspace within a time; `None` if nothing of it is rolled up.
+/// Marked hours of a workspace within a time that can still be counted with what happened in
+/// the `needed_hours` before them; `None` if nothing of it is rolled up.
 ///
 /// # Errors
 /// When the database fails.
@@ -255,9 +259,11 @@ pub async fn marks(
     workspace: Uuid,
     source: Source,
     (from_ms, to_ms): (i64, i64),
+    needed_hours: i64,
 ) -> Result<Option<Vec<i64>>, StoreError> {
     let query = sqlx::query_scalar(sql!("rollup_marks/of_workspace"));
-    Ok(query.bind(workspace).bind(source.code()).bind(from_ms).bind(to_ms).fetch_one(pool).await?)
+    let query = query.bind(workspace).bind(source.code()).bind(from_ms).bind(to_ms);
+    Ok(query.bind(needed_hours * HOUR_MS).bind(MADE_FOR).fetch_one(pool).await?)
 }
 
 /// Marks hours from which something is about to be taken out; they are rolled up
@@ -307,12 +313,12 @@ pub async fn clear(pool: &Pool, done: &[Due]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Workspaces nothing of which is rolled up yet, and what.
+/// Workspaces nothing of which is rolled up yet, or not into all tables, and what.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn not_begun(pool: &Pool) -> Result<Vec<(Uuid, String)>, StoreError> {
-    Ok(sqlx::query_as(sql!("rollups/not_begun")).fetch_all(pool).await?)
+    Ok(sqlx::query_as(sql!("rollups/not_begun")).bind(MADE_FOR).fetch_all(pool).await?)
 }
 
 /// From now on a workspace's hours are rolled up; `hours_ms` are those with something
@@ -322,7 +328,7 @@ pub async fn not_begun(pool: &Pool) -> Result<Vec<(Uuid, String)>, StoreError> {
 /// When the database fails.
 pub async fn begin(pool: &Pool, workspace: Uuid, source: &str, hours_ms: &[i64]) -> Result<(), StoreError> {
     let query = sqlx::query(sql!("rollups/begin"));
-    query.bind(workspace).bind(source).bind(hours_ms).execute(pool).await?;
+    query.bind(workspace).bind(source).bind(hours_ms).bind(MADE_FOR).execute(pool).await?;
     Ok(())
 }
 

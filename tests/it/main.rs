@@ -20,6 +20,7 @@ mod export;
 mod figures;
 mod flow;
 mod intake;
+mod kept_answers;
 mod killed;
 mod leaderboards;
 mod links;

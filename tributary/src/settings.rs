@@ -301,7 +301,7 @@ pub(crate) struct Settings {
         env = "TRIBUTARY_REPORT_CACHE_SECONDS",
         default_value_t = 2,
         value_name = "SECONDS",
-        value_parser = clap::value_parser!(u32).range(..=3_600)
+        value_parser = clap::value_parser!(u32).range(..=60)
     )]
     pub(crate) report_cache_seconds: u32,
 

@@ -7,7 +7,7 @@ use runtime::clock::now_ms;
 use serde_json::{Map, Value, json};
 use store::control::WorkspaceRow;
 use store::periods::{Bucket, Unit, Window, buckets};
-use store::rollups::{HOUR_MS, Source, ToCount, marks};
+use store::rollups::{CLICKS_REACH_HOURS, HOUR_MS, Source, ToCount, marks};
 
 use super::form::object;
 use crate::error::ApiError;
@@ -104,6 +104,14 @@ fn expired(workspace: &WorkspaceRow, what: &str) -> ApiError {
     ApiError::new(axum::http::StatusCode::BAD_REQUEST, "events_expired", message)
 }
 
+/// Refuses what takes single events from `since_ms` on.
+pub(super) fn has_events_since(workspace: &WorkspaceRow, since_ms: i64) -> Result<(), ApiError> {
+    if workspace.expired_before_ms > 0 && since_ms < workspace.expired_before_ms {
+        return Err(expired(workspace, "up to a day after that only whole hours (UTC) can be told"));
+    }
+    Ok(())
+}
+
 impl Period {
     /// The same, as far as single events are kept.
     pub(super) fn of_kept_events(self, workspace: &WorkspaceRow) -> Result<Self, ApiError> {
@@ -133,8 +141,8 @@ impl Period {
         let span = (self.from_ms, self.to_ms);
         let counted = store::rollups::to_count(&app.pool, workspace.id, span, cuts).await?;
         // What is marked is kept; a moment within an hour may divide one that is not.
-        if counted.clicks.asked_s.first().is_some_and(|hour_s| hour_s * 1_000 < workspace.expired_before_ms) {
-            return Err(expired(workspace, "up to then only whole hours (UTC) can be told"));
+        if let Some(hour_s) = counted.clicks.asked_s.first() {
+            has_events_since(workspace, hour_s * 1_000 - CLICKS_REACH_HOURS * HOUR_MS)?;
         }
         Ok(counted)
     }
@@ -230,9 +238,11 @@ impl Period {
     async fn first_hour(self, app: &App, workspace: &WorkspaceRow) -> Result<Option<i64>, ApiError> {
         let mut hours_ms = Vec::new();
         for source in [Source::Events, Source::Outcomes] {
-            match marks(&app.pool, workspace.id, source, (0, self.to_ms)).await? {
+            match marks(&app.pool, workspace.id, source, (0, self.to_ms), 0).await? {
                 // What came since is in a marked hour.
                 Some(marks) => hours_ms.extend(marks.first().copied()),
+                // Where events have expired, these tell no more than roll-ups do.
+                None if workspace.expired_before_ms > 0 => {}
                 None => return Ok(None),
             }
         }

@@ -59,7 +59,7 @@ pub(crate) async fn retention(
     let period = period.read(&app, &workspace, Window::Days30).await?.of_kept_events(&workspace)?;
     let period = period.since_the_first_event(&app, &workspace).await?;
     let buckets = period.buckets(unit, &app, &workspace, MAX_COHORTS).await?;
-    let period = period.of_whole(&buckets);
+    let period = period.of_whole(&buckets).of_kept_events(&workspace)?;
     let starts: Vec<i64> = buckets.iter().map(|bucket| bucket.from_ms).collect();
     // Of what begins within a day, days cannot tell.
     let seen = match unit {
@@ -122,7 +122,7 @@ async fn by_day(
         .zip(buckets.iter().map(|bucket| bucket.from_ms))
         .collect();
     let last = store::periods::day_at(&app.pool, &workspace.time_zone, period.to_ms - 1).await?;
-    let marked = async || marks(&app.pool, workspace.id, Source::Events, (0, period.to_ms)).await;
+    let marked = async || marks(&app.pool, workspace.id, Source::Events, (0, period.to_ms), 0).await;
     let Some(mut counted) = marked().await? else { return Ok(None) };
     // What is being loaded all the while is better read at one go.
     for _ in 0..3 {

@@ -10,5 +10,5 @@ SELECT
 FROM workspaces w
 LEFT JOIN expired_events e ON e.workspace_id = w.id
 WHERE (w.retention_days IS NOT NULL OR e.deleted_before_ms < e.before_ms)
-    AND EXISTS (SELECT FROM rollups r WHERE r.workspace_id = w.id AND r.source = 'events')
+    AND EXISTS (SELECT FROM rollups r WHERE r.workspace_id = w.id AND r.source = 'events' AND r.made_for >= $1)
 ORDER BY w.id

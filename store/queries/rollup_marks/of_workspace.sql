@@ -1,11 +1,13 @@
 -- Marked hours of a workspace within a time, and those that a range is about to change;
--- NULL if nothing of it is rolled up. What came for hours whose events have expired changes
--- nothing; and where roll-ups begin anew, these hours stand as they were rolled up before.
+-- NULL if nothing of it is rolled up. What came for hours that cannot be counted any more, since
+-- the events of $5 milliseconds before them have expired, changes nothing; and where roll-ups begin anew, these hours stand as they were rolled up before.
 WITH kept AS (
-    SELECT coalesce((SELECT e.before_ms FROM expired_events e WHERE e.workspace_id = $1 AND $2 = 'events'), 0) AS since_ms
+    SELECT coalesce((
+        SELECT e.before_ms + $5 FROM expired_events e WHERE e.workspace_id = $1 AND $2 = 'events' AND e.before_ms > 0
+    ), 0) AS since_ms
 )
 SELECT CASE
-    WHEN EXISTS (SELECT FROM rollups r WHERE r.workspace_id = $1 AND r.source = $2)
+    WHEN EXISTS (SELECT FROM rollups r WHERE r.workspace_id = $1 AND r.source = $2 AND r.made_for >= $6)
         THEN ARRAY(
             SELECT m.hour_ms
             FROM rollup_marks m

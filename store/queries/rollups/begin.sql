@@ -6,6 +6,6 @@ WITH marked AS (
     ORDER BY h.hour_ms
     ON CONFLICT (workspace_id, source, hour_ms) DO UPDATE SET mark = excluded.mark
 )
-INSERT INTO rollups (workspace_id, source)
-VALUES ($1, $2)
-ON CONFLICT (workspace_id, source) DO NOTHING
+INSERT INTO rollups (workspace_id, source, made_for)
+VALUES ($1, $2, $4)
+ON CONFLICT (workspace_id, source) DO UPDATE SET made_for = excluded.made_for

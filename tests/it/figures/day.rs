@@ -203,7 +203,7 @@ fn sale(random: &mut Random, click: &EventRow, links: &[Link], day: &mut Day) {
     }
 }
 
-pub(super) async fn fill<T: RowOwned + RowWrite>(
+pub(crate) async fn fill<T: RowOwned + RowWrite>(
     client: &Client,
     table: &str,
     rows: &[T],

@@ -13,15 +13,15 @@ use super::day::{HOUR_MS, fill};
 use super::{roll_up, rows};
 
 const DAY_MS: i64 = 24 * HOUR_MS;
-const KEPT_DAYS: i64 = 40;
+const KEPT_DAYS: i64 = 70;
 
-/// Clicks and pages of a hundred days.
+/// Clicks and pages of 130 days.
 fn visits(now_ms: i64, workspace: Uuid, creators: &[Uuid], count: usize, seed: u64) -> Vec<EventRow> {
     let mut random = Random::new(seed);
     let visit = |_| {
         let mut visitor = [0; 16];
         visitor[..4].copy_from_slice(&(random.below(3_000) as u32).to_be_bytes());
-        let at = now_ms - 1 - random.below(100 * DAY_MS as usize) as i64;
+        let at = now_ms - 1 - random.below(130 * DAY_MS as usize) as i64;
         let is_click = random.one_in(2);
         EventRow {
             event_id: Uuid::from_u128(random.bits()),
@@ -68,7 +68,7 @@ impl Place {
         let (client, pool) = (self.stack.clickhouse(), self.stack.pool().await?);
         assert_eq!(expire_due(&client, &pool, self.now_ms).await?, 0, "named, and not deleted");
         assert_eq!(expire_due(&client, &pool, self.now_ms).await?, 0, "somebody may be reading");
-        let since = "UPDATE expired_events SET named_at = now() - interval '1 hour'";
+        let since = "UPDATE expired_events SET named_at = now() - interval '2 days'";
         store::migrate::execute(&self.owner, since).await?;
         // The running service may be faster.
         expire_due(&client, &pool, self.now_ms).await?;
@@ -118,15 +118,22 @@ async fn what_was_counted_outlives_its_events() -> anyhow::Result<()> {
     let before = place.lasting().await?;
     let of_visitors = place.counted("visitor_sessions").await?;
 
-    for (days, status) in [(json!(34), 422), (json!(40_000), 422), (json!(KEPT_DAYS), 200)] {
+    for (days, status) in [(json!(64), 422), (json!(40_000), 422), (json!(KEPT_DAYS), 200)] {
         let body = json!({ "days": days }).to_string();
         let answer = place.world.control_sent(Method::PUT, "/v1/retention", &body).await?;
         assert_eq!(answer.status, status, "{days}: {}", answer.text());
     }
-    place.expire().await?;
     let horizon_ms = place.now_ms / DAY_MS * DAY_MS - KEPT_DAYS * DAY_MS;
+    let named = json!({ "days": KEPT_DAYS, "expired_before_ms": horizon_ms });
+    expire_due(&place.stack.clickhouse(), &place.stack.pool().await?, place.now_ms).await?;
+    assert_eq!(place.world.report("/v1/retention").await?, named);
+    // What is only named can be taken back.
+    place.world.replace("/v1/retention", &json!({ "days": null })).await?;
     let shown = place.world.report("/v1/retention").await?;
-    assert_eq!(shown, json!({ "days": KEPT_DAYS, "expired_before_ms": horizon_ms }));
+    assert_eq!(shown, json!({ "days": null, "expired_before_ms": null }));
+    place.world.replace("/v1/retention", &json!({ "days": KEPT_DAYS })).await?;
+    place.expire().await?;
+    assert_eq!(place.world.report("/v1/retention").await?, named);
     let first_ms: i64 = place
         .stack
         .clickhouse()
@@ -150,7 +157,7 @@ async fn what_was_counted_outlives_its_events() -> anyhow::Result<()> {
     store::migrate::execute(&place.owner, "DELETE FROM rollups").await?;
     assert_eq!(place.lasting().await?, before);
     let pool = place.stack.pool().await?;
-    while store::rollups::marks(&pool, place.workspace, Source::Events, (0, i64::MAX))
+    while store::rollups::marks(&pool, place.workspace, Source::Events, (0, i64::MAX), 0)
         .await?
         .is_none_or(|m| !m.is_empty())
     {
@@ -201,7 +208,7 @@ async fn books(place: &Place) -> anyhow::Result<()> {
     place.stack.settle()?;
     let tomorrow_ms = runtime::clock::now_ms() / DAY_MS * DAY_MS + DAY_MS;
     store::retention::name(&place.stack.pool().await?, place.workspace, tomorrow_ms).await?;
-    let since = "UPDATE expired_events SET named_at = now() - interval '1 hour'";
+    let since = "UPDATE expired_events SET named_at = now() - interval '2 days'";
     store::migrate::execute(&place.owner, since).await?;
     expire_due(&place.stack.clickhouse(), &place.stack.pool().await?, place.now_ms).await?;
     assert_eq!(place.counted("events").await?, 0);

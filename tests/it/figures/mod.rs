@@ -19,7 +19,8 @@ use store::sinks::SinkPartition;
 use tests::{Campaign, Stack, World};
 use uuid::Uuid;
 
-use self::day::{Count, DAY_MS, Day, HOUR_MS, Link, MIDNIGHT_MS, day, fill};
+pub(crate) use self::day::fill;
+use self::day::{Count, DAY_MS, Day, HOUR_MS, Link, MIDNIGHT_MS, day};
 
 fn path(event: &EventRow) -> &str {
     event.url.split(['?', '#']).next().unwrap_or_default()

@@ -169,7 +169,8 @@ async fn visitors_who_come_again_are_counted_by_the_day() -> anyhow::Result<()> 
         roll_up(&owner).await?;
         check_all(&world, &all).await?;
         let again =
-            store::rollups::marks(&owner, workspace, store::rollups::Source::Events, (0, i64::MAX)).await?;
+            store::rollups::marks(&owner, workspace, store::rollups::Source::Events, (0, i64::MAX), 0)
+                .await?;
         assert_eq!(again, Some(vec![]), "all is told from roll-ups");
         offset += 1;
     }

@@ -36,6 +36,8 @@ const REST: &str = of_acts!("funnel_rest.sql");
 
 /// What is kept is read in so many parts, of as many visitors each: a power of two.
 const KEPT_PARTS: u8 = 8;
+/// None of which takes more memory, here and there; two of them are held.
+const LARGEST_PART_BYTES: &str = "500000000";
 
 /// The kinds of events that are kept by visitor.
 const KEPT_KINDS: [&str; 3] = ["click", "page", "track"];
@@ -63,7 +65,7 @@ impl Sources {
         if kept == [0; 3] || by != Dimension::Nothing {
             return Ok(Self::events());
         }
-        let marks = marks(&app.pool, workspace.id, Source::Events, (hour_of(from_ms), until_ms)).await?;
+        let marks = marks(&app.pool, workspace.id, Source::Events, (hour_of(from_ms), until_ms), 0).await?;
         let asked = |marks: Vec<i64>| marks.into_iter().map(|hour_ms| hour_ms / 1_000).collect();
         Ok(marks.map_or(Self::events(), |marks| Self { kept, asked_s: asked(marks) }))
     }
@@ -157,6 +159,7 @@ impl Visitors {
         let mut kept = sources.is_any_kept().then(|| {
             // Moments do not compress.
             let client = app.clickhouse.clone().with_compression(Compression::None);
+            let client = client.with_setting("max_result_bytes", LARGEST_PART_BYTES);
             let query = period.param(client.query(KEPT), workspace).param("until_ms", until_ms);
             let wanted = ["clicks", "pages", "tracks"].into_iter().zip(sources.kept);
             let query = wanted.fold(query, |query, (column, steps)| query.param(column, steps != 0));
