@@ -37,7 +37,8 @@ async fn answers_are_kept_for_who_asked() -> anyhow::Result<()> {
     let now_ms = runtime::clock::now_ms();
     fill(&stack.clickhouse(), "events", &pages(ours.workspace, 400_000, now_ms)).await?;
     // Pauses that short are told from the events.
-    let path = format!("/v1/reports/sessions?gap_minutes=7&as_of_ms={now_ms}");
+    let path =
+        format!("/v1/reports/sessions?gap_minutes=7&from_ms={}&to_ms={now_ms}", now_ms - 31 * 86_400_000);
     let asked = async |world: &World, key: &str, extra: &[(&str, &str)]| -> anyhow::Result<_> {
         let url = format!("{}{path}&workspace={}", stack.api_url(), world.slug);
         let authorization = format!("Bearer {key}");
@@ -50,6 +51,7 @@ async fn answers_are_kept_for_who_asked() -> anyhow::Result<()> {
     let all = Some(400_000);
     assert_eq!(asked(&ours, &admin, &[]).await?, (200, false, all));
     fill(&stack.clickhouse(), "events", &pages(theirs.workspace, 1, now_ms)).await?;
+    // One more.
     let one = EventRow { event_id: Uuid::from_u128(1), ..pages(ours.workspace, 1, now_ms)[0].clone() };
     fill(&stack.clickhouse(), "events", &[one]).await?;
     tokio::time::sleep(Duration::from_millis(1_100)).await;
