@@ -105,7 +105,7 @@ fn expired(workspace: &WorkspaceRow, what: &str) -> ApiError {
 }
 
 /// Refuses what takes single events from `since_ms` on.
-pub(super) fn has_events_since(workspace: &WorkspaceRow, since_ms: i64) -> Result<(), ApiError> {
+pub(super) fn need_events_since(workspace: &WorkspaceRow, since_ms: i64) -> Result<(), ApiError> {
     if workspace.expired_before_ms > 0 && since_ms < workspace.expired_before_ms {
         return Err(expired(workspace, "up to a day after that only whole hours (UTC) can be told"));
     }
@@ -142,7 +142,7 @@ impl Period {
         let counted = store::rollups::to_count(&app.pool, workspace.id, span, cuts).await?;
         // What is marked is kept; a moment within an hour may divide one that is not.
         if let Some(hour_s) = counted.clicks.asked_s.first() {
-            has_events_since(workspace, hour_s * 1_000 - CLICKS_REACH_HOURS * HOUR_MS)?;
+            need_events_since(workspace, hour_s * 1_000 - CLICKS_REACH_HOURS * HOUR_MS)?;
         }
         Ok(counted)
     }

@@ -15,7 +15,7 @@ use store::rollups::HourlyTables;
 use super::asked::{Asked, Parameters};
 use super::filter::Filter;
 use super::form::{Report, object};
-use super::period::{Period, counted_param, has_events_since};
+use super::period::{Period, counted_param, need_events_since};
 use crate::access::{InFinance, Tenant};
 use crate::error::ApiError;
 use crate::server::App;
@@ -169,7 +169,9 @@ async fn visits(
     let span = (period.from_ms, period.to_ms);
     let mut counted_from_ms = store::rollups::visits_to_count(&app.pool, workspace.id, span, &starts).await?;
     loop {
-        has_events_since(workspace, counted_from_ms)?;
+        if counted_from_ms < period.to_ms {
+            need_events_since(workspace, counted_from_ms)?;
+        }
         let part = RolledPart::of(app, workspace, period, buckets, counted_from_ms).await?;
         let query = query(VISITORS)
             // Visitors are everywhere: looking for places without them takes longer than reading.

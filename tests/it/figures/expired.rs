@@ -193,6 +193,11 @@ async fn refusals(place: &Place, horizon_ms: i64) -> anyhow::Result<()> {
             "{path}"
         );
     }
+    // What is gone as a whole is told from its hours.
+    let path = format!("/v1/reports/timeseries?unit=day&from_ms={early_ms}&to_ms={until_ms}");
+    let series = place.world.report(&path).await?;
+    assert_eq!(rows(&series).len(), 9);
+    assert!(rows(&series).iter().all(|row| row["visitors"].as_u64() > Some(0)), "{series}");
     let creator = &place.world.creator;
     let path = format!("/v1/reports/timeseries?unit=month&period=all&as_of_ms={now_ms}&creator={creator}");
     let series = place.world.report(&path).await?;
