@@ -45,7 +45,7 @@ async fn answers_are_kept_for_who_asked() -> anyhow::Result<()> {
         let headers = [&[("authorization", authorization.as_str())], extra].concat();
         let answer = world.http.get(&url, &headers).await?;
         let page_views = answer.json()?["rows"][0]["page_views"].as_u64();
-        Ok((answer.status, answer.header("age") != "", page_views))
+        Ok((answer.status, !answer.header("age").is_empty(), page_views))
     };
     let admin = stack.admin_key()?;
     let all = Some(400_000);
