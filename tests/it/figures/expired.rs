@@ -10,7 +10,8 @@ use tests::{Random, Stack, World};
 use uuid::Uuid;
 
 use super::day::{HOUR_MS, fill};
-use super::{roll_up, rows};
+use super::rolled::{mark, roll_up};
+use super::rows;
 
 const DAY_MS: i64 = 24 * HOUR_MS;
 const KEPT_DAYS: i64 = 70;
@@ -48,21 +49,6 @@ struct Place {
 }
 
 impl Place {
-    /// Says that these hours have something new.
-    async fn mark(&self, events: &[EventRow]) -> anyhow::Result<()> {
-        let mut hours: Vec<i64> = events.iter().map(|event| hour_of(event.at)).collect();
-        hours.sort_unstable();
-        hours.dedup();
-        let hours: Vec<String> =
-            hours.iter().map(|hour| format!("('{}', 'events', {hour}, now())", self.workspace)).collect();
-        let mark = format!(
-            "INSERT INTO rollup_marks (workspace_id, source, hour_ms, due_at) VALUES {}
-             ON CONFLICT (workspace_id, source, hour_ms) DO UPDATE SET mark = excluded.mark, due_at = now()",
-            hours.join(", ")
-        );
-        Ok(store::migrate::execute(&self.owner, &mark).await?)
-    }
-
     /// Names what has expired, waits as long as readers may take, and deletes it.
     async fn expire(&self) -> anyhow::Result<()> {
         let (client, pool) = (self.stack.clickhouse(), self.stack.pool().await?);
@@ -107,7 +93,7 @@ async fn begin() -> anyhow::Result<Place> {
     let creators = [place.world.creator.parse()?, Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3)];
     let events = visits(now_ms, workspace, &creators, 40_000, 1);
     fill(&place.stack.clickhouse(), "events", &events).await?;
-    place.mark(&events).await?;
+    mark(&place.owner, workspace, "events", events.iter().map(|event| event.at)).await?;
     roll_up(&place.owner).await?;
     Ok(place)
 }
@@ -148,7 +134,7 @@ async fn what_was_counted_outlives_its_events() -> anyhow::Result<()> {
     let late = visits(place.now_ms, place.workspace, &[Uuid::from_u128(1)], 4_000, 2);
     let late: Vec<EventRow> = late.into_iter().filter(|event| event.at < horizon_ms).collect();
     fill(&place.stack.clickhouse(), "events", &late).await?;
-    place.mark(&late).await?;
+    mark(&place.owner, place.workspace, "events", late.iter().map(|event| event.at)).await?;
     assert_eq!(place.lasting().await?, before);
     roll_up(&place.owner).await?;
     assert_eq!(place.lasting().await?, before);

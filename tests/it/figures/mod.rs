@@ -6,11 +6,11 @@ mod day;
 mod expired;
 mod progress;
 mod returning;
+mod rolled;
 mod trends;
 mod visits;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 use sinks::EventRow;
@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 pub(crate) use self::day::fill;
 use self::day::{Count, DAY_MS, Day, HOUR_MS, Link, MIDNIGHT_MS, day};
+use self::rolled::{mark, roll_up};
 
 fn path(event: &EventRow) -> &str {
     event.url.split(['?', '#']).next().unwrap_or_default()
@@ -261,7 +262,8 @@ async fn a_million_events_of_a_long_day_are_counted_right() -> anyhow::Result<()
     fill(&client, "events", &strangers.collect::<Vec<_>>()).await?;
     // Before they are rolled up, afterwards, and once more after some came in late.
     let owner = store::connect(&stack.database_url("tributary", "tributary"), 2).await?;
-    mark(&owner, workspace, &day).await?;
+    mark(&owner, workspace, "events", day.events.iter().map(|event| event.at)).await?;
+    mark(&owner, workspace, "outcomes", day.outcomes.iter().map(|outcome| outcome.at)).await?;
     boards(&world, &day, real.1).await?;
     series(&world, &day, real).await?;
     trends::trends(&world, &day, real).await?;
@@ -307,36 +309,6 @@ async fn a_million_events_of_a_long_day_are_counted_right() -> anyhow::Result<()
     visits::sessions(&world, &day).await?;
     trends::trends(&world, &day, real).await?;
     series(&world, &day, real).await
-}
-
-/// Says that these came just now, as the sinks would have.
-async fn mark(owner: &store::Pool, workspace: Uuid, day: &Day) -> anyhow::Result<()> {
-    for (source, moments) in [
-        ("events", day.events.iter().map(|event| event.at).collect::<Vec<_>>()),
-        ("outcomes", day.outcomes.iter().map(|outcome| outcome.at).collect()),
-    ] {
-        let hours: HashSet<i64> = moments.into_iter().map(store::rollups::hour_of).collect();
-        let hours: Vec<String> =
-            hours.iter().map(|hour| format!("('{workspace}', '{source}', {hour}, 'infinity')")).collect();
-        let hours = hours.join(", ");
-        let mark = format!(
-            "INSERT INTO rollup_marks (workspace_id, source, hour_ms, due_at) VALUES {hours}
-             ON CONFLICT (workspace_id, source, hour_ms) DO UPDATE SET mark = excluded.mark, due_at = 'infinity'"
-        );
-        store::migrate::execute(owner, &mark).await?;
-    }
-    Ok(())
-}
-
-/// Lets the marked hours be rolled up, and waits until they are.
-async fn roll_up(owner: &store::Pool) -> anyhow::Result<()> {
-    store::migrate::execute(owner, "UPDATE rollup_marks SET due_at = now()").await?;
-    let give_up = Instant::now() + Duration::from_secs(60);
-    while !store::rollups::due(owner, 1).await?.is_empty() {
-        anyhow::ensure!(Instant::now() < give_up, "hours are not rolled up");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    Ok(())
 }
 
 /// A time that begins and ends within hours, and days that begin within some.

@@ -13,7 +13,8 @@ use tests::{Random, Stack, World};
 use uuid::Uuid;
 
 use super::day::{HOUR_MS, MIDNIGHT_MS, fill};
-use super::{berlin, roll_up, rows};
+use super::rolled::roll_up;
+use super::{berlin, rows};
 
 const DAY_MS: i64 = 24 * HOUR_MS;
 /// Midnight of 1 September 2026 in Berlin.
