@@ -15,7 +15,7 @@ TEST_NODE = $(CACHE)/node
 CLIENTS = TRIBUTARY_TEST_PYTHON=$(TEST_PYTHON) TRIBUTARY_TEST_NODE_MODULES=$(TEST_NODE) \
 	TRIBUTARY_TEST_CHROMIUM=chromium
 
-.PHONY: help up build engines packages test lint unit e2e test-kafka plants clients fuzz bench compose-check clean
+.PHONY: help up build engines packages test lint unit e2e test-cluster test-kafka plants clients fuzz bench compose-check clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -32,7 +32,7 @@ packages: ## Install the Debian packages that building and running need
 engines: packages ## Fetch the ClickHouse library, pinned by version and checksum
 	@tools/fetch-chdb.sh
 
-test: lint unit e2e ## Format, lints, unit, property, simulation and end-to-end tests
+test: lint unit e2e test-cluster ## Format, lints, unit, property, simulation and end-to-end tests
 
 lint: packages compose-check
 	cargo fmt --all --check
@@ -60,6 +60,12 @@ $(TEST_PYTHON): tests/clients/requirements.txt
 	python3 -m venv $(CACHE)/venv
 	$(TEST_PYTHON) -m pip install --quiet --requirement $<
 	@touch $@
+
+test-cluster: build engines clients ## What asks ClickHouse, on a cluster of one shard and of two
+	TRIBUTARY_TEST_SHARDS=1 $(CLIENTS) cargo test --locked --workspace --test it -- --test-threads=2 \
+		books:: crash::nothing figures::expired flow:: schema:: sql_access::pythons
+	TRIBUTARY_TEST_SHARDS=2 $(CLIENTS) cargo test --locked --workspace --test it -- --test-threads=2 \
+		--skip sql_access --skip figures::expired access:: dashboards:: figures:: leaderboards:: social::
 
 test-kafka: build engines clients ## The same end-to-end tests against Apache Kafka
 	$(CLIENTS) tests/kafka/run.sh

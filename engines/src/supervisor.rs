@@ -45,8 +45,9 @@ pub struct EngineConfig {
     /// Loopback port of the Kafka protocol; `None` leaves Kafka out, for a
     /// broker from elsewhere.
     pub kafka_port: Option<u16>,
-    /// Loopback port of ClickHouse's HTTP interface.
-    pub clickhouse_port: u16,
+    /// Loopback port of ClickHouse's HTTP interface; `None` leaves ClickHouse out, for
+    /// one from elsewhere.
+    pub clickhouse_port: Option<u16>,
     /// What databases in ClickHouse are called that readers may be granted: their
     /// names begin so.
     pub readers_databases: String,
@@ -175,12 +176,9 @@ impl Engines {
         let postgres_dir = config.data_dir.join("postgres");
         let postgres = Postgres::find(config.postgres_bin.as_deref(), &postgres_dir, config.postgres_port)?;
         let engine = |kind, port, postgres| Engine { kind, port, config: config.clone(), postgres };
-        let mut engines = vec![
-            engine(Kind::Postgres, config.postgres_port, Some(postgres.clone())),
-            engine(Kind::ClickHouse, config.clickhouse_port, None),
-        ];
-        if let Some(port) = config.kafka_port {
-            engines.push(engine(Kind::Kafka, port, None));
+        let mut engines = vec![engine(Kind::Postgres, config.postgres_port, Some(postgres.clone()))];
+        for (kind, port) in [(Kind::ClickHouse, config.clickhouse_port), (Kind::Kafka, config.kafka_port)] {
+            engines.extend(port.map(|port| engine(kind, port, None)));
         }
         let (stop, stopped) = watch::channel(false);
         let mut starting = JoinSet::new();

@@ -1,7 +1,8 @@
 //! What every Tributary service needs to run, and no business rule: Kafka,
-//! telemetry, shutdown, the clock.
+//! telemetry, shutdown, the clock, what clusters want.
 
 pub mod clock;
+pub mod cluster;
 pub mod consumer;
 pub mod dead_letter;
 pub mod producer;

@@ -10,7 +10,7 @@ use store::rollups::Hours;
 use uuid::Uuid;
 
 use crate::loading::{Fact, Rows};
-use crate::{SinkError, delete};
+use crate::{SinkError, cluster_of, delete};
 
 /// The kind of event that asks for a visitor to be forgotten.
 pub(crate) const ERASE: &str = "erase";
@@ -75,8 +75,12 @@ async fn seen_in(client: &Client, visitors: &str) -> Result<Hours, SinkError> {
 /// Until ClickHouse adds nothing to what is kept by visitor any more: whoever asked for
 /// it may have died, and let go of the lock.
 async fn wait_for_visitors(client: &Client) -> Result<(), SinkError> {
-    let running = "SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO visitor%'";
-    while client.query_raw(running).fetch_one::<u64>().await? > 0 {
+    let processes = match cluster_of(client).await? {
+        None => "system.processes".to_owned(),
+        Some(cluster) => format!("clusterAllReplicas('{cluster}', system.processes)"),
+    };
+    let running = format!("SELECT count() FROM {processes} WHERE query LIKE 'INSERT INTO %visitor\\_%'");
+    while client.query_raw(&running).fetch_one::<u64>().await? > 0 {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     Ok(())

@@ -37,6 +37,7 @@ pub mod states;
 use block::Block;
 pub use clickhouse::Client;
 pub use rows::{EventRow, OutcomeRow};
+use runtime::cluster::{CLIENT_SETTINGS, Cluster, ENGINE_OF_EVENTS};
 
 /// What went wrong with ClickHouse or beside it.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +45,19 @@ pub enum SinkError {
     /// ClickHouse failed or does not answer.
     #[error("ClickHouse: {0}")]
     ClickHouse(#[from] clickhouse::error::Error),
+    /// The tables lie elsewhere than the setting says.
+    #[error(
+        "the tables in {database} are on {found}, and by --clickhouse-cluster they would be on {wanted}; \
+         set it to what they are, or name another --clickhouse-database"
+    )]
+    Cluster {
+        /// The database.
+        database: String,
+        /// Where its tables are.
+        found: String,
+        /// Where the setting has them.
+        wanted: String,
+    },
     /// Kafka refuses for good.
     #[error(transparent)]
     Kafka(#[from] runtime::KafkaError),
@@ -61,7 +75,14 @@ const MAX_QUERY_BYTES: &str = "16777216";
 /// A client for the database `database` at `url`.
 #[must_use]
 pub fn client(url: &str, database: &str) -> Client {
-    Client::default().with_url(url).with_database(database)
+    let client = Client::default().with_url(url).with_database(database);
+    CLIENT_SETTINGS.iter().fold(client, |client, (name, value)| client.with_setting(*name, *value))
+}
+
+/// The cluster that a client's tables are on, if they are on any.
+async fn cluster_of(client: &Client) -> Result<Option<Cluster>, SinkError> {
+    let engine: Option<String> = client.query(ENGINE_OF_EVENTS).fetch_optional().await?;
+    Ok(engine.as_deref().and_then(Cluster::of_engine))
 }
 
 /// The token under which a range is inserted, the same on every try.
@@ -123,6 +144,13 @@ async fn insert_block(client: &Client, table: &str, token: &str, rows: &Block) -
 
 /// Takes the rows out of a table that meet a condition, and waits until they are out.
 async fn delete(client: &Client, table: &str, condition: &str) -> Result<(), SinkError> {
-    let statement = format!("ALTER TABLE {table} DELETE WHERE {condition} SETTINGS mutations_sync = 1");
-    Ok(client.query_raw(&statement).execute().await?)
+    // Of all replicas: from none may it come back.
+    let statement = format!("ALTER TABLE {table} DELETE WHERE {condition} SETTINGS mutations_sync = 2");
+    let Some(cluster) = cluster_of(client).await? else {
+        return Ok(client.query_raw(&statement).execute().await?);
+    };
+    let database: String = client.query("SELECT currentDatabase()").fetch_one().await?;
+    let shards = client.clone().with_database(Cluster::shard_database(&database));
+    let statement = cluster.on_shards(&statement).expect("tables are altered everywhere");
+    Ok(shards.query_raw(&statement).execute().await?)
 }

@@ -3,6 +3,7 @@
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 
+use runtime::cluster::Cluster;
 use store::Pool;
 
 use crate::SinkError;
@@ -30,6 +31,11 @@ const MIGRATIONS: [(u32, &str, &str); 17] = [
     (17, "workspaces' hours", include_str!("../../clickhouse/0017_workspace_hours.sql")),
 ];
 
+const SCHEMA_MIGRATIONS: &str = "CREATE TABLE IF NOT EXISTS schema_migrations
+(version UInt32, name String, applied_at DateTime DEFAULT now())
+ENGINE = ReplacingMergeTree ORDER BY version
+COMMENT 'Which migrations of the tables here have been applied.'";
+
 #[derive(Row, Serialize, Deserialize)]
 struct Applied {
     version: u32,
@@ -40,33 +46,30 @@ struct Applied {
 /// processes at once: a lock in Postgres lets one go first.
 ///
 /// # Errors
-/// When either database fails.
-pub async fn migrate(pool: &Pool, server: &Client, database: &str) -> Result<(), SinkError> {
+/// When either database fails, or the tables are there and made for another cluster.
+pub async fn migrate(
+    pool: &Pool,
+    server: &Client,
+    database: &str,
+    cluster: Option<&Cluster>,
+) -> Result<(), SinkError> {
     let _alone = store::migrate::alone(pool).await?;
-    let server = server.clone().with_database("default");
-    server.query("CREATE DATABASE IF NOT EXISTS {name:Identifier}").param("name", database).execute().await?;
-    let client = server.with_database(database);
-    client
-        .query(
-            "CREATE TABLE IF NOT EXISTS schema_migrations
-             (version UInt32, name String, applied_at DateTime DEFAULT now())
-             ENGINE = ReplacingMergeTree ORDER BY version
-             COMMENT 'Which migrations of the tables here have been applied.'",
-        )
-        .execute()
-        .await?;
+    let place = Place::make(server, database, cluster).await?;
+    place.change(SCHEMA_MIGRATIONS).await?;
+    place.publish().await?;
     let applied: Vec<u32> =
-        client.query("SELECT DISTINCT version FROM schema_migrations").fetch_all().await?;
+        place.tables.query("SELECT DISTINCT version FROM schema_migrations").fetch_all().await?;
     for (version, name, statements) in MIGRATIONS {
         if applied.contains(&version) {
             continue;
         }
         for statement in split(statements) {
-            if applies(&client, statement).await? {
-                client.query_raw(statement).execute().await?;
+            if place.applies(statement).await? {
+                place.carry_out(statement).await?;
             }
         }
-        let mut insert = client.insert::<Applied>("schema_migrations").await?;
+        place.publish().await?;
+        let mut insert = place.tables.insert::<Applied>("schema_migrations").await?;
         insert.write(&Applied { version, name: name.to_owned() }).await?;
         insert.end().await?;
         tracing::info!(version, name, "ClickHouse migration applied");
@@ -74,12 +77,111 @@ pub async fn migrate(pool: &Pool, server: &Client, database: &str) -> Result<(),
     Ok(())
 }
 
-async fn applies(client: &Client, statement: &str) -> Result<bool, SinkError> {
-    let Some(condition) = statement.lines().find_map(|line| line.strip_prefix("-- if: ")) else {
-        return Ok(true);
+/// Where the tables lie.
+struct Place<'a> {
+    database: &'a str,
+    cluster: Option<&'a Cluster>,
+    /// The tables that everybody asks.
+    tables: Client,
+    /// Those that the rows lie in: the same ones, but on a cluster.
+    shards: Client,
+}
+
+impl<'a> Place<'a> {
+    async fn make(
+        server: &Client,
+        database: &'a str,
+        cluster: Option<&'a Cluster>,
+    ) -> Result<Self, SinkError> {
+        let beside = server.clone().with_database("default");
+        check(&beside, database, cluster).await?;
+        let on_shards = match cluster {
+            Some(_) => Cluster::shard_database(database),
+            None => database.to_owned(),
+        };
+        let place = Self {
+            database,
+            cluster,
+            tables: server.clone().with_database(database),
+            shards: server.clone().with_database(&on_shards),
+        };
+        for name in [database, &on_shards] {
+            let create = format!("CREATE DATABASE IF NOT EXISTS `{}`", name.replace('`', "``"));
+            beside.query_raw(&place.told(&create)).execute().await?;
+        }
+        Ok(place)
+    }
+
+    /// A statement, as it is told to servers.
+    fn told(&self, statement: &str) -> String {
+        let everywhere = self.cluster.map(|cluster| cluster.on_shards(statement));
+        everywhere.unwrap_or_else(|| Some(statement.to_owned())).expect("tests look at every statement")
+    }
+
+    async fn change(&self, statement: &str) -> Result<(), SinkError> {
+        Ok(self.shards.query_raw(&self.told(statement)).execute().await?)
+    }
+
+    async fn carry_out(&self, statement: &str) -> Result<(), SinkError> {
+        if !is_insert(statement) {
+            return self.change(statement).await;
+        }
+        // Rows go where they belong through the tables that everybody asks.
+        self.publish().await?;
+        Ok(self.tables.query_raw(statement).execute().await?)
+    }
+
+    /// Makes the tables that everybody asks as those of the shards are now.
+    async fn publish(&self) -> Result<(), SinkError> {
+        let Some(cluster) = self.cluster else { return Ok(()) };
+        let made: Vec<(String, bool)> = self
+            .shards
+            .query(
+                "SELECT name, has(groupArray(c.name), 'workspace_id')
+                 FROM system.tables AS t INNER JOIN system.columns AS c ON c.database = t.database AND c.table = t.name
+                 WHERE t.database = currentDatabase()
+                 GROUP BY t.name",
+            )
+            .fetch_all()
+            .await?;
+        for (table, by_workspace) in made {
+            let statement = cluster.distributed(self.database, &table, by_workspace);
+            self.tables.query_raw(&statement).execute().await?;
+        }
+        Ok(())
+    }
+
+    async fn applies(&self, statement: &str) -> Result<bool, SinkError> {
+        let Some(condition) = statement.lines().find_map(|line| line.strip_prefix("-- if: ")) else {
+            return Ok(true);
+        };
+        let count: u64 = self.shards.query_raw(condition).fetch_one().await?;
+        Ok(count > 0)
+    }
+}
+
+/// Whether the tables of a database that are there already are where they are expected.
+async fn check(server: &Client, database: &str, cluster: Option<&Cluster>) -> Result<(), SinkError> {
+    let engine: Option<String> = server
+        .query("SELECT engine_full FROM system.tables WHERE database = ? AND name = 'events'")
+        .bind(database)
+        .fetch_optional()
+        .await?;
+    let Some(engine) = engine else { return Ok(()) };
+    let found = Cluster::of_engine(&engine);
+    if found.as_ref() == cluster {
+        return Ok(());
+    }
+    let place = |cluster: Option<&Cluster>| match cluster {
+        None => "one server".to_owned(),
+        Some(cluster) => format!("the cluster {cluster}"),
     };
-    let count: u64 = client.query_raw(condition).fetch_one().await?;
-    Ok(count > 0)
+    let (found, wanted) = (place(found.as_ref()), place(cluster));
+    Err(SinkError::Cluster { database: database.to_owned(), found, wanted })
+}
+
+fn is_insert(statement: &str) -> bool {
+    statement.lines().any(|line| line.starts_with("INSERT INTO "))
 }
 
 /// The statements of a file: each ends with `;` at the end of a line.
@@ -92,11 +194,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_count_up_and_files_have_statements() {
+    fn versions_count_up_and_files_have_statements_that_clusters_understand() {
+        let cluster: Cluster = "main".parse().expect("a name");
         for (index, (version, name, statements)) in (1..).zip(MIGRATIONS) {
             assert_eq!(index, version);
             assert!(split(statements).count() >= 1, "{name}");
+            for statement in split(statements) {
+                assert!(is_insert(statement) || cluster.on_shards(statement).is_some(), "{statement}");
+            }
         }
+        assert!(cluster.on_shards(SCHEMA_MIGRATIONS).is_some());
         assert_eq!(split("a;\nb ';' c;\n").collect::<Vec<_>>(), ["a", "b ';' c"]);
     }
 }

@@ -102,7 +102,7 @@ fn click(number: u64) -> Event {
 
 async fn table_in(stack: &Stack, database: &str) -> anyhow::Result<sinks::Client> {
     let client = sinks::client(&stack.clickhouse_url(), database);
-    sinks::schema::migrate(&stack.pool().await?, &client, database).await?;
+    sinks::schema::migrate(&stack.pool().await?, &client, database, None).await?;
     Ok(client)
 }
 

@@ -163,7 +163,8 @@ impl Loading {
         let engine = Engine::start(&stack)?;
         let client = sinks::client(&engine.url(), "tributary");
         let since = Instant::now();
-        while let Err(error) = sinks::schema::migrate(&stack.pool().await?, &client, "tributary").await {
+        while let Err(error) = sinks::schema::migrate(&stack.pool().await?, &client, "tributary", None).await
+        {
             ensure!(since.elapsed() < AGAIN_WITHIN, "ClickHouse does not start: {error}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -235,7 +235,7 @@ async fn events_of_before_lie_by_the_hour_after_migrating() -> anyhow::Result<()
     let stack = Stack::start_with(&["--engines-only"])?;
     let (pool, url) = (stack.pool().await?, stack.clickhouse_url());
     let client = sinks::client(&url, "older");
-    sinks::schema::migrate(&pool, &client, "older").await?;
+    sinks::schema::migrate(&pool, &client, "older", None).await?;
     run(
         &client,
         "CREATE TABLE before AS events ENGINE = ReplacingMergeTree ORDER BY (workspace_id, event_id)",
@@ -253,7 +253,7 @@ async fn events_of_before_lie_by_the_hour_after_migrating() -> anyhow::Result<()
     for _ in 0..2 {
         let again = "ALTER TABLE schema_migrations DELETE WHERE version = 7 SETTINGS mutations_sync = 1";
         run(&client, again).await?;
-        sinks::schema::migrate(&pool, &client, "older").await?;
+        sinks::schema::migrate(&pool, &client, "older", None).await?;
         let (count, sorting_key): (u64, String) = client
             .query(
                 "SELECT assumeNotNull((SELECT count() FROM events)), sorting_key FROM system.tables
@@ -279,7 +279,7 @@ async fn hours_of_before_have_creators_after_migrating() -> anyhow::Result<()> {
     let stack = Stack::start_with(&["--engines-only"])?;
     let pool = stack.pool().await?;
     let client = sinks::client(&stack.clickhouse_url(), "older");
-    sinks::schema::migrate(&pool, &client, "older").await?;
+    sinks::schema::migrate(&pool, &client, "older", None).await?;
     // Two links of each of two creators in three hours, counted once, and then anew.
     for version in [1, 2] {
         for (table, columns, values) in [
@@ -309,7 +309,7 @@ async fn hours_of_before_have_creators_after_migrating() -> anyhow::Result<()> {
         let again =
             "ALTER TABLE schema_migrations DELETE WHERE version IN (12, 17) SETTINGS mutations_sync = 1";
         run(&client, again).await?;
-        sinks::schema::migrate(&pool, &client, "older").await?;
+        sinks::schema::migrate(&pool, &client, "older", None).await?;
         for (coarser, expected_rows) in [("creator", 6), ("workspace", 3)] {
             let (rows, clicks, unique_clicks, bot_clicks): (u64, u64, u64, u64) = client
                 .query(&format!(
@@ -342,6 +342,10 @@ async fn migrating_twice_and_at_once_is_harmless() -> anyhow::Result<()> {
         let output = child.wait_with_output()?;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
+    // Tables stay where they are.
+    let refused = stack.run(&["migrate", "--clickhouse-cluster", "other"])?;
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && told.contains("they would be on the cluster other"), "{told}");
     // At once, on a database that has nothing yet.
     let owner = store::connect(&stack.database_url("tributary", "tributary"), 1).await?;
     store::migrate::create_database(&owner, "fresh").await?;
@@ -352,8 +356,8 @@ async fn migrating_twice_and_at_once_is_harmless() -> anyhow::Result<()> {
     second?;
     let clickhouse = stack.clickhouse();
     let (one, two) = tokio::join!(
-        sinks::schema::migrate(&one, &clickhouse, "fresh"),
-        sinks::schema::migrate(&two, &clickhouse, "fresh")
+        sinks::schema::migrate(&one, &clickhouse, "fresh", None),
+        sinks::schema::migrate(&two, &clickhouse, "fresh", None)
     );
     one?;
     two?;

@@ -105,8 +105,8 @@ enum EngineCommand {
         port: u16,
         #[arg(long)]
         data: PathBuf,
-        #[arg(long)]
-        libchdb: PathBuf,
+        #[arg(long, env = "TRIBUTARY_LIBCHDB")]
+        libchdb: Option<PathBuf>,
         #[arg(long)]
         readers_databases: String,
         #[arg(long)]
@@ -184,6 +184,7 @@ async fn dispatch(settings: Settings, command: Command) -> anyhow::Result<ExitCo
             readers_databases,
             readers_listen,
         }) => {
+            let library = library.unwrap_or_else(Settings::libchdb_default);
             let config = ClickHouseConfig { library, data_dir, port, readers_databases, readers_listen };
             engines::clickhouse::run(&config).await?;
         }

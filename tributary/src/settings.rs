@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use domain::attribution::{MAX_WINDOW_MS, Policy};
 use ipnet::IpNet;
+use runtime::cluster::Cluster;
 use runtime::producer::DEFAULT_LINGER_MS;
 use runtime::sealed::SealingKey;
 use runtime::telemetry::LogFormat;
@@ -105,6 +106,11 @@ pub(crate) struct Settings {
         value_name = "NAME"
     )]
     pub(crate) clickhouse_database: String,
+
+    /// The cluster of ClickHouse servers to make the tables on, as `remote_servers` names it:
+    /// replicated within each shard, a workspace's rows on one shard. `migrate` and `up` heed it
+    #[arg(long, global = true, env = "TRIBUTARY_CLICKHOUSE_CLUSTER", value_name = "NAME")]
+    pub(crate) clickhouse_cluster: Option<Cluster>,
 
     /// ClickHouse's user, who makes the tables, and workspaces' own users
     #[arg(

@@ -47,6 +47,10 @@ pub(crate) struct UpArgs {
     #[arg(long)]
     no_kafka: bool,
 
+    /// Use the ClickHouse at --clickhouse-url instead of the embedded one
+    #[arg(long, conflicts_with = "readers_listen")]
+    no_clickhouse: bool,
+
     /// Keep Kafka's topics in memory only (for benchmarks: nothing survives the process)
     #[arg(long)]
     kafka_in_memory: bool,
@@ -70,11 +74,13 @@ pub(crate) async fn run(mut settings: Settings, args: UpArgs) -> anyhow::Result<
     if !args.engines_only {
         check_addresses(&settings, &args)?;
     }
-    say!(
-        "Starting Postgres, ClickHouse{} in {} …",
-        if args.no_kafka { "" } else { " and Kafka" },
-        settings.data_dir.display()
-    );
+    let started_here = match (args.no_clickhouse, args.no_kafka) {
+        (false, false) => "Postgres, ClickHouse and Kafka",
+        (false, true) => "Postgres and ClickHouse",
+        (true, false) => "Postgres and Kafka",
+        (true, true) => "Postgres",
+    };
+    say!("Starting {started_here} in {} …", settings.data_dir.display());
     let stop = shutdown::on_signals();
     let mut engines = tokio::select! {
         engines = Engines::start(&config) => engines?,
@@ -89,7 +95,13 @@ pub(crate) async fn run(mut settings: Settings, args: UpArgs) -> anyhow::Result<
 
 fn engine_config(settings: &Settings, args: &UpArgs) -> anyhow::Result<EngineConfig> {
     let libchdb = args.libchdb.clone().unwrap_or_else(Settings::libchdb_default);
-    if !libchdb.exists() {
+    if settings.clickhouse_cluster.is_some() && !args.no_clickhouse {
+        anyhow::bail!(
+            "--clickhouse-cluster is set, and the embedded ClickHouse is one server: \
+             name another with --clickhouse-url and --no-clickhouse, or leave the cluster out"
+        );
+    }
+    if !args.no_clickhouse && !libchdb.exists() {
         anyhow::bail!(
             "the ClickHouse library is not at {}: run `make engines`, or name it with --libchdb",
             libchdb.display()
@@ -101,7 +113,7 @@ fn engine_config(settings: &Settings, args: &UpArgs) -> anyhow::Result<EngineCon
         libchdb,
         postgres_bin: args.postgres_bin.clone(),
         kafka_port: (!args.no_kafka).then_some(args.kafka_port),
-        clickhouse_port: args.clickhouse_port,
+        clickhouse_port: (!args.no_clickhouse).then_some(args.clickhouse_port),
         readers_databases: api::views_prefix(&settings.clickhouse_database),
         readers_listen: args.readers_listen,
         postgres_port: args.postgres_port,
@@ -113,8 +125,10 @@ fn point_at_engines(settings: &mut Settings, args: &UpArgs) {
     if !args.no_kafka {
         settings.brokers = format!("127.0.0.1:{}", args.kafka_port);
     }
-    settings.clickhouse_url = format!("http://127.0.0.1:{}", args.clickhouse_port);
-    (settings.clickhouse_user, settings.clickhouse_password) = ("default".to_owned(), String::new());
+    if !args.no_clickhouse {
+        settings.clickhouse_url = format!("http://127.0.0.1:{}", args.clickhouse_port);
+        (settings.clickhouse_user, settings.clickhouse_password) = ("default".to_owned(), String::new());
+    }
     let role = store::migrate::APP_ROLE;
     settings.database_url = format!("postgres://{role}@127.0.0.1:{}/{DATABASE}", args.postgres_port);
     settings.owner_database_url =

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use clickhouse::Client;
+use runtime::cluster::{Cluster, ENGINE_OF_EVENTS};
 use serde_json::{Value, json};
 use store::Transaction;
 use store::control::WorkspaceRow;
@@ -60,12 +61,14 @@ pub(crate) async fn set(
     });
     let mut transaction = store::begin(&app.pool).await?;
     audit(&mut transaction, &workspace, "set_sql_access", &shown).await?;
-    execute(&app, &format!("CREATE DATABASE IF NOT EXISTS {name}")).await?;
-    make_views(&app.clickhouse, &name, workspace.id).await?;
+    let server = Server::of(&app.clickhouse).await?;
+    server.execute(&format!("CREATE DATABASE IF NOT EXISTS {name}")).await.map_err(told)?;
+    server.make_views(&name, workspace.id).await.map_err(told)?;
     let create = format!(
         "CREATE USER OR REPLACE {name} IDENTIFIED WITH sha256_hash BY '{}' DEFAULT DATABASE {name} SETTINGS \
          log_comment = '{}', max_execution_time = {QUERY_S} MIN 1 MAX {MAX_QUERY_S} CHANGEABLE_IN_READONLY, \
-         max_memory_usage = {MAX_QUERY_BYTES}, readonly = 1",
+         max_memory_usage = {MAX_QUERY_BYTES}, optimize_skip_unused_shards = 1, distributed_product_mode = 'local', \
+         readonly = 1",
         hex::encode(hash_key(&password)),
         workspace.id
     );
@@ -73,10 +76,10 @@ pub(crate) async fn set(
         "CREATE QUOTA OR REPLACE {name} FOR INTERVAL 1 HOUR \
          MAX queries = {HOURLY_QUERIES}, execution_time = {HOURLY_S} TO {name}"
     );
-    execute(&app, &create).await?;
-    execute(&app, &quota).await?;
+    server.execute(&create).await.map_err(told)?;
+    server.execute(&quota).await.map_err(told)?;
     // Last: nothing is read before the limits are there.
-    execute(&app, &format!("GRANT SELECT ON {name}.* TO {name}")).await?;
+    server.execute(&format!("GRANT SELECT ON {name}.* TO {name}")).await.map_err(told)?;
     store::commit(transaction).await?;
     let mut answer = shown;
     // The password is shown here and never again.
@@ -93,9 +96,10 @@ pub(crate) async fn remove(
     let shown = json!({ "user": name });
     let mut transaction = store::begin(&app.pool).await?;
     audit(&mut transaction, &workspace, "remove_sql_access", &shown).await?;
-    execute(&app, &format!("DROP USER IF EXISTS {name}")).await?;
-    execute(&app, &format!("DROP QUOTA IF EXISTS {name}")).await?;
-    execute(&app, &format!("DROP DATABASE IF EXISTS {name} SYNC")).await?;
+    let server = Server::of(&app.clickhouse).await?;
+    server.execute(&format!("DROP USER IF EXISTS {name}")).await.map_err(told)?;
+    server.execute(&format!("DROP QUOTA IF EXISTS {name}")).await.map_err(told)?;
+    server.execute(&format!("DROP DATABASE IF EXISTS {name} SYNC")).await.map_err(told)?;
     store::commit(transaction).await?;
     Ok(Json(shown).into_response())
 }
@@ -120,38 +124,65 @@ pub async fn renew_views(
     prefix: &str,
     workspaces: &[WorkspaceRow],
 ) -> Result<(), clickhouse::error::Error> {
+    let server = Server::of(clickhouse).await?;
     let databases: Vec<String> = clickhouse.query("SELECT name FROM system.databases").fetch_all().await?;
     for workspace in workspaces {
         let name = name_of(prefix, workspace);
         if databases.contains(&name) {
-            make_views(clickhouse, &name, workspace.id).await?;
+            server.make_views(&name, workspace.id).await?;
         }
     }
     Ok(())
 }
 
-async fn make_views(
-    clickhouse: &Client,
-    database: &str,
-    workspace: Uuid,
-) -> Result<(), clickhouse::error::Error> {
-    let text = VIEWS.replace("{views}", database).replace("{workspace}", &workspace.to_string());
-    for statement in text.split(";\n").filter(|statement| !statement.trim().is_empty()) {
-        clickhouse.query_raw(statement).execute().await?;
-    }
-    Ok(())
+/// ClickHouse, where users and views are made: one server, or each of a cluster.
+struct Server<'a> {
+    clickhouse: &'a Client,
+    cluster: Option<Cluster>,
 }
 
-async fn execute(app: &App, statement: &str) -> Result<(), ApiError> {
-    app.clickhouse.query_raw(statement).execute().await.map_err(|error| {
-        // ACCESS_DENIED; no storage for users that can be written.
-        let told = error.to_string();
-        if ["Code: 497.", "Code: 514."].iter().any(|code| told.contains(code)) {
-            let message =
-                "ClickHouse lets this program make no users: give --clickhouse-user ACCESS MANAGEMENT";
-            tracing::error!(%error, "{message}");
-            return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "clickhouse_forbids", message);
+impl<'a> Server<'a> {
+    async fn of(clickhouse: &'a Client) -> Result<Self, clickhouse::error::Error> {
+        let engine: Option<String> = clickhouse.query(ENGINE_OF_EVENTS).fetch_optional().await?;
+        Ok(Self { clickhouse, cluster: engine.as_deref().and_then(Cluster::of_engine) })
+    }
+
+    async fn execute(&self, statement: &str) -> Result<(), clickhouse::error::Error> {
+        let everywhere = self.cluster.as_ref().and_then(|cluster| cluster.everywhere(statement));
+        self.clickhouse.query_raw(everywhere.as_deref().unwrap_or(statement)).execute().await
+    }
+
+    async fn make_views(&self, database: &str, workspace: Uuid) -> Result<(), clickhouse::error::Error> {
+        let text = VIEWS.replace("{views}", database).replace("{workspace}", &workspace.to_string());
+        for statement in text.split(";\n").filter(|statement| !statement.trim().is_empty()) {
+            self.execute(statement).await?;
         }
-        ApiError::from(error)
-    })
+        Ok(())
+    }
+}
+
+/// What went wrong with users and views, for whoever asked for them.
+fn told(error: clickhouse::error::Error) -> ApiError {
+    // ACCESS_DENIED; no storage for users that can be written.
+    let text = error.to_string();
+    if ["Code: 497.", "Code: 514."].iter().any(|code| text.contains(code)) {
+        let message = "ClickHouse lets this program make no users: give --clickhouse-user ACCESS MANAGEMENT";
+        tracing::error!(%error, "{message}");
+        return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "clickhouse_forbids", message);
+    }
+    ApiError::from(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_are_made_on_every_server_of_a_cluster() {
+        let cluster: Cluster = "main".parse().expect("a name");
+        for statement in VIEWS.split(";\n") {
+            let everywhere = cluster.everywhere(statement).expect(statement);
+            assert!(everywhere.contains(" ON CLUSTER `main` DEFINER = CURRENT_USER"), "{everywhere}");
+        }
+    }
 }
