@@ -7,6 +7,8 @@
 //! happened, within the window of the attempt's beginning. Of a visitor's attempts the
 //! one that came furthest counts, the first of these.
 
+use std::iter;
+
 /// Which steps happened at a moment: bit 0 is the first.
 pub type Steps = u16;
 
@@ -26,37 +28,91 @@ pub struct Rules {
     pub is_strict: bool,
 }
 
-/// The moments of a visitor's best attempt, a step each, in milliseconds since 1970; empty
-/// if they never began. `acts` are (milliseconds, steps), in any order.
+/// The moments of an attempt, a step each, in milliseconds since 1970; none, where it never
+/// began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attempt {
+    moments: [i64; MAX_STEPS],
+    steps: usize,
+}
+
+impl Attempt {
+    fn push(&mut self, ms: i64) {
+        self.moments[self.steps] = ms;
+        self.steps += 1;
+    }
+}
+
+impl std::ops::Deref for Attempt {
+    type Target = [i64];
+
+    fn deref(&self) -> &[i64] {
+        &self.moments[..self.steps]
+    }
+}
+
+impl FromIterator<i64> for Attempt {
+    /// Of at most [`MAX_STEPS`] moments.
+    fn from_iter<I: IntoIterator<Item = i64>>(moments: I) -> Self {
+        let mut attempt = Self::default();
+        moments.into_iter().for_each(|ms| attempt.push(ms));
+        attempt
+    }
+}
+
+/// What happened at a moment: milliseconds since 1970 in the upper 48 bits, the steps in the
+/// lower 16. Packed so, acts are put in order in half the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Act(pub u64);
+
+impl Act {
+    /// From milliseconds since 1970, and what happened then.
+    #[must_use]
+    pub fn new(ms: i64, steps: Steps) -> Self {
+        Self(ms.unsigned_abs() << 16 | u64::from(steps))
+    }
+
+    fn ms(self) -> i64 {
+        (self.0 >> 16) as i64
+    }
+
+    fn has(self, step: usize) -> bool {
+        self.0 >> step & 1 == 1
+    }
+
+    fn is_at_the_moment_of(self, other: Self) -> bool {
+        self.0 >> 16 == other.0 >> 16
+    }
+}
+
+/// A visitor's best attempt. `acts` come in any order, each of a step at least.
 #[must_use]
-pub fn best_attempt(acts: &mut Vec<(i64, Steps)>, rules: Rules) -> Vec<i64> {
-    acts.sort_unstable_by_key(|(ms, _)| *ms);
+pub fn best_attempt(acts: &mut Vec<Act>, rules: Rules) -> Attempt {
+    acts.sort_unstable();
     acts.dedup_by(|later, earlier| {
-        let same = later.0 == earlier.0;
+        let same = later.is_at_the_moment_of(*earlier);
         if same {
-            earlier.1 |= later.1;
+            earlier.0 |= later.0;
         }
         same
     });
-    acts.retain(|(_, steps)| *steps != 0);
     // Where the search for each step goes on: no later attempt finds it earlier.
     let mut next = [0_usize; MAX_STEPS];
-    let (mut best, mut attempt) = (Vec::new(), Vec::new());
-    for (start, (begun_ms, steps)) in acts.iter().enumerate() {
-        if *begun_ms >= rules.begun_before_ms {
+    let mut best = Attempt::default();
+    for (start, act) in acts.iter().enumerate() {
+        if act.ms() >= rules.begun_before_ms {
             break;
         }
-        if steps & 1 == 0 {
+        if !act.has(0) {
             continue;
         }
-        attempt.clear();
-        if rules.is_strict {
-            attempt.extend(strict_attempt(&acts[start..], rules));
+        let attempt = if rules.is_strict {
+            strict_attempt(&acts[start..], rules).collect()
         } else {
-            loose_attempt(acts, start, &mut next, rules, &mut attempt);
-        }
+            loose_attempt(acts, start, &mut next, rules)
+        };
         if attempt.len() > best.len() {
-            std::mem::swap(&mut best, &mut attempt);
+            best = attempt;
         }
         if best.len() == rules.steps {
             break;
@@ -65,44 +121,42 @@ pub fn best_attempt(acts: &mut Vec<(i64, Steps)>, rules: Rules) -> Vec<i64> {
     best
 }
 
-fn strict_attempt(acts: &[(i64, Steps)], rules: Rules) -> impl Iterator<Item = i64> {
-    let begun_ms = acts[0].0;
+fn strict_attempt(acts: &[Act], rules: Rules) -> impl Iterator<Item = i64> {
+    let begun_ms = acts[0].ms();
     acts.iter()
         .take(rules.steps)
         .enumerate()
-        .take_while(move |(step, (ms, steps))| steps >> step & 1 == 1 && ms - begun_ms <= rules.window_ms)
-        .map(|(_, (ms, _))| *ms)
+        .take_while(move |(step, act)| act.has(*step) && act.ms() - begun_ms <= rules.window_ms)
+        .map(|(_, act)| act.ms())
 }
 
-/// Adds the moments of the attempt that begins at `start` to `attempt`.
-fn loose_attempt(
-    acts: &[(i64, Steps)],
-    start: usize,
-    next: &mut [usize; MAX_STEPS],
-    rules: Rules,
-    attempt: &mut Vec<i64>,
-) {
-    let begun_ms = acts[start].0;
+/// The attempt that begins at `start`.
+fn loose_attempt(acts: &[Act], start: usize, next: &mut [usize; MAX_STEPS], rules: Rules) -> Attempt {
+    let begun_ms = acts[start].ms();
     let mut at = start;
+    let mut attempt = Attempt::default();
     attempt.push(begun_ms);
     for (step, next) in next.iter_mut().enumerate().take(rules.steps).skip(1) {
         *next = (*next).max(at + 1);
-        while acts.get(*next).is_some_and(|(_, steps)| steps >> step & 1 == 0) {
+        while acts.get(*next).is_some_and(|act| !act.has(step)) {
             *next += 1;
         }
         match acts.get(*next) {
-            Some((ms, _)) if ms - begun_ms <= rules.window_ms => attempt.push(*ms),
+            Some(act) if act.ms() - begun_ms <= rules.window_ms => attempt.push(act.ms()),
             _ => break,
         }
         at = *next;
     }
+    attempt
 }
 
 /// What came of all visitors, step by step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progress {
-    /// How long each who took the step needed for it since the one before, in
-    /// milliseconds; of the first step, 0.
+    /// Who took the first step.
+    begun: u64,
+    /// How long each who took a further step needed for it since the one before, in
+    /// milliseconds, the second step first.
     durations_ms: Vec<Vec<i64>>,
 }
 
@@ -121,35 +175,34 @@ pub struct Step {
 impl Progress {
     /// Counts a visitor's best attempt.
     pub fn count(&mut self, attempt: &[i64]) {
-        if self.durations_ms.len() < attempt.len() {
-            self.durations_ms.resize(attempt.len(), Vec::new());
+        self.begun += u64::from(!attempt.is_empty());
+        let further = attempt.len().saturating_sub(1);
+        if self.durations_ms.len() < further {
+            self.durations_ms.resize(further, Vec::new());
         }
-        for (step, ms) in attempt.iter().enumerate() {
-            let before_ms = if step == 0 { ms } else { &attempt[step - 1] };
-            self.durations_ms[step].push(ms - before_ms);
+        for (durations, pair) in self.durations_ms.iter_mut().zip(attempt.windows(2)) {
+            durations.push(pair[1] - pair[0]);
         }
     }
 
     /// What came of each of `steps` steps.
     #[must_use]
     pub fn steps(mut self, steps: usize) -> Vec<Step> {
-        self.durations_ms.resize(steps, Vec::new());
-        self.durations_ms.into_iter().enumerate().map(|(number, durations)| step(number, durations)).collect()
+        self.durations_ms.resize(steps.saturating_sub(1), Vec::new());
+        let first = Step { visitors: self.begun, median_ms: None, mean_ms: None };
+        iter::once(first).chain(self.durations_ms.into_iter().map(step)).collect()
     }
 }
 
-fn step(number: usize, mut durations_ms: Vec<i64>) -> Step {
-    let visitors = durations_ms.len();
-    if number == 0 || visitors == 0 {
-        return Step { visitors: visitors as u64, median_ms: None, mean_ms: None };
+fn step(mut durations_ms: Vec<i64>) -> Step {
+    let visitors = durations_ms.len() as u64;
+    if visitors == 0 {
+        return Step { visitors, median_ms: None, mean_ms: None };
     }
     let sum: i64 = durations_ms.iter().sum();
-    let (_, median_ms, _) = durations_ms.select_nth_unstable((visitors - 1) / 2);
-    Step {
-        visitors: visitors as u64,
-        median_ms: Some(*median_ms),
-        mean_ms: Some(sum as f64 / visitors as f64),
-    }
+    let middle = (durations_ms.len() - 1) / 2;
+    let (_, median_ms, _) = durations_ms.select_nth_unstable(middle);
+    Step { visitors, median_ms: Some(*median_ms), mean_ms: Some(sum as f64 / visitors as f64) }
 }
 
 #[cfg(test)]
@@ -187,9 +240,13 @@ mod tests {
             (vec![(1_000, A), (1_001, B)], 100, vec![], vec![]),
             (vec![(999, A), (1_001, B)], 100, vec![999, 1_001], vec![999, 1_001]),
         ] {
-            assert_eq!(best_attempt(&mut acts.clone(), rules(3, window_ms, false)), loose, "{acts:?}");
-            assert_eq!(best_attempt(&mut acts.clone(), rules(3, window_ms, true)), strict, "{acts:?} strict");
+            assert_eq!(*best(&acts, rules(3, window_ms, false)), loose, "{acts:?}");
+            assert_eq!(*best(&acts, rules(3, window_ms, true)), strict, "{acts:?} strict");
         }
+    }
+
+    fn best(acts: &[(i64, Steps)], rules: Rules) -> Attempt {
+        best_attempt(&mut acts.iter().map(|(ms, steps)| Act::new(*ms, *steps)).collect(), rules)
     }
 
     #[test]
@@ -228,7 +285,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_choice_of_moments_comes_further(
-            acts in prop::collection::vec((0_i64..30, 0_u16..8), 0..12), window_ms in 0_i64..20,
+            acts in prop::collection::vec((0_i64..30, 1_u16..8), 0..12), window_ms in 0_i64..20,
         ) {
             let rules = Rules { steps: 3, window_ms, begun_before_ms: 25, is_strict: false };
             let mut merged = std::collections::BTreeMap::<i64, Steps>::new();
@@ -242,7 +299,7 @@ mod tests {
                 .collect();
             let depth = depths.iter().map(|(_, depth)| *depth).max().unwrap_or(0);
             let begun = depths.iter().find(|(_, reached)| *reached == depth).map(|(ms, _)| *ms);
-            let attempt = best_attempt(&mut acts.clone(), rules);
+            let attempt = best(&acts, rules);
             prop_assert_eq!(attempt.len(), depth);
             prop_assert_eq!(attempt.first().copied(), begun);
             prop_assert!(attempt.windows(2).all(|pair| pair[0] < pair[1]));

@@ -320,7 +320,7 @@ fn success(output: Output, request: &QueryRequest, format: &str, started: Instan
         output.body.len(),
         started.elapsed().as_nanos(),
     );
-    let body = if request.compress { compressed::encode(&output.body) } else { output.body.into() };
+    let body = if request.compress { compressed::encode(&output.body) } else { output.body };
     let mut response = Response::new(Body::from(body));
     set_header(&mut response, "x-clickhouse-summary", &summary);
     set_header(&mut response, "x-clickhouse-format", format);

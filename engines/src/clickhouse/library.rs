@@ -7,6 +7,8 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 type Handle = *mut c_void;
 type QueryFn = unsafe extern "C" fn(
     Handle,
@@ -46,7 +48,7 @@ pub(super) struct Library {
 /// What a finished statement printed and counted.
 #[derive(Debug, Default)]
 pub(super) struct Output {
-    pub(super) body: Vec<u8>,
+    pub(super) body: Bytes,
     pub(super) read_rows: u64,
     pub(super) read_bytes: u64,
     pub(super) written_rows: u64,
@@ -106,35 +108,64 @@ impl Library {
         }
     }
 
-    unsafe fn take_result(&self, result: Handle) -> Result<Output, EngineError> {
+    unsafe fn take_result(self: &Arc<Self>, result: Handle) -> Result<Output, EngineError> {
         if result.is_null() {
             return Err(EngineError("Code: 1002. DB::Exception: no result".to_owned()));
         }
-        // SAFETY: `result` is a live result handle; it is destroyed once, here,
+        let printed = Printed { library: Arc::clone(self), result };
+        // SAFETY: `result` is a live result handle; it is destroyed once, with `printed`,
         // after the last use of its buffer and message.
         unsafe {
             let error = (self.result_error)(result);
-            let taken = if error.is_null() {
-                let buffer = (self.result_buffer)(result);
-                let length = (self.result_length)(result);
-                let body = if buffer.is_null() || length == 0 {
-                    Vec::new()
+            if !error.is_null() {
+                return Err(EngineError(CStr::from_ptr(error).to_string_lossy().into_owned()));
+            }
+            Ok(Output {
+                read_rows: (self.rows_read)(result),
+                read_bytes: (self.bytes_read)(result),
+                written_rows: (self.rows_written)(result),
+                written_bytes: (self.bytes_written)(result),
+                // What is small is copied, and the engine's memory free at once.
+                body: if printed.as_ref().len() < LARGE_BYTES {
+                    Bytes::copy_from_slice(printed.as_ref())
                 } else {
-                    std::slice::from_raw_parts(buffer, length).to_vec()
-                };
-                Ok(Output {
-                    body,
-                    read_rows: (self.rows_read)(result),
-                    read_bytes: (self.bytes_read)(result),
-                    written_rows: (self.rows_written)(result),
-                    written_bytes: (self.bytes_written)(result),
-                })
-            } else {
-                Err(EngineError(CStr::from_ptr(error).to_string_lossy().into_owned()))
-            };
-            (self.destroy_result)(result);
-            taken
+                    Bytes::from_owner(printed)
+                },
+            })
         }
+    }
+}
+
+/// Answers from here on are sent out of the engine's own memory.
+const LARGE_BYTES: usize = 1 << 16;
+
+/// What a statement printed, in the engine's memory until this is dropped.
+struct Printed {
+    library: Arc<Library>,
+    result: Handle,
+}
+
+// SAFETY: a result is nobody else's, and nothing changes it; its connection may be gone.
+unsafe impl Send for Printed {}
+
+impl AsRef<[u8]> for Printed {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: the handle is live until this is dropped, and so is its buffer.
+        unsafe {
+            let buffer = (self.library.result_buffer)(self.result);
+            let length = (self.library.result_length)(self.result);
+            if buffer.is_null() || length == 0 {
+                return &[];
+            }
+            std::slice::from_raw_parts(buffer, length)
+        }
+    }
+}
+
+impl Drop for Printed {
+    fn drop(&mut self) {
+        // SAFETY: destroyed once, after the last use of its buffer.
+        unsafe { (self.library.destroy_result)(self.result) }
     }
 }
 

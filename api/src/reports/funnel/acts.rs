@@ -4,11 +4,17 @@
 //! rolled up; what is asked about one page, link or name, conversions and sales, and what
 //! came since, is told from the events. An act that both tell is one act.
 
+use std::iter::Peekable;
+use std::vec;
+
+use clickhouse::error::Error;
 use clickhouse::query::RowCursor;
 use clickhouse::{Compression, Row};
-use models::funnel::Steps;
+use models::funnel::{Act, Steps};
 use serde::Deserialize;
 use store::rollups::{Source, hour_of, marks};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::kept::KeptRows;
 use super::{Dimension, Step, steps_param};
@@ -102,25 +108,11 @@ fn kept(steps: &[Step]) -> [Steps; 3] {
     })
 }
 
-/// What happened at a moment: milliseconds since 1970, and the steps in the lower 16 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Act(u64);
-
-impl Act {
-    fn new(ms: i64, steps: Steps) -> Self {
-        Self(ms.unsigned_abs() << 16 | u64::from(steps))
-    }
-
-    /// When, and which steps.
-    pub(super) fn told(self) -> (i64, Steps) {
-        ((self.0 >> 16) as i64, (self.0 & 0xFFFF) as Steps)
-    }
-}
-
 /// What the events tell of a visitor.
 #[derive(Row, Deserialize)]
 struct ToldRow {
     visitor: [u8; 16],
+    /// Each packed as an [`Act`], in no order.
     acts: Vec<u64>,
     key: String,
 }
@@ -132,31 +124,49 @@ impl ToldRow {
     }
 }
 
-/// Visitors, each once, with what they did of the steps.
+/// So many rows of events are handed over at a time, and so many times that are read ahead.
+const ROWS_AT_ONCE: usize = 4_096;
+const ROWS_AHEAD: usize = 4;
+
+/// Reads what the events tell. Ends when all is read, or nobody wants it any more.
+async fn read_told(mut rows: RowCursor<ToldRow>, told: mpsc::Sender<Vec<ToldRow>>) -> Result<(), Error> {
+    let mut some = Vec::new();
+    while let Some(row) = rows.next().await? {
+        some.push(row);
+        if some.len() == ROWS_AT_ONCE && told.send(std::mem::take(&mut some)).await.is_err() {
+            return Ok(());
+        }
+    }
+    // Nobody wants it, if this fails.
+    let _ended = told.send(some).await;
+    Ok(())
+}
+
+/// Who reads what [`Visitors`] are made of; dropped, they end.
+pub(super) type Readers = JoinSet<Result<(), Error>>;
+
+/// Visitors, each once, with what they did of the steps. They block until it is read.
 pub(super) struct Visitors {
     kept: Option<KeptRows>,
-    told: RowCursor<ToldRow>,
-    next_told: Option<ToldRow>,
+    /// Until all is told.
+    told: Option<mpsc::Receiver<Vec<ToldRow>>>,
+    told_next: Peekable<vec::IntoIter<ToldRow>>,
     steps: [Steps; 3],
     span_ms: (i64, i64),
 }
 
 impl Visitors {
-    /// Begins to read.
-    pub(super) async fn read(
+    /// Begins to read. What is wrong is said by the readers, when they have ended.
+    pub(super) fn read(
         app: &App,
         workspace: &Tenant,
         period: Period,
         until_ms: i64,
         (steps, by): (&[Step], Dimension),
         sources: &Sources,
-    ) -> Result<Self, ApiError> {
-        let text = match by {
-            Dimension::Nothing if sources.is_any_kept() => REST,
-            Dimension::Nothing => ALL,
-            _ => ALL_BY,
-        };
-        let mut kept = sources.is_any_kept().then(|| {
+    ) -> Result<(Readers, Self), ApiError> {
+        let mut readers = Readers::new();
+        let kept = sources.is_any_kept().then(|| {
             // Moments do not compress.
             let client = app.clickhouse.clone().with_compression(Compression::None);
             let client = client.with_setting("max_result_bytes", LARGEST_PART_BYTES);
@@ -168,47 +178,58 @@ impl Visitors {
                 let last = first + u8::MAX / KEPT_PARTS;
                 query.clone().param("first_byte", first).param("last_byte", last)
             };
-            KeptRows::begin((0..KEPT_PARTS).map(part).collect())
+            let (reader, rows) = KeptRows::of((0..KEPT_PARTS).map(part).collect());
+            readers.spawn(reader.run());
+            rows
         });
+        let text = match by {
+            Dimension::Nothing if sources.is_any_kept() => REST,
+            Dimension::Nothing => ALL,
+            _ => ALL_BY,
+        };
         let query = period.param(app.clickhouse.query(text), workspace).param("until_ms", until_ms);
-        let mut told = steps_param(query, steps)
+        let rows = steps_param(query, steps)
             .bind(sources.kept_kinds())
             .bind(&sources.asked_s)
             .with_setting("max_query_size", MAX_QUERY_BYTES)
             .param("by", by.code())
             .param("first_is_kept", sources.kept.iter().any(|steps| steps & 1 == 1))
             .fetch()?;
-        if let Some(rows) = &mut kept {
-            rows.step().await?;
-        }
-        let next_told = told.next().await?;
-        let span_ms = (period.from_ms, until_ms);
-        Ok(Self { kept, told, next_told, steps: sources.kept, span_ms })
+        let (sender, told) = mpsc::channel(ROWS_AHEAD);
+        readers.spawn(read_told(rows, sender));
+        let visitors = Self {
+            kept,
+            told: Some(told),
+            told_next: Vec::new().into_iter().peekable(),
+            steps: sources.kept,
+            span_ms: (period.from_ms, until_ms),
+        };
+        Ok((readers, visitors))
     }
 
     /// Adds what the next visitor did to `acts`, in any order; gives what they are told
-    /// apart by. None, when there are no more.
-    pub(super) async fn next(&mut self, acts: &mut Vec<Act>) -> Result<Option<String>, ApiError> {
-        let next_kept = self.kept.as_ref().and_then(KeptRows::visitor);
-        let next_told = self.next_told.as_ref().map(ToldRow::visitor);
-        let Some(visitor) = next_kept.into_iter().chain(next_told).min() else { return Ok(None) };
-        let (from_ms, until_ms) = self.span_ms;
-        // Without anything kept visitors come in no order, and once each.
+    /// apart by. None, when there are no more. Blocks.
+    pub(super) fn next(&mut self, acts: &mut Vec<Act>) -> Result<Option<String>, Error> {
         if let Some(rows) = &mut self.kept {
-            while rows.visitor() == Some(visitor) {
-                for (moments, steps) in rows.moments().into_iter().zip(self.steps) {
-                    let within = moments.filter(|ms| (from_ms..until_ms).contains(ms));
-                    acts.extend(within.map(|ms| Act::new(ms, steps)));
-                }
-                rows.step().await?;
+            rows.go_on()?;
+        }
+        while let Some(told) = self.told.as_mut().filter(|_| self.told_next.peek().is_none()) {
+            match told.blocking_recv() {
+                Some(more) => self.told_next = more.into_iter().peekable(),
+                None => self.told = None,
             }
         }
-        let mut key = String::new();
-        if let Some(row) = self.next_told.take_if(|row| row.visitor() == visitor) {
-            acts.extend(row.acts.into_iter().map(Act));
-            key = row.key;
-            self.next_told = self.told.next().await?;
+        let next_kept = self.kept.as_ref().and_then(KeptRows::visitor);
+        let next_told = self.told_next.peek().map(ToldRow::visitor);
+        let Some(visitor) = next_kept.into_iter().chain(next_told).min() else { return Ok(None) };
+        // Without anything kept visitors come in no order, and once each.
+        while let Some(rows) = self.kept.as_mut().filter(|rows| rows.visitor() == Some(visitor)) {
+            rows.tell(self.steps, self.span_ms, acts);
+            rows.step()?;
         }
+        let told = self.told_next.next_if(|row| row.visitor() == visitor);
+        let (told, key) = told.map_or_else(Default::default, |row| (row.acts, row.key));
+        acts.extend(told.into_iter().map(Act));
         Ok(Some(key))
     }
 }

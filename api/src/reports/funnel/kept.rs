@@ -5,21 +5,45 @@
 //! It is asked for in parts, one ahead of what is being looked at: the embedded engine says
 //! nothing of an answer before it has all of it.
 
-use std::vec;
-
 use clickhouse::error::Error;
 use clickhouse::query::Query;
-use tokio::task::JoinSet;
+use models::funnel::{Act, Steps};
+use tokio::sync::mpsc;
 
 /// What the columns are, in their order.
 const TYPES: [&[u8]; 5] =
     [b"FixedString(16)", b"Int64", b"Array(UInt32)", b"Array(UInt32)", b"Array(UInt32)"];
 
+/// Reads the answers of queries, one after the other and one ahead of whoever takes them.
+pub(super) struct KeptReader {
+    queries: Vec<Query>,
+    parts: mpsc::Sender<Vec<u8>>,
+    used: mpsc::Receiver<Vec<u8>>,
+}
+
+impl KeptReader {
+    /// Ends when all is read, or nobody wants it any more.
+    pub(super) async fn run(mut self) -> Result<(), Error> {
+        for query in self.queries {
+            // Before it reads: two parts are held, no three.
+            let Ok(place) = self.parts.reserve().await else { return Ok(()) };
+            // Into memory that was read already: fresh memory costs as much as deciding.
+            let mut bytes = self.used.try_recv().unwrap_or_default();
+            bytes.clear();
+            let mut cursor = query.fetch_bytes("Native")?;
+            while let Some(more) = cursor.next().await? {
+                bytes.extend_from_slice(&more);
+            }
+            place.send(bytes);
+        }
+        Ok(())
+    }
+}
+
 /// The rows of queries, one query's after the other's.
 pub(super) struct KeptRows {
-    queries: vec::IntoIter<Query>,
-    /// The next part; dropped with these, it ends.
-    under_way: JoinSet<Result<Vec<u8>, Error>>,
+    parts: mpsc::Receiver<Vec<u8>>,
+    used: mpsc::Sender<Vec<u8>>,
     /// The part that is looked at.
     bytes: Vec<u8>,
     block: Block,
@@ -28,64 +52,66 @@ pub(super) struct KeptRows {
 }
 
 impl KeptRows {
-    /// Begins to read, and stands nowhere yet.
-    pub(super) fn begin(queries: Vec<Query>) -> Self {
-        let queries = queries.into_iter();
-        let under_way = JoinSet::new();
-        let mut rows = Self { queries, under_way, bytes: Vec::new(), block: Block::default(), row: 0 };
-        rows.read_ahead(Vec::new());
-        rows
+    /// The rows of `queries`, and who reads them.
+    pub(super) fn of(queries: Vec<Query>) -> (KeptReader, Self) {
+        let (sender, parts) = mpsc::channel(1);
+        let (used, receiver) = mpsc::channel(2);
+        let rows = Self { parts, used, bytes: Vec::new(), block: Block::default(), row: 0 };
+        (KeptReader { queries, parts: sender, used: receiver }, rows)
     }
 
-    /// Whose row it stands at, as a number in the order of keys; nobody's behind the last.
+    /// Goes on to the next part that has a row, if it is at the end of one. Blocks.
+    pub(super) fn go_on(&mut self) -> Result<(), Error> {
+        while self.row >= self.block.rows {
+            let Some(next) = self.parts.blocking_recv() else { return Ok(()) };
+            let read = std::mem::replace(&mut self.bytes, next);
+            // Nobody takes it, where all is read.
+            let _nobody = self.used.try_send(read);
+            (self.block, self.row) = (Block::default(), 0);
+            self.next_block()?;
+        }
+        Ok(())
+    }
+
+    /// Whose row it stands at, as a number in the order of keys; nobody's behind a part's last.
     pub(super) fn visitor(&self) -> Option<u128> {
         let is_there = self.row < self.block.rows;
         is_there.then(|| u128::from_be_bytes(*cell(&self.bytes, self.block.visitors, self.row)))
     }
 
-    /// The moments of each kind in the row it stands at: milliseconds since 1970, in no order.
-    pub(super) fn moments(&self) -> [impl Iterator<Item = i64>; 3] {
-        let month_ms = i64::from_le_bytes(*cell(&self.bytes, self.block.months, self.row));
-        self.block.moments.map(|lists| {
-            let values = lists.of_row(&self.bytes, self.row).as_chunks().0;
-            values.iter().map(move |value| month_ms + i64::from(u32::from_le_bytes(*value)))
-        })
+    /// Adds the acts of the row it stands at that lie within a span of time; each kind of
+    /// them is some steps, or none.
+    pub(super) fn tell(&self, kinds: [Steps; 3], (from_ms, until_ms): (i64, i64), acts: &mut Vec<Act>) {
+        let begin_ms = i64::from_le_bytes(*cell(&self.bytes, self.block.months, self.row));
+        let lists = self.block.moments.iter().zip(kinds);
+        for (lists, steps) in lists.filter(|(_, steps)| *steps != 0) {
+            let moments = lists.of_row(&self.bytes, self.row).as_chunks().0;
+            let mut end = acts.len();
+            acts.resize(end + moments.len(), Act::new(0, 0));
+            for moment in moments {
+                let ms = begin_ms + i64::from(u32::from_le_bytes(*moment));
+                // Half of them lie outside: written over, not branched around.
+                acts[end] = Act::new(ms, steps);
+                end += usize::from((from_ms..until_ms).contains(&ms));
+            }
+            acts.truncate(end);
+        }
     }
 
-    /// Goes on to the next row, or to the first.
-    pub(super) async fn step(&mut self) -> Result<(), Error> {
+    /// Goes on to the part's next row, if it has more.
+    pub(super) fn step(&mut self) -> Result<(), Error> {
         self.row += 1;
-        while self.row >= self.block.rows {
-            if self.block.end < self.bytes.len() {
-                self.block = Block::read(&self.bytes, self.block.end)?;
-            } else {
-                let Some(part) = self.under_way.join_next().await else { return Ok(()) };
-                let next = part.map_err(|error| Error::Other(error.into()))??;
-                let read = std::mem::replace(&mut self.bytes, next);
-                self.block = Block::default();
-                self.read_ahead(read);
-            }
+        self.next_block()
+    }
+
+    /// Goes on to the part's next block that has rows, from the end of one.
+    fn next_block(&mut self) -> Result<(), Error> {
+        while self.row >= self.block.rows && self.block.end < self.bytes.len() {
+            self.block = Block::read(&self.bytes, self.block.end)?;
             self.row = 0;
         }
         Ok(())
     }
-
-    /// Reads the next part into `bytes`, which were read already: fresh memory costs as much
-    /// as deciding.
-    fn read_ahead(&mut self, bytes: Vec<u8>) {
-        if let Some(query) = self.queries.next() {
-            self.under_way.spawn(read(query, bytes));
-        }
-    }
-}
-
-async fn read(query: Query, mut bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
-    let mut cursor = query.fetch_bytes("Native")?;
-    bytes.clear();
-    while let Some(more) = cursor.next().await? {
-        bytes.extend_from_slice(&more);
-    }
-    Ok(bytes)
 }
 
 /// A fixed number of bytes of each row.

@@ -11,15 +11,15 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
+use clickhouse::error::Error;
 use clickhouse::query::Query;
 use models::funnel::{MAX_STEPS, Progress, Rules, best_attempt};
 use serde::Deserialize;
 use serde_json::json;
 use store::periods::Window;
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use self::acts::{Act, Sources, Visitors};
+use self::acts::{Sources, Visitors};
 use super::asked::{Asked, Parameters};
 use super::form::{Report, object, ratio};
 use super::period::{Period, invalid};
@@ -28,9 +28,6 @@ use crate::error::ApiError;
 use crate::server::App;
 
 const MINUTE_MS: i64 = 60_000;
-/// So many visitors are decided at a time, and so many times that are read ahead.
-const VISITORS_AT_ONCE: usize = 4_096;
-const BATCHES_AHEAD: usize = 4;
 /// What is kept is asked so often, if something comes in meanwhile.
 const MOST_TRIES: usize = 2;
 const MAX_WINDOW_MINUTES: u32 = 90 * 24 * 60;
@@ -244,20 +241,14 @@ async fn progress(
     let mut tries = 0;
     loop {
         tries += 1;
-        let mut visitors = Visitors::read(app, workspace, period, until_ms, (steps, by), &read_from).await?;
-        let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
-        let deciding = tokio::task::spawn_blocking(move || decide_all(receiver, rules));
-        let mut batch = Batch::default();
-        while let Some(key) = visitors.next(&mut batch.acts).await? {
-            batch.ends.push((batch.acts.len(), key));
-            if batch.ends.len() == VISITORS_AT_ONCE {
-                // Deciding ends early only if it panics, which is told below.
-                let _ended = sender.send(std::mem::take(&mut batch)).await;
-            }
+        let (mut readers, visitors) =
+            Visitors::read(app, workspace, period, until_ms, (steps, by), &read_from)?;
+        let deciding = tokio::task::spawn_blocking(move || decide_all(visitors, rules));
+        let progress = deciding.await.expect("deciding does not panic")?;
+        // A reader that failed looked like one that was at the end.
+        while let Some(read) = readers.join_next().await {
+            read.expect("reading does not panic")?;
         }
-        let _ended = sender.send(batch).await;
-        drop(sender);
-        let progress = deciding.await.expect("deciding does not panic");
         let later = sources().await?;
         if read_from.cover(&later) {
             return Ok(progress);
@@ -268,34 +259,28 @@ async fn progress(
     }
 }
 
-/// What some visitors did, one after the other.
-#[derive(Default)]
-struct Batch {
-    acts: Vec<Act>,
-    /// Where each visitor's acts end, and what the visitor is told apart by.
-    ends: Vec<(usize, String)>,
-}
-
-/// How far all of them came. Blocks; reading goes on meanwhile.
-fn decide_all(mut batches: mpsc::Receiver<Batch>, rules: Rules) -> BTreeMap<String, Progress> {
+/// How far all of them came. Blocks.
+fn decide_all(mut visitors: Visitors, rules: Rules) -> Result<BTreeMap<String, Progress>, Error> {
+    // Most funnels are told apart by nothing.
+    let mut of_all = Progress::default();
     let mut progress: BTreeMap<String, Progress> = BTreeMap::new();
     let mut acts = Vec::new();
-    while let Some(mut batch) = batches.blocking_recv() {
-        let mut begin = 0;
-        for (end, key) in batch.ends {
-            let of_visitor = &mut batch.acts[begin..end];
-            // Packed as they are, they are sorted in half the time.
-            of_visitor.sort_unstable();
-            acts.clear();
-            acts.extend(of_visitor.iter().map(|act| act.told()));
-            let attempt = best_attempt(&mut acts, rules);
-            if !attempt.is_empty() {
-                progress.entry(key).or_default().count(&attempt);
-            }
-            begin = end;
+    while let Some(key) = visitors.next(&mut acts)? {
+        let attempt = best_attempt(&mut acts, rules);
+        acts.clear();
+        if attempt.is_empty() {
+            continue;
         }
+        let of_key = match key.as_str() {
+            "" => &mut of_all,
+            _ => progress.entry(key).or_default(),
+        };
+        of_key.count(&attempt);
     }
-    progress
+    if of_all != Progress::default() {
+        progress.insert(String::new(), of_all);
+    }
+    Ok(progress)
 }
 
 /// Says in a query which events are which steps.
