@@ -11,7 +11,15 @@ counted AS
         AND at >= fromUnixTimestamp64Milli({counted_from_ms:Int64}) AND at < fromUnixTimestamp64Milli({to_ms:Int64})
 ),
 -- The bucket in which counting begins.
-toInt64(roundDown({counted_from_ms:Int64}, starts_ms)) AS cut_ms
+toInt64(roundDown({counted_from_ms:Int64}, starts_ms)) AS cut_ms,
+-- Its whole days before that, as bits of the month that they begin in, and of the next.
+toDate({part_day:UInt16}) AS part_begins,
+toDate({part_day:UInt16} + {part_days:UInt16}) AS part_ends,
+toStartOfMonth(part_begins) AS first_month,
+addMonths(first_month, 1) AS second_month,
+bitShiftLeft(toUInt64(1), toUInt8(least(part_ends - first_month, 32)))
+    - bitShiftLeft(toUInt64(1), toUInt8(part_begins - first_month)) AS first_days,
+bitShiftLeft(toUInt64(1), toUInt8(greatest(part_ends - second_month, 0))) - 1 AS second_days
 SELECT bucket_ms, toUInt64(sum(f.visitors)) AS visitors, toUInt64(sum(f.page_views)) AS page_views
 FROM
 (
@@ -42,11 +50,8 @@ FROM
         SELECT visitor
         FROM visitor_months
         WHERE workspace_id = {workspace:UUID} AND {part_days:UInt16} > 0
-            AND month >= toStartOfMonth(toDate({part_day:UInt16})) AND month < toDate({part_day:UInt16} + {part_days:UInt16})
-            AND bitAnd(
-                days,
-                bitShiftLeft(toUInt64(1), toUInt8(least(toInt32({part_day:UInt16} + {part_days:UInt16}) - toUInt16(month), 32)))
-                    - bitShiftLeft(toUInt64(1), toUInt8(greatest(toInt32({part_day:UInt16}) - toUInt16(month), 0)))) != 0
+            AND month IN (first_month, second_month)
+            AND bitAnd(days, if(month = first_month, first_days, second_days)) != 0
     )
     WHERE visitor IN (SELECT visitor FROM counted WHERE of_bucket_ms = cut_ms)
 ) AS f

@@ -58,6 +58,15 @@ pub enum SinkError {
         /// Where the setting has them.
         wanted: String,
     },
+    /// The tables hold what another installation loads.
+    #[error(
+        "the tables in {database} are of another installation, with a Postgres of its own: name another \
+         --clickhouse-database; or, if that one is gone for good and its rows are wanted here, TRUNCATE TABLE installation there"
+    )]
+    Foreign {
+        /// The database.
+        database: String,
+    },
     /// Kafka refuses for good.
     #[error(transparent)]
     Kafka(#[from] runtime::KafkaError),

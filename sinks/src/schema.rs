@@ -5,13 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use runtime::cluster::Cluster;
 use store::Pool;
+use uuid::Uuid;
 
 use crate::SinkError;
 
 /// Version, name and statements of each migration. Every statement must be
 /// harmless to repeat: ClickHouse has no transactions over DDL. One after a line
 /// `-- if: QUERY` is left out where the query gives 0.
-const MIGRATIONS: [(u32, &str, &str); 17] = [
+const MIGRATIONS: [(u32, &str, &str); 18] = [
     (1, "events", include_str!("../../clickhouse/0001_events.sql")),
     (2, "outcomes", include_str!("../../clickhouse/0002_outcomes.sql")),
     (3, "devices", include_str!("../../clickhouse/0003_devices.sql")),
@@ -29,12 +30,28 @@ const MIGRATIONS: [(u32, &str, &str); 17] = [
     (15, "touches", include_str!("../../clickhouse/0015_touches.sql")),
     (16, "visitors' sessions", include_str!("../../clickhouse/0016_visitor_sessions.sql")),
     (17, "workspaces' hours", include_str!("../../clickhouse/0017_workspace_hours.sql")),
+    (18, "engagement among metrics", include_str!("../../clickhouse/0018_engagement_comment.sql")),
 ];
 
 const SCHEMA_MIGRATIONS: &str = "CREATE TABLE IF NOT EXISTS schema_migrations
-(version UInt32, name String, applied_at DateTime DEFAULT now())
+(
+    version    UInt32                 COMMENT 'Its number',
+    name       String                 COMMENT 'What it is about',
+    applied_at DateTime DEFAULT now() COMMENT 'When, by the server''s clock'
+)
 ENGINE = ReplacingMergeTree ORDER BY version
 COMMENT 'Which migrations of the tables here have been applied.'";
+
+const INSTALLATION: &str = "CREATE TABLE IF NOT EXISTS installation
+(id UUID COMMENT 'Its id in Postgres')
+ENGINE = ReplacingMergeTree ORDER BY id
+COMMENT 'Whose tables these are: one installation loads into them, and its books know what is in them.'";
+
+#[derive(Row, Serialize, Deserialize)]
+struct Whose {
+    #[serde(with = "clickhouse::serde::uuid")]
+    id: Uuid,
+}
 
 #[derive(Row, Serialize, Deserialize)]
 struct Applied {
@@ -56,7 +73,9 @@ pub async fn migrate(
     let _alone = store::migrate::alone(pool).await?;
     let place = Place::make(server, database, cluster).await?;
     place.change(SCHEMA_MIGRATIONS).await?;
+    place.change(INSTALLATION).await?;
     place.publish().await?;
+    place.claim(store::migrate::installation(pool).await?).await?;
     let applied: Vec<u32> =
         place.tables.query("SELECT DISTINCT version FROM schema_migrations").fetch_all().await?;
     for (version, name, statements) in MIGRATIONS {
@@ -110,6 +129,21 @@ impl<'a> Place<'a> {
             beside.query_raw(&place.told(&create)).execute().await?;
         }
         Ok(place)
+    }
+
+    /// Makes the tables `installation`'s, if they are nobody's.
+    async fn claim(&self, installation: Uuid) -> Result<(), SinkError> {
+        let whose =
+            self.tables.query("SELECT DISTINCT ?fields FROM installation").fetch_all::<Whose>().await?;
+        if whose.iter().any(|whose| whose.id != installation) {
+            return Err(SinkError::Foreign { database: self.database.to_owned() });
+        }
+        if whose.is_empty() {
+            let mut insert = self.tables.insert::<Whose>("installation").await?;
+            insert.write(&Whose { id: installation }).await?;
+            insert.end().await?;
+        }
+        Ok(())
     }
 
     /// A statement, as it is told to servers.
@@ -203,7 +237,9 @@ mod tests {
                 assert!(is_insert(statement) || cluster.on_shards(statement).is_some(), "{statement}");
             }
         }
-        assert!(cluster.on_shards(SCHEMA_MIGRATIONS).is_some());
+        for statement in [SCHEMA_MIGRATIONS, INSTALLATION] {
+            assert!(cluster.on_shards(statement).is_some(), "{statement}");
+        }
         assert_eq!(split("a;\nb ';' c;\n").collect::<Vec<_>>(), ["a", "b ';' c"]);
     }
 }

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, PgExecutor, SqlStr};
+use uuid::Uuid;
 
-use crate::{Pool, StoreError, Transaction};
+use crate::{Pool, StoreError, Transaction, sql};
 
 /// Version, description and SQL of each migration.
-const MIGRATIONS: [(i64, &str, &str); 27] = [
+const MIGRATIONS: [(i64, &str, &str); 28] = [
     (1, "control", include_str!("../../migrations/0001_control.sql")),
     (2, "books", include_str!("../../migrations/0002_books.sql")),
     (3, "sink positions", include_str!("../../migrations/0003_sink_positions.sql")),
@@ -36,6 +37,7 @@ const MIGRATIONS: [(i64, &str, &str); 27] = [
     (25, "names", include_str!("../../migrations/0025_names.sql")),
     (26, "visitors' sessions", include_str!("../../migrations/0026_visitor_sessions.sql")),
     (27, "retention", include_str!("../../migrations/0027_retention.sql")),
+    (28, "installation", include_str!("../../migrations/0028_installation.sql")),
 ];
 
 /// The ledger has partitions for so many months to come.
@@ -53,6 +55,14 @@ pub async fn alone(pool: &Pool) -> Result<Transaction, StoreError> {
     let mut transaction = crate::begin(pool).await?;
     sqlx::query("SELECT pg_advisory_xact_lock(7303, 0)").execute(&mut *transaction).await?;
     Ok(transaction)
+}
+
+/// Which installation the database is.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn installation(pool: &Pool) -> Result<Uuid, StoreError> {
+    Ok(sqlx::query_scalar(sql!("installation/id")).fetch_one(pool).await?)
 }
 
 /// Brings the schema up to date. Safe to run again, and from two processes at

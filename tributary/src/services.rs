@@ -321,8 +321,8 @@ pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     let owner = store::connect(&settings.owner_database_url, 2).await.context("with --owner-database-url")?;
     store::migrate::migrate(&owner).await?;
     store::links::ensure_signing_key(&owner, &runtime::random::bytes::<32>()).await?;
-    let (database, cluster) = (&settings.clickhouse_database, settings.clickhouse_cluster.as_ref());
-    sinks::schema::migrate(&owner, &settings.clickhouse(), database, cluster)
+    let (database, cluster) = (&settings.clickhouse_database, settings.cluster()?);
+    sinks::schema::migrate(&owner, &settings.clickhouse(), database, cluster.as_ref())
         .await
         .with_context(|| format!("ClickHouse at {}", settings.clickhouse_url))?;
     let prefix = api::views_prefix(&settings.clickhouse_database);

@@ -109,8 +109,15 @@ pub(crate) struct Settings {
 
     /// The cluster of ClickHouse servers to make the tables on, as `remote_servers` names it:
     /// replicated within each shard, a workspace's rows on one shard. `migrate` and `up` heed it
-    #[arg(long, global = true, env = "TRIBUTARY_CLICKHOUSE_CLUSTER", value_name = "NAME")]
-    pub(crate) clickhouse_cluster: Option<Cluster>,
+    #[arg(
+        long,
+        global = true,
+        env = "TRIBUTARY_CLICKHOUSE_CLUSTER",
+        hide_default_value = true,
+        default_value = "",
+        value_name = "NAME"
+    )]
+    pub(crate) clickhouse_cluster: String,
 
     /// ClickHouse's user, who makes the tables, and workspaces' own users
     #[arg(
@@ -387,12 +394,20 @@ impl Settings {
                 MAX_WINDOW_MS / DAY_MS
             );
         }
+        self.cluster()?;
         for (flag, url) in
             [("--clickhouse-url", &self.clickhouse_url), ("--database-url", &self.database_url)]
         {
             url::Url::parse(url).with_context(|| format!("{flag} is {url:?}"))?;
         }
         Ok(())
+    }
+
+    /// The cluster of ClickHouse servers; none, where none is named, or an empty one, as a
+    /// variable of docker-compose.yml is that nobody has set.
+    pub(crate) fn cluster(&self) -> anyhow::Result<Option<Cluster>> {
+        let name = Some(self.clickhouse_cluster.as_str()).filter(|name| !name.is_empty());
+        name.map(str::parse).transpose().context("--clickhouse-cluster")
     }
 
     pub(crate) fn log_format(&self) -> LogFormat {

@@ -65,6 +65,11 @@ pub(crate) struct UpArgs {
 }
 
 pub(crate) async fn run(mut settings: Settings, args: UpArgs) -> anyhow::Result<()> {
+    if settings.metrics_listen.is_some() {
+        anyhow::bail!(
+            "--metrics-listen is for `process` and `sink`; `up` has all of it at the collector's /metrics"
+        );
+    }
     runtime::telemetry::init_metrics();
     let started = Instant::now();
     std::fs::create_dir_all(&settings.data_dir)
@@ -95,7 +100,7 @@ pub(crate) async fn run(mut settings: Settings, args: UpArgs) -> anyhow::Result<
 
 fn engine_config(settings: &Settings, args: &UpArgs) -> anyhow::Result<EngineConfig> {
     let libchdb = args.libchdb.clone().unwrap_or_else(Settings::libchdb_default);
-    if settings.clickhouse_cluster.is_some() && !args.no_clickhouse {
+    if settings.cluster()?.is_some() && !args.no_clickhouse {
         anyhow::bail!(
             "--clickhouse-cluster is set, and the embedded ClickHouse is one server: \
              name another with --clickhouse-url and --no-clickhouse, or leave the cluster out"

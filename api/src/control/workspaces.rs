@@ -137,7 +137,8 @@ pub(crate) async fn set_privacy(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RetentionInput {
-    /// Single events are kept for so many days; for ever, if null.
+    /// Single events are kept for so many days; for ever, if null, which has to be said.
+    #[serde(deserialize_with = "Option::deserialize")]
     days: Option<i32>,
 }
 

@@ -139,7 +139,12 @@ pub(crate) async fn experiment(
         None => 0,
         Some(control) => seen.iter().position(|seen| seen.variant == *control).ok_or_else(|| {
             let known: Vec<&str> = seen.iter().map(|seen| seen.variant.as_str()).collect();
-            invalid(format!("nobody saw the control {control:?}; there is {}", known.join(", ")))
+            match known.join(", ").as_str() {
+                "" => invalid(format!(
+                    "nobody saw the control {control:?}, nor anything else of this experiment"
+                )),
+                known => invalid(format!("nobody saw the control {control:?}; there is {known}")),
+            }
         })?,
     };
     let variants: Vec<Variant> =

@@ -115,7 +115,7 @@ pub(super) fn need_events_since(workspace: &WorkspaceRow, since_ms: i64) -> Resu
 impl Period {
     /// The same, as far as single events are kept.
     pub(super) fn of_kept_events(self, workspace: &WorkspaceRow) -> Result<Self, ApiError> {
-        if self.to_ms <= workspace.expired_before_ms {
+        if workspace.expired_before_ms > 0 && self.to_ms <= workspace.expired_before_ms {
             return Err(expired(workspace, "ask for a later time: leaderboards and series are kept"));
         }
         Ok(Self { from_ms: self.from_ms.max(workspace.expired_before_ms), ..self })
