@@ -3,6 +3,7 @@
 //! for that answer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes, to_bytes};
@@ -54,15 +55,17 @@ impl KeptAnswers {
     /// The answer that is kept or on its way, or else what `answering` gives.
     async fn answer(&self, question: Question, answering: impl Future<Output = Response> + Send) -> Response {
         let Some(cache) = &self.0 else { return answering.await };
+        let is_fresh = AtomicBool::new(false);
         let answering = async {
             let since = Instant::now();
             let answer = Answer::read(answering.await, since).await;
+            is_fresh.store(true, Ordering::Relaxed);
             let is_kept = answer.parts.status.is_success() && answer.body.len() <= LARGEST_BYTES;
             // Whoever waited for one that is not kept gets it all the same.
             if is_kept && since.elapsed() >= COSTLY { Ok(Arc::new(answer)) } else { Err(answer) }
         };
         match cache.try_get_with(question, answering).await {
-            Ok(answer) | Err(answer) => answer.told(),
+            Ok(answer) | Err(answer) => answer.told(is_fresh.into_inner()),
         }
     }
 }
@@ -81,11 +84,11 @@ impl Answer {
         }
     }
 
-    fn told(&self) -> Response {
+    fn told(&self, is_fresh: bool) -> Response {
         let mut response = HttpResponse::from_parts(self.parts.clone(), Body::from(self.body.clone()));
-        // Of one that is told at once there is nothing to say.
         let age_s = self.since.elapsed().as_secs();
-        if age_s > 0 {
+        // Of one that is told at once there is nothing to say.
+        if age_s > 0 && !is_fresh {
             response.headers_mut().insert(AGE, HeaderValue::from(age_s));
         }
         response
@@ -126,7 +129,7 @@ pub(crate) async fn keep(State(app): State<Arc<App>>, request: Request, next: Ne
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     use axum::http::StatusCode;
 

@@ -70,12 +70,12 @@ pub async fn migrate(
     database: &str,
     cluster: Option<&Cluster>,
 ) -> Result<(), SinkError> {
-    let _alone = store::migrate::alone(pool).await?;
+    let mut alone = store::migrate::alone(pool).await?;
     let place = Place::make(server, database, cluster).await?;
     place.change(SCHEMA_MIGRATIONS).await?;
     place.change(INSTALLATION).await?;
     place.publish().await?;
-    place.claim(store::migrate::installation(pool).await?).await?;
+    place.claim(store::migrate::installation(&mut *alone).await?).await?;
     let applied: Vec<u32> =
         place.tables.query("SELECT DISTINCT version FROM schema_migrations").fetch_all().await?;
     for (version, name, statements) in MIGRATIONS {

@@ -61,8 +61,8 @@ pub async fn alone(pool: &Pool) -> Result<Transaction, StoreError> {
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn installation(pool: &Pool) -> Result<Uuid, StoreError> {
-    Ok(sqlx::query_scalar(sql!("installation/id")).fetch_one(pool).await?)
+pub async fn installation(from: impl PgExecutor<'_>) -> Result<Uuid, StoreError> {
+    Ok(sqlx::query_scalar(sql!("installation/id")).fetch_one(from).await?)
 }
 
 /// Brings the schema up to date. Safe to run again, and from two processes at
