@@ -8,10 +8,13 @@
 use std::fmt;
 
 /// What a client says with each statement. On a single server none of it matters.
-pub const CLIENT_SETTINGS: [(&str, &str); 5] = [
+pub const CLIENT_SETTINGS: [(&str, &str); 6] = [
     // An insert is answered when the rows are on their shard, and on most of its replicas.
     ("distributed_foreground_insert", "1"),
     ("insert_quorum", "auto"),
+    // Of a shard's replicas always the same one, as long as it is there: what is counted has
+    // all that was loaded.
+    ("load_balancing", "in_order"),
     // Only the workspace's shard is asked, …
     ("optimize_skip_unused_shards", "1"),
     // … and asks itself for what is within the question.

@@ -15,6 +15,7 @@
 //! | `refused` | rows that ClickHouse does not take → table `refused_rows` |
 //! | [`reconcile`] | compares ClickHouse with the books |
 //! | `rows` | what a row is made of |
+//! | `place` | where tables lie: on one server, or on a cluster |
 //! | `block` | rows by columns, in ClickHouse's format Native |
 //! | `loading` | rows on their way, and what their loader knows of each |
 
@@ -24,6 +25,7 @@ pub mod events;
 mod loading;
 mod names;
 pub mod outcomes;
+mod place;
 pub mod reconcile;
 mod refused;
 pub mod retention;
@@ -33,6 +35,8 @@ pub mod schema;
 pub mod snapshots;
 pub mod social;
 pub mod states;
+
+use std::time::Duration;
 
 use block::Block;
 pub use clickhouse::Client;
@@ -60,12 +64,13 @@ pub enum SinkError {
     },
     /// The tables hold what another installation loads.
     #[error(
-        "the tables in {database} are of another installation, with a Postgres of its own: name another \
-         --clickhouse-database; or, if that one is gone for good and its rows are wanted here, TRUNCATE TABLE installation there"
+        "the tables there are another installation's, with a Postgres of its own: name another \
+         --clickhouse-database; or, if that Postgres is gone for good (restored from before it had an id, \
+         say) and the rows are wanted here, TRUNCATE TABLE {table}"
     )]
     Foreign {
-        /// The database.
-        database: String,
+        /// The table that says whose they are.
+        table: String,
     },
     /// Kafka refuses for good.
     #[error(transparent)]
@@ -151,15 +156,28 @@ async fn insert_block(client: &Client, table: &str, token: &str, rows: &Block) -
     Ok(())
 }
 
+/// How often it is looked whether a deletion is done on every server.
+const DELETED_EVERY: Duration = Duration::from_millis(100);
+
 /// Takes the rows out of a table that meet a condition, and waits until they are out.
 async fn delete(client: &Client, table: &str, condition: &str) -> Result<(), SinkError> {
-    // Of all replicas: from none may it come back.
-    let statement = format!("ALTER TABLE {table} DELETE WHERE {condition} SETTINGS mutations_sync = 2");
+    let statement = format!("ALTER TABLE {table} DELETE WHERE {condition}");
     let Some(cluster) = cluster_of(client).await? else {
+        let statement = format!("{statement} SETTINGS mutations_sync = 1");
         return Ok(client.query_raw(&statement).execute().await?);
     };
     let database: String = client.query("SELECT currentDatabase()").fetch_one().await?;
-    let shards = client.clone().with_database(Cluster::shard_database(&database));
-    let statement = cluster.on_shards(&statement).expect("tables are altered everywhere");
-    Ok(shards.query_raw(&statement).execute().await?)
+    let shards = Cluster::shard_database(&database);
+    // Waited for here, not in the queue of what is for all servers: behind that all else waits.
+    let everywhere = cluster.on_shards(&format!("{statement} SETTINGS mutations_sync = 0"));
+    let everywhere = everywhere.expect("tables are altered everywhere");
+    client.clone().with_database(&shards).query_raw(&everywhere).execute().await?;
+    let under_way = format!(
+        "SELECT count() FROM clusterAllReplicas('{cluster}', system.mutations)
+         WHERE database = ? AND table = ? AND NOT is_done"
+    );
+    while client.query(&under_way).bind(&shards).bind(table).fetch_one::<u64>().await? > 0 {
+        tokio::time::sleep(DELETED_EVERY).await;
+    }
+    Ok(())
 }

@@ -8,6 +8,9 @@ use store::Pool;
 use uuid::Uuid;
 
 use crate::SinkError;
+use crate::place::Place;
+#[cfg(test)]
+use crate::place::is_insert;
 
 /// Version, name and statements of each migration. Every statement must be
 /// harmless to repeat: ClickHouse has no transactions over DDL. One after a line
@@ -71,11 +74,8 @@ pub async fn migrate(
     cluster: Option<&Cluster>,
 ) -> Result<(), SinkError> {
     let mut alone = store::migrate::alone(pool).await?;
-    let place = Place::make(server, database, cluster).await?;
-    place.change(SCHEMA_MIGRATIONS).await?;
-    place.change(INSTALLATION).await?;
-    place.publish().await?;
-    place.claim(store::migrate::installation(&mut *alone).await?).await?;
+    let place = Place::make(server, database, cluster, &[SCHEMA_MIGRATIONS, INSTALLATION]).await?;
+    claim(&place, store::migrate::installation(&mut *alone).await?).await?;
     let applied: Vec<u32> =
         place.tables.query("SELECT DISTINCT version FROM schema_migrations").fetch_all().await?;
     for (version, name, statements) in MIGRATIONS {
@@ -83,9 +83,7 @@ pub async fn migrate(
             continue;
         }
         for statement in split(statements) {
-            if place.applies(statement).await? {
-                place.carry_out(statement).await?;
-            }
+            place.carry_out(statement).await?;
         }
         place.publish().await?;
         let mut insert = place.tables.insert::<Applied>("schema_migrations").await?;
@@ -96,126 +94,18 @@ pub async fn migrate(
     Ok(())
 }
 
-/// Where the tables lie.
-struct Place<'a> {
-    database: &'a str,
-    cluster: Option<&'a Cluster>,
-    /// The tables that everybody asks.
-    tables: Client,
-    /// Those that the rows lie in: the same ones, but on a cluster.
-    shards: Client,
-}
-
-impl<'a> Place<'a> {
-    async fn make(
-        server: &Client,
-        database: &'a str,
-        cluster: Option<&'a Cluster>,
-    ) -> Result<Self, SinkError> {
-        let beside = server.clone().with_database("default");
-        check(&beside, database, cluster).await?;
-        let on_shards = match cluster {
-            Some(_) => Cluster::shard_database(database),
-            None => database.to_owned(),
-        };
-        let place = Self {
-            database,
-            cluster,
-            tables: server.clone().with_database(database),
-            shards: server.clone().with_database(&on_shards),
-        };
-        for name in [database, &on_shards] {
-            let create = format!("CREATE DATABASE IF NOT EXISTS `{}`", name.replace('`', "``"));
-            beside.query_raw(&place.told(&create)).execute().await?;
-        }
-        Ok(place)
+/// Makes the tables `installation`'s, if they are nobody's.
+async fn claim(place: &Place<'_>, installation: Uuid) -> Result<(), SinkError> {
+    let whose = place.tables.query("SELECT DISTINCT ?fields FROM installation").fetch_all::<Whose>().await?;
+    if whose.iter().any(|whose| whose.id != installation) {
+        return Err(SinkError::Foreign { table: place.rows_of("installation") });
     }
-
-    /// Makes the tables `installation`'s, if they are nobody's.
-    async fn claim(&self, installation: Uuid) -> Result<(), SinkError> {
-        let whose =
-            self.tables.query("SELECT DISTINCT ?fields FROM installation").fetch_all::<Whose>().await?;
-        if whose.iter().any(|whose| whose.id != installation) {
-            return Err(SinkError::Foreign { database: self.database.to_owned() });
-        }
-        if whose.is_empty() {
-            let mut insert = self.tables.insert::<Whose>("installation").await?;
-            insert.write(&Whose { id: installation }).await?;
-            insert.end().await?;
-        }
-        Ok(())
+    if whose.is_empty() {
+        let mut insert = place.tables.insert::<Whose>("installation").await?;
+        insert.write(&Whose { id: installation }).await?;
+        insert.end().await?;
     }
-
-    /// A statement, as it is told to servers.
-    fn told(&self, statement: &str) -> String {
-        let everywhere = self.cluster.map(|cluster| cluster.on_shards(statement));
-        everywhere.unwrap_or_else(|| Some(statement.to_owned())).expect("tests look at every statement")
-    }
-
-    async fn change(&self, statement: &str) -> Result<(), SinkError> {
-        Ok(self.shards.query_raw(&self.told(statement)).execute().await?)
-    }
-
-    async fn carry_out(&self, statement: &str) -> Result<(), SinkError> {
-        if !is_insert(statement) {
-            return self.change(statement).await;
-        }
-        // Rows go where they belong through the tables that everybody asks.
-        self.publish().await?;
-        Ok(self.tables.query_raw(statement).execute().await?)
-    }
-
-    /// Makes the tables that everybody asks as those of the shards are now.
-    async fn publish(&self) -> Result<(), SinkError> {
-        let Some(cluster) = self.cluster else { return Ok(()) };
-        let made: Vec<(String, bool)> = self
-            .shards
-            .query(
-                "SELECT name, has(groupArray(c.name), 'workspace_id')
-                 FROM system.tables AS t INNER JOIN system.columns AS c ON c.database = t.database AND c.table = t.name
-                 WHERE t.database = currentDatabase()
-                 GROUP BY t.name",
-            )
-            .fetch_all()
-            .await?;
-        for (table, by_workspace) in made {
-            let statement = cluster.distributed(self.database, &table, by_workspace);
-            self.tables.query_raw(&statement).execute().await?;
-        }
-        Ok(())
-    }
-
-    async fn applies(&self, statement: &str) -> Result<bool, SinkError> {
-        let Some(condition) = statement.lines().find_map(|line| line.strip_prefix("-- if: ")) else {
-            return Ok(true);
-        };
-        let count: u64 = self.shards.query_raw(condition).fetch_one().await?;
-        Ok(count > 0)
-    }
-}
-
-/// Whether the tables of a database that are there already are where they are expected.
-async fn check(server: &Client, database: &str, cluster: Option<&Cluster>) -> Result<(), SinkError> {
-    let engine: Option<String> = server
-        .query("SELECT engine_full FROM system.tables WHERE database = ? AND name = 'events'")
-        .bind(database)
-        .fetch_optional()
-        .await?;
-    let Some(engine) = engine else { return Ok(()) };
-    let found = Cluster::of_engine(&engine);
-    if found.as_ref() == cluster {
-        return Ok(());
-    }
-    let place = |cluster: Option<&Cluster>| match cluster {
-        None => "one server".to_owned(),
-        Some(cluster) => format!("the cluster {cluster}"),
-    };
-    let (found, wanted) = (place(found.as_ref()), place(cluster));
-    Err(SinkError::Cluster { database: database.to_owned(), found, wanted })
-}
-
-fn is_insert(statement: &str) -> bool {
-    statement.lines().any(|line| line.starts_with("INSERT INTO "))
+    Ok(())
 }
 
 /// The statements of a file: each ends with `;` at the end of a line.

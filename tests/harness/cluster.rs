@@ -91,6 +91,19 @@ impl Drop for Cluster {
     }
 }
 
+/// Whether a statement makes or changes what every server has to have.
+fn is_for_all(statement: &str) -> bool {
+    let mut lines = statement.lines().filter(|line| !line.starts_with("--") && !line.trim().is_empty());
+    let first = lines.next().and_then(|line| line.split_whitespace().next());
+    first.is_some_and(|word| ["CREATE", "ALTER", "DROP", "EXCHANGE", "GRANT"].contains(&word))
+}
+
+/// Whether it is about the tables that tests say nothing of.
+fn is_ours(query: &str) -> bool {
+    form_urlencoded::parse(query.as_bytes())
+        .any(|(name, value)| name == "database" && ["tributary", "tributary_shard"].contains(&&*value))
+}
+
 struct Engine {
     client: Client<HttpConnector, Body>,
     port: u16,
@@ -121,6 +134,9 @@ impl Engine {
         if !form_urlencoded::parse(asked.as_bytes()).any(|(name, _)| name == "query") {
             let text = axum::body::to_bytes(body, MAX_STATEMENT_BYTES).await?;
             let text = match std::str::from_utf8(&text) {
+                Ok(text) if is_for_all(text) && !text.contains(ON_CLUSTER) && is_ours(&asked) => {
+                    bail!("{text}\nis for every server, and does not say so");
+                }
                 Ok(text) if text.contains(ON_CLUSTER) => {
                     self.understand(text).await?;
                     Bytes::from(text.replace(ON_CLUSTER, "").replace("ENGINE = Replicated", "ENGINE = "))

@@ -66,8 +66,8 @@ pub(crate) struct UpArgs {
 
 pub(crate) async fn run(mut settings: Settings, args: UpArgs) -> anyhow::Result<()> {
     if settings.metrics_listen.is_some() {
-        anyhow::bail!(
-            "--metrics-listen is for `process` and `sink`; `up` has all of it at the collector's /metrics"
+        tracing::warn!(
+            "--metrics-listen changes nothing here: `up` has all metrics at the collector's /metrics"
         );
     }
     runtime::telemetry::init_metrics();

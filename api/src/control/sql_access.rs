@@ -148,8 +148,11 @@ impl<'a> Server<'a> {
     }
 
     async fn execute(&self, statement: &str) -> Result<(), clickhouse::error::Error> {
-        let everywhere = self.cluster.as_ref().and_then(|cluster| cluster.everywhere(statement));
-        self.clickhouse.query_raw(everywhere.as_deref().unwrap_or(statement)).execute().await
+        let Some(cluster) = &self.cluster else {
+            return self.clickhouse.query_raw(statement).execute().await;
+        };
+        let everywhere = cluster.everywhere(statement).expect("statements are known to clusters");
+        self.clickhouse.query_raw(&everywhere).execute().await
     }
 
     async fn make_views(&self, database: &str, workspace: Uuid) -> Result<(), clickhouse::error::Error> {

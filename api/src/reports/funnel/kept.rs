@@ -24,11 +24,12 @@ pub(super) struct KeptReader {
 impl KeptReader {
     /// Ends when all is read, or nobody wants it any more.
     pub(super) async fn run(mut self) -> Result<(), Error> {
-        for query in self.queries {
+        for (number, query) in self.queries.into_iter().enumerate() {
             // Before it reads: two parts are held, no three.
             let Ok(place) = self.parts.reserve().await else { return Ok(()) };
-            // Into memory that was read already: fresh memory costs as much as deciding.
-            let mut bytes = self.used.try_recv().unwrap_or_default();
+            // Into memory that was read already: fresh memory costs as much as deciding. For
+            // each part but the first one was taken, and another given back.
+            let mut bytes = if number == 0 { None } else { self.used.recv().await }.unwrap_or_default();
             bytes.clear();
             let mut cursor = query.fetch_bytes("Native")?;
             while let Some(more) = cursor.next().await? {
@@ -55,7 +56,7 @@ impl KeptRows {
     /// The rows of `queries`, and who reads them.
     pub(super) fn of(queries: Vec<Query>) -> (KeptReader, Self) {
         let (sender, parts) = mpsc::channel(1);
-        let (used, receiver) = mpsc::channel(2);
+        let (used, receiver) = mpsc::channel(1);
         let rows = Self { parts, used, bytes: Vec::new(), block: Block::default(), row: 0 };
         (KeptReader { queries, parts: sender, used: receiver }, rows)
     }
