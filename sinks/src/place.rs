@@ -138,31 +138,32 @@ impl<'a> Place<'a> {
 /// Whether the tables of a database that are there already are where they are expected. On
 /// a cluster each server is asked: tables of the same names would be replaced there.
 async fn check(server: &Client, database: &str, cluster: Option<&Cluster>) -> Result<(), SinkError> {
-    let tables = match cluster {
-        None => "system.tables WHERE name IN ('schema_migrations', 'events')".to_owned(),
-        Some(cluster) => format!("clusterAllReplicas('{cluster}', system.tables) WHERE true"),
-    };
-    let engines: Vec<String> = server
-        .query(&format!(
-            "SELECT DISTINCT engine_full FROM {tables}
-             AND database = ? AND (engine LIKE '%MergeTree' OR engine = 'Distributed')"
-        ))
-        .bind(database)
-        .fetch_all()
-        .await?;
-    let place = |cluster: Option<&Cluster>| match cluster {
-        None => "one server".to_owned(),
-        Some(cluster) => format!("the cluster {cluster}"),
-    };
-    let found: Vec<Option<Cluster>> = engines.iter().map(|engine| Cluster::of_engine(engine)).collect();
-    match found.into_iter().find(|found| found.as_ref() != cluster) {
-        None => Ok(()),
-        Some(found) => Err(SinkError::Cluster {
-            database: database.to_owned(),
-            found: place(found.as_ref()),
-            wanted: place(cluster),
-        }),
+    let here = "system.tables WHERE name IN ('schema_migrations', 'events')".to_owned();
+    let anywhere =
+        cluster.map(|cluster| format!("clusterAllReplicas('{cluster}', system.tables) WHERE true"));
+    for tables in [Some(here), anywhere].into_iter().flatten() {
+        let engines: Vec<String> = server
+            .query(&format!(
+                "SELECT DISTINCT engine_full FROM {tables}
+                 AND database = ? AND (engine LIKE '%MergeTree' OR engine = 'Distributed')"
+            ))
+            .bind(database)
+            .fetch_all()
+            .await?;
+        let found = engines.iter().map(|engine| Cluster::of_engine(engine));
+        if let Some(found) = found.into_iter().find(|found| found.as_ref() != cluster) {
+            let place = |cluster: Option<&Cluster>| match cluster {
+                None => "one server".to_owned(),
+                Some(cluster) => format!("the cluster {cluster}"),
+            };
+            return Err(SinkError::Cluster {
+                database: database.to_owned(),
+                found: place(found.as_ref()),
+                wanted: place(cluster),
+            });
+        }
     }
+    Ok(())
 }
 
 pub(crate) fn is_insert(statement: &str) -> bool {
