@@ -27,7 +27,7 @@ pub const CLIENT_SETTINGS: [(&str, &str); 6] = [
 pub const ENGINE_OF_EVENTS: &str =
     "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'events'";
 
-/// Inserts are known again for so long, as everywhere where replicas do not forget by time.
+/// How long replicas know an insert again by its token; a single server forgets none by time.
 const KNOWN_AGAIN_SECONDS: u32 = 7 * 86_400;
 
 /// How statements begin whose next word is a name that the cluster can be told after.
