@@ -79,7 +79,9 @@ async fn wait_for_visitors(client: &Client) -> Result<(), SinkError> {
         None => "system.processes".to_owned(),
         Some(cluster) => format!("clusterAllReplicas('{cluster}', system.processes)"),
     };
-    let running = format!("SELECT count() FROM {processes} WHERE query LIKE 'INSERT INTO %visitor\\_%'");
+    // Into such a table, in whatever database: a shard is told its own.
+    let into_visitors = "match(query, '^INSERT INTO [^ \n]*visitor_')";
+    let running = format!("SELECT count() FROM {processes} WHERE {into_visitors}");
     while client.query_raw(&running).fetch_one::<u64>().await? > 0 {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
