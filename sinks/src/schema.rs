@@ -9,8 +9,6 @@ use uuid::Uuid;
 
 use crate::SinkError;
 use crate::place::Place;
-#[cfg(test)]
-use crate::place::is_insert;
 
 /// Version, name and statements of each migration. Every statement must be
 /// harmless to repeat: ClickHouse has no transactions over DDL. One after a line
@@ -116,6 +114,7 @@ fn split(file: &'static str) -> impl Iterator<Item = &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::place::is_insert;
 
     #[test]
     fn versions_count_up_and_files_have_statements_that_clusters_understand() {
