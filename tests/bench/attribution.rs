@@ -31,6 +31,8 @@ const VISITORS: u64 = 300_000;
 const AT_MS: i64 = 1_790_000_000_000;
 /// Events of one commit to the store, about as many as in production.
 const COMMIT: u64 = 50_000;
+/// As by default.
+const MEMORY_BYTES: usize = 256 << 20;
 const BATCH: BatchLimits = BatchLimits { max_messages: 5_000, max_wait: Duration::from_millis(200) };
 
 /// Of ten events seven are clicks, two are pages, one is a sale; each visitor
@@ -113,6 +115,7 @@ async fn attribute(stack: &Stack, topics: &Topics, group: &str) -> anyhow::Resul
         group: group.to_owned(),
         topics: topics.clone(),
         state_dir: stack.data_dir().join(group),
+        memory_bytes: MEMORY_BYTES,
         batch: BATCH,
         policy: Policy { lateness_ms: 1 << 45, ..Policy::default() },
     };
@@ -156,7 +159,7 @@ async fn attribute(stack: &Stack, topics: &Topics, group: &str) -> anyhow::Resul
 /// The store with ever more visitors in it.
 pub(crate) fn visitors(table: &mut Table) -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
-    let store = StateStore::open(dir.path())?;
+    let store = StateStore::open(dir.path(), MEMORY_BYTES)?;
     let mut state = store.partition("bench", 0)?;
     let mut fold = Partition::new(&Place::default());
     let (rules, policy) = (Rules::new([], i64::MAX), Policy { hold_ms: 0, ..Policy::default() });

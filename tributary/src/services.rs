@@ -100,6 +100,7 @@ pub(crate) fn attribution(settings: &Settings, stop: CancellationToken) -> anyho
         group: settings.group(ATTRIBUTION),
         topics: settings.topics(),
         state_dir: settings.data_dir.join("attribution"),
+        memory_bytes: settings.state_memory_mb.saturating_mul(1 << 20),
         batch: limits(settings),
         policy: settings.policy(),
     };

@@ -22,7 +22,7 @@ pub const MAX_PARKED: usize = 64;
 pub const MAX_IDENTITIES: usize = 16;
 
 /// A click that can earn something.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Touch {
     /// The click.
     pub click: EventId,
@@ -52,7 +52,7 @@ pub struct Parked {
 }
 
 /// What is remembered under a visitor's key, or under a user's.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VisitorState {
     /// Clicks, in the order of (time, id).
     pub touches: Vec<Touch>,
@@ -61,6 +61,15 @@ pub struct VisitorState {
     /// Under a visitor's key: the users that it was; under a user's: the
     /// visitors. The latest last.
     pub identities: Vec<VisitorKey>,
+}
+
+/// A copy has room for one more click: most are made to add one.
+impl Clone for VisitorState {
+    fn clone(&self) -> Self {
+        let mut touches = Vec::with_capacity(self.touches.len().saturating_add(1));
+        touches.extend_from_slice(&self.touches);
+        Self { touches, parked: self.parked.clone(), identities: self.identities.clone() }
+    }
 }
 
 impl Parked {
@@ -76,6 +85,10 @@ impl VisitorState {
     pub(super) fn touch(&mut self, touch: Touch) {
         let key = |t: &Touch| (t.at_ms, t.click);
         let at = self.touches.partition_point(|t| key(t) < key(&touch));
+        // Most visitors have one or two; room for four would be most of what they take.
+        if self.touches.len() == self.touches.capacity() {
+            self.touches.reserve_exact(1);
+        }
         self.touches.insert(at, touch);
         let newest_ms = self.touches.last().map_or(0, |t| t.at_ms);
         let oldest_kept_ms = newest_ms.saturating_sub(MAX_WINDOW_MS);

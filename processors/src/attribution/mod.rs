@@ -49,6 +49,8 @@ pub struct AttributionSettings {
     pub topics: Topics,
     /// Where the local state goes; one directory a process.
     pub state_dir: PathBuf,
+    /// What of the state is kept in memory, at most.
+    pub memory_bytes: usize,
     /// Messages in one batch.
     pub batch: BatchLimits,
     /// The fold's bounds.

@@ -2,13 +2,12 @@
 //! state or by reading the log again; closed when they go.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use domain::attribution::memory::{Changes, Due, Memory, Note, Rate, RateKey, VisitorState};
+use domain::attribution::memory::Changes;
 use domain::attribution::{Context, Emitted, MAX_WINDOW_MS, Partition, Place, Policy};
 use domain::event::Event;
-use domain::ids::VisitorKey;
 use domain::rules::Rules;
 use runtime::clock::now_ms;
 use runtime::consumer::PartitionOwner;
@@ -17,7 +16,6 @@ use runtime::retry::Backoff;
 use runtime::shutdown::CancellationToken;
 use store::Pool;
 use tokio::runtime::Handle;
-use uuid::Uuid;
 
 use super::AttributionSettings;
 use super::state::{PartitionState, StateStore};
@@ -45,7 +43,7 @@ pub(super) struct Open {
     applied_at: Instant,
     /// When the partition was last told the time.
     told_ms: i64,
-    disk: Disk,
+    state: PartitionState,
     changes: Changes,
     /// Where the disk stands, and since when.
     committed: Place,
@@ -54,35 +52,6 @@ pub(super) struct Open {
     recorded_to: i64,
     /// Where state that is built anew will be complete.
     rebuilt_at: Option<i64>,
-}
-
-/// What was committed; of that, the visitors of the last time still in memory.
-struct Disk {
-    state: PartitionState,
-    recent: foldhash::HashMap<VisitorKey, Arc<VisitorState>>,
-}
-
-impl Memory for Disk {
-    type Error = ProcessorError;
-
-    fn visitor(&self, key: VisitorKey) -> Result<Option<Arc<VisitorState>>, ProcessorError> {
-        match self.recent.get(&key) {
-            Some(state) => Ok(Some(Arc::clone(state))),
-            None => self.state.visitor(key),
-        }
-    }
-
-    fn seen(&self, generation: i64, id: Uuid) -> Result<Option<Note>, ProcessorError> {
-        self.state.seen(generation, id)
-    }
-
-    fn rate(&self, key: &RateKey) -> Result<Option<Rate>, ProcessorError> {
-        self.state.rate(key)
-    }
-
-    fn due(&self, clock_ms: i64) -> Result<Due, ProcessorError> {
-        self.state.due(clock_ms)
-    }
 }
 
 impl Open {
@@ -102,7 +71,7 @@ impl Open {
             return Ok(emitted);
         }
         let changes = &mut self.changes;
-        let mut context = Context { memory: &self.disk, changes, rules, policy, emitted: &mut emitted };
+        let mut context = Context { memory: &self.state, changes, rules, policy, emitted: &mut emitted };
         for (offset, event) in events {
             let before = context.emitted.len();
             self.fold.apply(offset, event, &mut context)?;
@@ -135,8 +104,7 @@ impl Open {
     /// Writes down what came of everything that was applied, and emitted.
     fn commit(&mut self, policy: &Policy) -> Result<(), ProcessorError> {
         let place = self.fold.place();
-        self.disk.state.commit(&self.changes, &place, policy.oldest_generation(place.clock_ms))?;
-        std::mem::swap(&mut self.disk.recent, &mut self.changes.visitors);
+        self.state.commit(&self.changes, &place, policy.oldest_generation(place.clock_ms))?;
         self.changes.clear();
         self.committed = place;
         self.committed_at = Instant::now();
@@ -167,7 +135,7 @@ impl Partitions {
         stop: CancellationToken,
     ) -> Result<Self, ProcessorError> {
         Ok(Self {
-            store: StateStore::open(&settings.state_dir)?,
+            store: StateStore::open(&settings.state_dir, settings.memory_bytes)?,
             settings: settings.clone(),
             pool,
             handle,
@@ -256,7 +224,7 @@ impl Partitions {
             emitted_to,
             applied_at: Instant::now(),
             told_ms: 0,
-            disk: Disk { state, recent: foldhash::HashMap::default() },
+            state,
             changes: Changes::default(),
             committed: place,
             committed_at: Instant::now(),

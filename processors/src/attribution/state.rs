@@ -13,11 +13,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::attribution::Place;
 use domain::attribution::memory::{Changes, Due, Memory, Note, Rate, RateKey, VisitorState};
 use domain::ids::VisitorKey;
+use fjall::config::PinningPolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use quick_cache::Weighter;
+use quick_cache::sync::DefaultLifecycle;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -35,6 +39,31 @@ const KEYSPACES: [&str; 4] = ["meta", "visitors", "waits", "rates"];
 pub struct StateStore {
     database: Database,
     path: PathBuf,
+    recent: Arc<Recent>,
+    /// How often a partition was opened.
+    openings: AtomicU64,
+}
+
+/// Visitors of late, in the state that was committed; of all partitions
+/// together, so that they share one bound. Each opening of a partition has its
+/// own: what changed in it while it was elsewhere must not be missed.
+type Recent =
+    quick_cache::sync::Cache<(u64, VisitorKey), Arc<VisitorState>, Bytes, foldhash::fast::RandomState>;
+
+/// What a visitor takes in memory.
+#[derive(Clone)]
+struct Bytes;
+
+/// A typical visitor's, with a click or two.
+const VISITOR_BYTES: usize = 400;
+
+impl Weighter<(u64, VisitorKey), Arc<VisitorState>> for Bytes {
+    fn weight(&self, _key: &(u64, VisitorKey), state: &Arc<VisitorState>) -> u64 {
+        let VisitorState { touches, parked, identities } = &**state;
+        let lists = size_of_val(&touches[..]) + size_of_val(&parked[..]) + size_of_val(&identities[..]);
+        // Counts, places in the cache, and what allocations are rounded up to.
+        (lists + size_of::<VisitorState>() + 128) as u64
+    }
 }
 
 /// The state of one partition.
@@ -42,6 +71,8 @@ pub struct PartitionState {
     database: Database,
     path: PathBuf,
     prefix: String,
+    recent: Arc<Recent>,
+    opening: u64,
     meta: Keyspace,
     visitors: Keyspace,
     waits: Keyspace,
@@ -52,18 +83,35 @@ pub struct PartitionState {
     pub opened_at: Option<Place>,
 }
 
+/// Every new visitor and id is looked for in every file, so filters stay in
+/// memory: the cache of blocks would throw out as many as it takes in.
+fn options() -> KeyspaceCreateOptions {
+    let always = || PinningPolicy::all(true);
+    KeyspaceCreateOptions::default()
+        .filter_block_pinning_policy(always())
+        .index_block_pinning_policy(always())
+}
+
 fn failed(path: &Path) -> impl Fn(fjall::Error) -> ProcessorError {
     move |error| ProcessorError::State { path: path.to_owned(), message: error.to_string() }
 }
 
 impl StateStore {
-    /// Opens the directory, or makes it.
+    /// Opens the directory, or makes it. What was read or written lately is kept
+    /// in `memory_bytes`, half of it as visitors, half of it as blocks of files;
+    /// besides these there are ten bits of filter for each key, and what is not in
+    /// files yet.
     ///
     /// # Errors
     /// When it cannot be used, or another process does.
-    pub fn open(path: &Path) -> Result<Self, ProcessorError> {
-        let database = Database::builder(path).worker_threads(1).open().map_err(failed(path))?;
-        Ok(Self { database, path: path.to_owned() })
+    pub fn open(path: &Path, memory_bytes: usize) -> Result<Self, ProcessorError> {
+        let half = memory_bytes / 2;
+        let database = Database::builder(path).worker_threads(1).cache_size(half as u64);
+        let database = database.open().map_err(failed(path))?;
+        let hasher = foldhash::fast::RandomState::default();
+        let recent =
+            Recent::with(half / VISITOR_BYTES, half as u64, Bytes, hasher, DefaultLifecycle::default());
+        Ok(Self { database, path: path.to_owned(), recent: Arc::new(recent), openings: AtomicU64::new(0) })
     }
 
     /// The state of a partition of `topic`; empty where there is none, or where
@@ -100,11 +148,24 @@ impl StateStore {
         }
         let (database, path) = (self.database.clone(), self.path.clone());
         let (visitors, waits, rates) = (visitors?, waits?, rates?);
-        Ok(PartitionState { database, path, prefix, meta, visitors, waits, rates, seen, opened_at: place })
+        let (recent, opening) = (Arc::clone(&self.recent), self.openings.fetch_add(1, Ordering::Relaxed));
+        Ok(PartitionState {
+            database,
+            path,
+            prefix,
+            recent,
+            opening,
+            meta,
+            visitors,
+            waits,
+            rates,
+            seen,
+            opened_at: place,
+        })
     }
 
     fn keyspace(&self, name: &str) -> Result<Keyspace, ProcessorError> {
-        self.database.keyspace(name, KeyspaceCreateOptions::default).map_err(failed(&self.path))
+        self.database.keyspace(name, options).map_err(failed(&self.path))
     }
 
     fn remove(&self, prefix: &str) -> Result<(), ProcessorError> {
@@ -129,6 +190,12 @@ fn write<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_allocvec(value).expect("states have a binary form")
 }
 
+fn in_order<K: Ord, V>(changes: &foldhash::HashMap<K, V>) -> Vec<(&K, &V)> {
+    let mut sorted: Vec<_> = changes.iter().collect();
+    sorted.sort_unstable_by_key(|(key, _)| *key);
+    sorted
+}
+
 fn rate_key((link, network): &RateKey) -> Vec<u8> {
     [link.0.as_bytes(), network.as_bytes()].concat()
 }
@@ -144,6 +211,9 @@ impl Memory for PartitionState {
     type Error = ProcessorError;
 
     fn visitor(&self, key: VisitorKey) -> Result<Option<Arc<VisitorState>>, ProcessorError> {
+        if let Some(state) = self.recent.get(&(self.opening, key)) {
+            return Ok(Some(state));
+        }
         let bytes = self.visitors.get(key.0).map_err(failed(&self.path))?;
         bytes.map(|bytes| read(&self.path, "a visitor", &bytes).map(Arc::new)).transpose()
     }
@@ -193,21 +263,25 @@ impl PartitionState {
         for (generation, _) in changes.seen.keys() {
             if !self.seen.contains_key(generation) {
                 let name = format!("{}seen-{generation}", self.prefix);
-                let keyspace = self.database.keyspace(&name, KeyspaceCreateOptions::default);
+                let keyspace = self.database.keyspace(&name, options);
                 self.seen.insert(*generation, keyspace.map_err(failed(&self.path))?);
             }
         }
         // A killed process loses nothing; a power cut may lose the last moments
         // of state and place together, which is only a place further back.
         let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
-        for (key, state) in &changes.visitors {
+        // In the order of keys: neighbours' places in memory are near each other.
+        let mut buffer = Vec::new();
+        for (key, state) in in_order(&changes.visitors) {
             if state.is_empty() {
                 batch.remove(&self.visitors, key.0);
             } else {
-                batch.insert(&self.visitors, key.0, write(&**state));
+                buffer = postcard::to_extend(&**state, buffer).expect("states have a binary form");
+                batch.insert(&self.visitors, key.0, &buffer[..]);
+                buffer.clear();
             }
         }
-        for ((generation, id), note) in &changes.seen {
+        for ((generation, id), note) in in_order(&changes.seen) {
             batch.insert(&self.seen[generation], *id.as_bytes(), *note);
         }
         for (key, rate) in &changes.rates {
@@ -222,6 +296,13 @@ impl PartitionState {
         }
         batch.insert(&self.meta, PLACE_KEY, write(place));
         batch.commit().map_err(failed(&self.path))?;
+        for (key, state) in &changes.visitors {
+            if state.is_empty() {
+                self.recent.remove(&(self.opening, *key));
+            } else {
+                self.recent.insert((self.opening, *key), Arc::clone(state));
+            }
+        }
         while let Some(old) = self.seen.first_entry().filter(|entry| *entry.key() < oldest_generation) {
             self.database.delete_keyspace(old.remove()).map_err(failed(&self.path))?;
         }
@@ -250,6 +331,7 @@ mod tests {
 
     const VISITOR: VisitorKey = VisitorKey([7; 16]);
     const ID: Uuid = Uuid::from_u128(1);
+    const MEMORY_BYTES: usize = 1 << 20;
 
     fn some_changes() -> Changes {
         let touch = Touch {
@@ -303,13 +385,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let place = Place::at(42);
         {
-            let store = StateStore::open(dir.path()).unwrap();
+            let store = StateStore::open(dir.path(), MEMORY_BYTES).unwrap();
             let mut partition = store.partition("events", 3).unwrap();
             assert_eq!(partition.opened_at, None);
             partition.commit(&some_changes(), &place, 2).unwrap();
             check(&partition, &some_changes());
         }
-        let store = StateStore::open(dir.path()).unwrap();
+        let store = StateStore::open(dir.path(), MEMORY_BYTES).unwrap();
         let partition = store.partition("events", 3).unwrap();
         assert_eq!(partition.opened_at, Some(place));
         check(&partition, &some_changes());
@@ -320,7 +402,7 @@ mod tests {
     #[test]
     fn what_is_old_or_removed_is_gone() {
         let dir = tempfile::tempdir().unwrap();
-        let store = StateStore::open(dir.path()).unwrap();
+        let store = StateStore::open(dir.path(), MEMORY_BYTES).unwrap();
         let mut partition = store.partition("events", 0).unwrap();
         partition.commit(&some_changes(), &Place::default(), 2).unwrap();
         let mut changes = Changes::default();
@@ -337,7 +419,7 @@ mod tests {
     #[test]
     fn another_layout_is_built_anew() {
         let dir = tempfile::tempdir().unwrap();
-        let store = StateStore::open(dir.path()).unwrap();
+        let store = StateStore::open(dir.path(), MEMORY_BYTES).unwrap();
         let mut partition = store.partition("events", 0).unwrap();
         partition.commit(&some_changes(), &Place::at(9), 0).unwrap();
         partition.meta.insert(LAYOUT_KEY, b"1").unwrap();
