@@ -163,7 +163,7 @@ pub(crate) fn visitors(table: &mut Table) -> anyhow::Result<()> {
     let mut state = store.partition("bench", 0)?;
     let mut fold = Partition::new(&Place::default());
     let (rules, policy) = (Rules::new([], i64::MAX), Policy { hold_ms: 0, ..Policy::default() });
-    let (mut offset, mut at_first) = (0, None);
+    let (mut offset, mut clicks, mut at_first) = (0, 0, None);
     for visitors in [100_000, 1_000_000, 10_000_000] {
         println!("attribution's store: {visitors} visitors …");
         // Each comes once, then a sample of all of them again.
@@ -176,7 +176,9 @@ pub(crate) fn visitors(table: &mut Table) -> anyhow::Result<()> {
                     let mut event = event((offset + place) * 10, visitors);
                     let visitor = if of_all { place * 7_919 % visitors } else { offset + place };
                     event.visitor = VisitorKey(mixed(visitor).to_le_bytes());
-                    event.id = EventId(Uuid::from_u128(mixed(offset + place + (u64::from(of_all) << 40))));
+                    // A click's id is the collector's, in the order of time.
+                    clicks += 1;
+                    event.id = EventId(Uuid::from_u128(1 << 124 | clicks));
                     let mut context = Context {
                         memory: &state,
                         changes: &mut changes,

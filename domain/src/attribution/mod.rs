@@ -19,6 +19,7 @@
 //! | `credit` | what is written down of it, for each who shares in it |
 //! | `payment` | a payment, which needs no click |
 //! | `place` | where a partition stands, what is held included |
+//! | `sparse` | what of an event is read |
 //! | [`model`] | how a payout is shared among clicks |
 //!
 //! Nothing here reads a clock or draws an id: the same log gives the same
@@ -31,6 +32,7 @@ pub mod memory;
 pub mod model;
 mod payment;
 mod place;
+mod sparse;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -39,6 +41,7 @@ use foldhash::HashMap;
 use self::credit::{credit_of, credited};
 use self::memory::{Changes, Memory, Note, Parked, View, VisitorState, note_of};
 pub use self::place::Place;
+pub use self::sparse::Sparse;
 use crate::command::{Basis, Credit, Decision, Reason};
 use crate::dedupe::{Arrival, arrival};
 use crate::event::{Action, Body, Event, Sought};
@@ -207,9 +210,10 @@ impl Partition {
     pub fn apply<M: Memory>(
         &mut self,
         offset: i64,
-        event: Event,
+        event: impl Into<Box<Event>>,
         context: &mut Context<'_, M>,
     ) -> Result<(), M::Error> {
+        let event = event.into();
         if offset < self.next_offset {
             if self.held_before.front() != Some(&offset) {
                 return Ok(());
@@ -253,7 +257,7 @@ impl Partition {
         &mut self,
         offset: i64,
         rank: u8,
-        event: Event,
+        event: Box<Event>,
         work: &mut Work<'_, M>,
     ) -> Result<(), M::Error> {
         let note = note_of(&event.payload_hash);
@@ -276,7 +280,7 @@ impl Partition {
             return Ok(());
         }
         self.notes.insert(event.id, note);
-        self.held.insert((event.at_ms, rank, event.id), Held { offset, event: Box::new(event) });
+        self.held.insert((event.at_ms, rank, event.id), Held { offset, event });
         Ok(())
     }
 }

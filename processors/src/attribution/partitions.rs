@@ -6,8 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use domain::attribution::memory::Changes;
-use domain::attribution::{Context, Emitted, MAX_WINDOW_MS, Partition, Place, Policy};
-use domain::event::Event;
+use domain::attribution::{Context, Emitted, MAX_WINDOW_MS, Partition, Place, Policy, Sparse};
 use domain::rules::Rules;
 use runtime::clock::now_ms;
 use runtime::consumer::PartitionOwner;
@@ -60,7 +59,7 @@ impl Open {
     /// now, is passed over: it is read again.
     pub(super) fn apply(
         &mut self,
-        events: Vec<(i64, Event)>,
+        events: Vec<(i64, Sparse)>,
         first_offset: i64,
         next_offset: i64,
         rules: &Rules,
@@ -72,7 +71,7 @@ impl Open {
         }
         let changes = &mut self.changes;
         let mut context = Context { memory: &self.state, changes, rules, policy, emitted: &mut emitted };
-        for (offset, event) in events {
+        for (offset, Sparse(event)) in events {
             let before = context.emitted.len();
             self.fold.apply(offset, event, &mut context)?;
             if offset < self.emitted_to {

@@ -13,19 +13,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::attribution::Place;
 use domain::attribution::memory::{Changes, Due, Memory, Note, Rate, RateKey, VisitorState};
 use domain::ids::VisitorKey;
 use fjall::config::PinningPolicy;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use quick_cache::Weighter;
-use quick_cache::sync::DefaultLifecycle;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Slice};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use super::recent::{Recent, RecentVisitors};
 use crate::ProcessorError;
 
 /// Changes when the form of keys or values does; another layout's state is
@@ -39,31 +37,7 @@ const KEYSPACES: [&str; 4] = ["meta", "visitors", "waits", "rates"];
 pub struct StateStore {
     database: Database,
     path: PathBuf,
-    recent: Arc<Recent>,
-    /// How often a partition was opened.
-    openings: AtomicU64,
-}
-
-/// Visitors of late, in the state that was committed; of all partitions
-/// together, so that they share one bound. Each opening of a partition has its
-/// own: what changed in it while it was elsewhere must not be missed.
-type Recent =
-    quick_cache::sync::Cache<(u64, VisitorKey), Arc<VisitorState>, Bytes, foldhash::fast::RandomState>;
-
-/// What a visitor takes in memory.
-#[derive(Clone)]
-struct Bytes;
-
-/// A typical visitor's, with a click or two.
-const VISITOR_BYTES: usize = 400;
-
-impl Weighter<(u64, VisitorKey), Arc<VisitorState>> for Bytes {
-    fn weight(&self, _key: &(u64, VisitorKey), state: &Arc<VisitorState>) -> u64 {
-        let VisitorState { touches, parked, identities } = &**state;
-        let lists = size_of_val(&touches[..]) + size_of_val(&parked[..]) + size_of_val(&identities[..]);
-        // Counts, places in the cache, and what allocations are rounded up to.
-        (lists + size_of::<VisitorState>() + 128) as u64
-    }
+    recent: Recent,
 }
 
 /// The state of one partition.
@@ -71,8 +45,7 @@ pub struct PartitionState {
     database: Database,
     path: PathBuf,
     prefix: String,
-    recent: Arc<Recent>,
-    opening: u64,
+    recent: RecentVisitors,
     meta: Keyspace,
     visitors: Keyspace,
     waits: Keyspace,
@@ -83,11 +56,16 @@ pub struct PartitionState {
     pub opened_at: Option<Place>,
 }
 
+/// What is not in files yet is looked through for each new visitor and id: it is
+/// to fit a processor's caches.
+const MEMTABLE_BYTES: u64 = 16 << 20;
+
 /// Every new visitor and id is looked for in every file, so filters stay in
 /// memory: the cache of blocks would throw out as many as it takes in.
 fn options() -> KeyspaceCreateOptions {
     let always = || PinningPolicy::all(true);
     KeyspaceCreateOptions::default()
+        .max_memtable_size(MEMTABLE_BYTES)
         .filter_block_pinning_policy(always())
         .index_block_pinning_policy(always())
 }
@@ -98,20 +76,17 @@ fn failed(path: &Path) -> impl Fn(fjall::Error) -> ProcessorError {
 
 impl StateStore {
     /// Opens the directory, or makes it. What was read or written lately is kept
-    /// in `memory_bytes`, half of it as visitors, half of it as blocks of files;
+    /// in `memory_bytes`, most of it as visitors, a quarter as blocks of files;
     /// besides these there are ten bits of filter for each key, and what is not in
     /// files yet.
     ///
     /// # Errors
     /// When it cannot be used, or another process does.
     pub fn open(path: &Path, memory_bytes: usize) -> Result<Self, ProcessorError> {
-        let half = memory_bytes / 2;
-        let database = Database::builder(path).worker_threads(1).cache_size(half as u64);
+        let for_blocks = memory_bytes / 4;
+        let database = Database::builder(path).worker_threads(1).cache_size(for_blocks as u64);
         let database = database.open().map_err(failed(path))?;
-        let hasher = foldhash::fast::RandomState::default();
-        let recent =
-            Recent::with(half / VISITOR_BYTES, half as u64, Bytes, hasher, DefaultLifecycle::default());
-        Ok(Self { database, path: path.to_owned(), recent: Arc::new(recent), openings: AtomicU64::new(0) })
+        Ok(Self { database, path: path.to_owned(), recent: Recent::new(memory_bytes - for_blocks) })
     }
 
     /// The state of a partition of `topic`; empty where there is none, or where
@@ -148,13 +123,12 @@ impl StateStore {
         }
         let (database, path) = (self.database.clone(), self.path.clone());
         let (visitors, waits, rates) = (visitors?, waits?, rates?);
-        let (recent, opening) = (Arc::clone(&self.recent), self.openings.fetch_add(1, Ordering::Relaxed));
+        let recent = self.recent.opened();
         Ok(PartitionState {
             database,
             path,
             prefix,
             recent,
-            opening,
             meta,
             visitors,
             waits,
@@ -211,10 +185,10 @@ impl Memory for PartitionState {
     type Error = ProcessorError;
 
     fn visitor(&self, key: VisitorKey) -> Result<Option<Arc<VisitorState>>, ProcessorError> {
-        if let Some(state) = self.recent.get(&(self.opening, key)) {
-            return Ok(Some(state));
-        }
-        let bytes = self.visitors.get(key.0).map_err(failed(&self.path))?;
+        let bytes = match self.recent.get(key) {
+            Some(bytes) => Some(bytes),
+            None => self.visitors.get(key.0).map_err(failed(&self.path))?,
+        };
         bytes.map(|bytes| read(&self.path, "a visitor", &bytes).map(Arc::new)).transpose()
     }
 
@@ -271,14 +245,17 @@ impl PartitionState {
         // of state and place together, which is only a place further back.
         let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
         // In the order of keys: neighbours' places in memory are near each other.
-        let mut buffer = Vec::new();
+        let (mut buffer, mut written) = (Vec::new(), Vec::with_capacity(changes.visitors.len()));
         for (key, state) in in_order(&changes.visitors) {
             if state.is_empty() {
                 batch.remove(&self.visitors, key.0);
+                written.push((*key, None));
             } else {
                 buffer = postcard::to_extend(&**state, buffer).expect("states have a binary form");
-                batch.insert(&self.visitors, key.0, &buffer[..]);
+                let bytes = Slice::from(&buffer[..]);
                 buffer.clear();
+                batch.insert(&self.visitors, key.0, bytes.clone());
+                written.push((*key, Some(bytes)));
             }
         }
         for ((generation, id), note) in in_order(&changes.seen) {
@@ -296,12 +273,8 @@ impl PartitionState {
         }
         batch.insert(&self.meta, PLACE_KEY, write(place));
         batch.commit().map_err(failed(&self.path))?;
-        for (key, state) in &changes.visitors {
-            if state.is_empty() {
-                self.recent.remove(&(self.opening, *key));
-            } else {
-                self.recent.insert((self.opening, *key), Arc::clone(state));
-            }
+        for (key, bytes) in written {
+            self.recent.set(key, bytes);
         }
         while let Some(old) = self.seen.first_entry().filter(|entry| *entry.key() < oldest_generation) {
             self.database.delete_keyspace(old.remove()).map_err(failed(&self.path))?;
