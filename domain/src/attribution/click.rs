@@ -2,10 +2,11 @@
 
 use super::Work;
 use super::credit::{Leg, credit_of, credited};
-use super::memory::{Memory, Rate, Touch, VisitorState};
+use super::memory::{Memory, Rate, Touch};
 use crate::command::{Basis, Decision, Reason};
 use crate::dedupe::{CLICK_WINDOW_MS, COOKIELESS_CLICK_WINDOW_MS, is_duplicate_click};
 use crate::event::{Action, Body, Event};
+use crate::ids::VisitorKey;
 use crate::rules::{Campaign, Objective};
 
 const MINUTE_MS: i64 = 60_000;
@@ -45,10 +46,14 @@ impl<M: Memory> Work<'_, M> {
             self.pay_click(event, &touch, blocked);
             return Ok(());
         }
-        let state = self.view.take_visitor(event.visitor)?;
+        let state = self.view.visitor_mut(event.visitor)?;
         let is_duplicate = is_duplicate(event, &touch, &state.touches);
+        state.touch(touch);
+        let is_awaited = !state.parked.is_empty();
         self.pay_click(event, &touch, is_duplicate.then_some(Reason::DuplicateClick));
-        self.touch(event, touch, state);
+        if is_awaited {
+            self.end_waits(event.visitor, &touch)?;
+        }
         Ok(())
     }
 
@@ -87,18 +92,18 @@ impl<M: Memory> Work<'_, M> {
         Ok(clicks > limit)
     }
 
-    /// Remembers a click, and decides what has waited for it.
-    fn touch(&mut self, event: &Event, touch: Touch, mut state: VisitorState) {
-        let (click, at_ms) = (touch.click, touch.at_ms);
-        state.touch(touch);
+    /// Decides what has waited for a click that is remembered now.
+    fn end_waits(&mut self, visitor: VisitorKey, touch: &Touch) -> Result<(), M::Error> {
+        let mut state = self.view.take_visitor(visitor)?;
         for parked in std::mem::take(&mut state.parked) {
-            let concerns = parked.action.at_ms >= at_ms || parked.action.click == Some(click);
+            let concerns = parked.action.at_ms >= touch.at_ms || parked.action.click == Some(touch.click);
             let waited_ms = parked.waited_ms(self.view.clock_ms);
-            if !(concerns && self.decide(event.visitor, &parked.action, &state.touches, waited_ms)) {
+            if !(concerns && self.decide(visitor, &parked.action, &state.touches, waited_ms)) {
                 state.parked.push(parked);
             }
         }
-        self.view.set_visitor(event.visitor, state);
+        self.view.set_visitor(visitor, state);
+        Ok(())
     }
 }
 

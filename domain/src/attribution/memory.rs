@@ -3,6 +3,7 @@
 //! map in the simulation.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use foldhash::HashMap;
@@ -246,6 +247,15 @@ impl<M: Memory> View<'_, M> {
             Some(state) => Ok(Arc::unwrap_or_clone(state)),
             None => Ok(self.memory.visitor(key)?.map(Arc::unwrap_or_clone).unwrap_or_default()),
         }
+    }
+
+    /// The state, among the changes, to be changed there.
+    pub(super) fn visitor_mut(&mut self, key: VisitorKey) -> Result<&mut VisitorState, M::Error> {
+        let state = match self.changes.visitors.entry(key) {
+            Entry::Occupied(changed) => changed.into_mut(),
+            Entry::Vacant(unchanged) => unchanged.insert(self.memory.visitor(key)?.unwrap_or_default()),
+        };
+        Ok(Arc::make_mut(state))
     }
 
     pub(super) fn set_visitor(&mut self, key: VisitorKey, state: VisitorState) {

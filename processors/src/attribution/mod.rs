@@ -3,7 +3,7 @@
 //! Poll, apply, emit, commit: the fold is [`domain::attribution::Partition`];
 //! this reads the memory it asks for and publishes what it gives out. Every
 //! second or so, when Kafka has all of that, changes, clock and position are
-//! committed together. After a crash in between, the same credits are emitted
+//! committed together, while the work goes on. After a crash in between, the same credits are emitted
 //! again under the same ids, and settlement knows them. How far emission has
 //! surely come stands in Postgres too: state that is built anew emits nothing
 //! before that.
@@ -12,6 +12,7 @@
 //! holds events whose time has come is told the time, by a message on the topic
 //! itself, and another reading of the log finds it there.
 
+mod disk;
 mod partitions;
 mod recent;
 pub mod state;
@@ -146,15 +147,17 @@ impl<'a> Work<'a> {
             self.partitions.record(false);
         }
         if self.commit(true)? {
+            self.partitions.finish()?;
             self.partitions.record(true);
         }
         tracing::info!("attribution stopped");
         Ok(())
     }
 
-    /// Commits what it is time for, or all, if `now`; nothing before Kafka has
-    /// all that was emitted. `false` when told to stop before.
+    /// Begins to commit what it is time for, or all, if `now`; nothing before
+    /// Kafka has all that was emitted. `false` when told to stop before.
     fn commit(&mut self, now: bool) -> Result<bool, ProcessorError> {
+        self.partitions.settle()?;
         if !self.partitions.is_time_to_commit(now) {
             return Ok(true);
         }

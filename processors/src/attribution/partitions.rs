@@ -17,7 +17,8 @@ use store::Pool;
 use tokio::runtime::Handle;
 
 use super::AttributionSettings;
-use super::state::{PartitionState, StateStore};
+use super::disk::Disk;
+use super::state::StateStore;
 use crate::ProcessorError;
 
 /// How often positions go to Postgres, and progress to the log.
@@ -42,11 +43,13 @@ pub(super) struct Open {
     applied_at: Instant,
     /// When the partition was last told the time.
     told_ms: i64,
-    state: PartitionState,
+    disk: Disk,
     changes: Changes,
-    /// Where the disk stands, and since when.
+    /// Where the disk stands,
     committed: Place,
-    committed_at: Instant,
+    /// where the last commit stands, which may be on its way, and since when.
+    begun_to: i64,
+    begun_at: Instant,
     /// What Postgres knows of how far emission has come.
     recorded_to: i64,
     /// Where state that is built anew will be complete.
@@ -70,7 +73,7 @@ impl Open {
             return Ok(emitted);
         }
         let changes = &mut self.changes;
-        let mut context = Context { memory: &self.state, changes, rules, policy, emitted: &mut emitted };
+        let mut context = Context { memory: &self.disk, changes, rules, policy, emitted: &mut emitted };
         for (offset, Sparse(event)) in events {
             let before = context.emitted.len();
             self.fold.apply(offset, event, &mut context)?;
@@ -96,18 +99,28 @@ impl Open {
     }
 
     fn is_time_to_commit(&self, now: bool) -> bool {
-        let is_behind = self.fold.next_offset() != self.committed.next_offset;
-        is_behind && (now || self.changes.len() >= COMMIT_AT || self.committed_at.elapsed() >= COMMIT_EVERY)
+        let is_behind = self.fold.next_offset() != self.begun_to;
+        is_behind && (now || self.changes.len() >= COMMIT_AT || self.begun_at.elapsed() >= COMMIT_EVERY)
     }
 
-    /// Writes down what came of everything that was applied, and emitted.
-    fn commit(&mut self, policy: &Policy) -> Result<(), ProcessorError> {
-        let place = self.fold.place();
-        self.state.commit(&self.changes, &place, policy.oldest_generation(place.clock_ms))?;
-        self.changes.clear();
-        self.committed = place;
-        self.committed_at = Instant::now();
+    /// Begins to write down what came of everything that was applied, and
+    /// emitted.
+    fn commit(&mut self) -> Result<(), ProcessorError> {
+        let (place, changes) = (self.fold.place(), std::mem::take(&mut self.changes));
+        self.begun_to = place.next_offset;
+        self.begun_at = Instant::now();
+        self.changes = self.disk.begin(changes, place)?;
         Ok(())
+    }
+
+    /// Takes note of a commit that has come to its end; whether one has.
+    fn settle(&mut self, policy: &Policy) -> Result<bool, ProcessorError> {
+        let written = self.disk.settle(|clock_ms| policy.oldest_generation(clock_ms))?;
+        let is_news = written.is_some();
+        if let Some(place) = written {
+            self.committed = place;
+        }
+        Ok(is_news)
     }
 }
 
@@ -155,13 +168,26 @@ impl Partitions {
         self.lock().values().any(|open| open.is_time_to_commit(now))
     }
 
-    /// Commits every partition that has anything.
+    /// Begins to commit every partition that has anything.
     pub(super) fn commit(&self) -> Result<(), ProcessorError> {
-        for (partition, open) in self.lock().iter_mut().filter(|(_, open)| open.is_time_to_commit(true)) {
-            open.commit(&self.settings.policy)?;
-            self.set_resume(*partition, open);
+        let mut all = self.lock();
+        all.values_mut().filter(|open| open.is_time_to_commit(true)).try_for_each(Open::commit)
+    }
+
+    /// Takes note of commits that have come to their end.
+    pub(super) fn settle(&self) -> Result<(), ProcessorError> {
+        for (partition, open) in self.lock().iter_mut() {
+            if open.settle(&self.settings.policy)? {
+                self.set_resume(*partition, open);
+            }
         }
         Ok(())
+    }
+
+    /// Waits until every commit has come to its end.
+    pub(super) fn finish(&self) -> Result<(), ProcessorError> {
+        self.lock().values().try_for_each(|open| open.disk.wait())?;
+        self.settle()
     }
 
     fn set_resume(&self, partition: i32, open: &Open) {
@@ -223,10 +249,11 @@ impl Partitions {
             emitted_to,
             applied_at: Instant::now(),
             told_ms: 0,
-            state,
+            disk: Disk::new(state),
             changes: Changes::default(),
+            begun_to: place.next_offset,
+            begun_at: Instant::now(),
             committed: place,
-            committed_at: Instant::now(),
             recorded_to: emitted_to,
             rebuilt_at,
         };

@@ -21,6 +21,7 @@ pub(super) struct Recent {
 }
 
 /// The visitors of a partition that is open.
+#[derive(Clone)]
 pub(super) struct RecentVisitors {
     kept: Arc<Kept>,
     opening: u64,

@@ -40,7 +40,8 @@ pub struct StateStore {
     recent: Recent,
 }
 
-/// The state of one partition.
+/// The state of one partition. Copies stand for the same state.
+#[derive(Clone)]
 pub struct PartitionState {
     database: Database,
     path: PathBuf,
@@ -160,7 +161,7 @@ fn read<T: DeserializeOwned>(path: &Path, what: &str, bytes: &[u8]) -> Result<T,
     })
 }
 
-fn write<T: Serialize>(value: &T) -> Vec<u8> {
+fn bytes_of<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_allocvec(value).expect("states have a binary form")
 }
 
@@ -234,6 +235,13 @@ impl PartitionState {
         place: &Place,
         oldest_generation: i64,
     ) -> Result<(), ProcessorError> {
+        self.prepare(changes)?;
+        self.write(changes, place)?;
+        self.forget(oldest_generation)
+    }
+
+    /// Makes room for `changes`, which are then [written](Self::write).
+    pub(super) fn prepare(&mut self, changes: &Changes) -> Result<(), ProcessorError> {
         for (generation, _) in changes.seen.keys() {
             if !self.seen.contains_key(generation) {
                 let name = format!("{}seen-{generation}", self.prefix);
@@ -241,6 +249,12 @@ impl PartitionState {
                 self.seen.insert(*generation, keyspace.map_err(failed(&self.path))?);
             }
         }
+        Ok(())
+    }
+
+    /// Writes changes that room was [made](Self::prepare) for, and the new place,
+    /// all or nothing.
+    pub(super) fn write(&self, changes: &Changes, place: &Place) -> Result<(), ProcessorError> {
         // A killed process loses nothing; a power cut may lose the last moments
         // of state and place together, which is only a place further back.
         let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
@@ -262,7 +276,7 @@ impl PartitionState {
             batch.insert(&self.seen[generation], *id.as_bytes(), *note);
         }
         for (key, rate) in &changes.rates {
-            batch.insert(&self.rates, rate_key(key), write(rate));
+            batch.insert(&self.rates, rate_key(key), bytes_of(rate));
         }
         for (wait, is_added) in &changes.waits {
             if *is_added {
@@ -271,11 +285,16 @@ impl PartitionState {
                 batch.remove(&self.waits, wait_key(wait));
             }
         }
-        batch.insert(&self.meta, PLACE_KEY, write(place));
+        batch.insert(&self.meta, PLACE_KEY, bytes_of(place));
         batch.commit().map_err(failed(&self.path))?;
         for (key, bytes) in written {
             self.recent.set(key, bytes);
         }
+        Ok(())
+    }
+
+    /// Forgets ids of before `oldest_generation`.
+    pub(super) fn forget(&mut self, oldest_generation: i64) -> Result<(), ProcessorError> {
         while let Some(old) = self.seen.first_entry().filter(|entry| *entry.key() < oldest_generation) {
             self.database.delete_keyspace(old.remove()).map_err(failed(&self.path))?;
         }

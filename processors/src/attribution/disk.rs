@@ -1,0 +1,220 @@
+//! A partition's state while it is being written: a commit goes to disk on a
+//! thread of its own, and the work reads what it writes from memory until it
+//! is there.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use domain::attribution::Place;
+use domain::attribution::memory::{Changes, Due, Memory, Note, Rate, RateKey, VisitorState};
+use domain::ids::VisitorKey;
+use uuid::Uuid;
+
+use super::state::PartitionState;
+use crate::ProcessorError;
+
+/// What was committed, and what is being committed. Dropping it waits for that.
+pub(super) struct Disk {
+    state: PartitionState,
+    writing: RefCell<Option<Writing>>,
+    /// Where the last commit that came to its end stands, if that is news.
+    written: RefCell<Option<Place>>,
+    /// What that one wrote: the next one's thread forgets it,
+    over: RefCell<Option<Arc<Changes>>>,
+    /// and gives back its room.
+    room: RefCell<Changes>,
+}
+
+/// A commit on its way.
+struct Writing {
+    changes: Arc<Changes>,
+    place: Place,
+    thread: JoinHandle<(Result<(), ProcessorError>, Changes)>,
+}
+
+impl Disk {
+    pub(super) fn new(state: PartitionState) -> Self {
+        Self {
+            state,
+            writing: RefCell::default(),
+            written: RefCell::default(),
+            over: RefCell::default(),
+            room: RefCell::default(),
+        }
+    }
+
+    /// Begins to write `changes` and `place`, all or nothing, after the commit
+    /// before. Gives room for the changes to come.
+    pub(super) fn begin(&mut self, changes: Changes, place: Place) -> Result<Changes, ProcessorError> {
+        self.wait()?;
+        self.state.prepare(&changes)?;
+        let (state, changes, over) = (self.state.clone(), Arc::new(changes), self.over.take());
+        let (to_write, to_place) = (Arc::clone(&changes), place.clone());
+        let thread = std::thread::Builder::new().name("commit".to_owned()).spawn(move || {
+            let written = state.write(&to_write, &to_place);
+            // Nobody else has it any more.
+            let mut room = over.and_then(Arc::into_inner).unwrap_or_default();
+            room.clear();
+            (written, room)
+        });
+        let thread = thread.expect("a thread can be started");
+        *self.writing.get_mut() = Some(Writing { changes, place, thread });
+        Ok(self.room.take())
+    }
+
+    /// Where the disk stands, if a commit has come to its end since this was
+    /// asked last. Ids of generations before `oldest` of its clock are forgotten.
+    pub(super) fn settle(&mut self, oldest: impl Fn(i64) -> i64) -> Result<Option<Place>, ProcessorError> {
+        if self.writing.get_mut().as_ref().is_some_and(|writing| writing.thread.is_finished()) {
+            self.wait()?;
+        }
+        let written = self.written.take();
+        if let Some(place) = &written {
+            self.state.forget(oldest(place.clock_ms))?;
+        }
+        Ok(written)
+    }
+
+    /// Waits for the commit that is on its way.
+    pub(super) fn wait(&self) -> Result<(), ProcessorError> {
+        let Some(Writing { changes, place, thread }) = self.writing.take() else { return Ok(()) };
+        let (written, room) = thread.join().expect("no panic");
+        written?;
+        self.written.replace(Some(place));
+        self.over.replace(Some(changes));
+        self.room.replace(room);
+        Ok(())
+    }
+
+    /// What is being written, and `committed` where it does not touch it.
+    fn or<T>(
+        &self,
+        written: impl Fn(&Changes) -> Option<T>,
+        committed: impl FnOnce() -> Result<Option<T>, ProcessorError>,
+    ) -> Result<Option<T>, ProcessorError> {
+        let writing = self.writing.borrow();
+        match writing.as_ref().and_then(|writing| written(&writing.changes)) {
+            Some(value) => Ok(Some(value)),
+            None => committed(),
+        }
+    }
+}
+
+impl Memory for Disk {
+    type Error = ProcessorError;
+
+    fn visitor(&self, key: VisitorKey) -> Result<Option<Arc<VisitorState>>, ProcessorError> {
+        self.or(|changes| changes.visitors.get(&key).cloned(), || self.state.visitor(key))
+    }
+
+    fn seen(&self, generation: i64, id: Uuid) -> Result<Option<Note>, ProcessorError> {
+        self.or(|changes| changes.seen.get(&(generation, id)).copied(), || self.state.seen(generation, id))
+    }
+
+    fn rate(&self, key: &RateKey) -> Result<Option<Rate>, ProcessorError> {
+        self.or(|changes| changes.rates.get(key).copied(), || self.state.rate(key))
+    }
+
+    fn due(&self, clock_ms: i64) -> Result<Due, ProcessorError> {
+        // Waits are asked for in order, and few are: the disk is to know them all.
+        self.wait()?;
+        self.state.due(clock_ms)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Whoever opens the partition next must not find a commit under way.
+        if let Err(error) = self.wait() {
+            tracing::error!(%error, "what attribution remembers was not written");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::ids::LinkId;
+
+    use super::super::state::StateStore;
+    use super::*;
+
+    /// So many that writing them takes longer than looking for one.
+    const MANY: u128 = 20_000;
+
+    fn key(number: u128) -> VisitorKey {
+        VisitorKey(number.to_le_bytes())
+    }
+
+    fn rate_key() -> RateKey {
+        (LinkId(Uuid::nil()), "10.0.0.0".to_owned())
+    }
+
+    /// A mark on every visitor, id and rate.
+    fn changes(mark: u8) -> Changes {
+        let mut changes = Changes::default();
+        for number in 0..MANY {
+            let state = VisitorState { identities: vec![VisitorKey([mark; 16])], ..VisitorState::default() };
+            changes.visitors.insert(key(number), Arc::new(state));
+            changes.seen.insert((1, Uuid::from_u128(number)), [mark; 16]);
+        }
+        changes.rates.insert(rate_key(), Rate { minute: 1, clicks: mark.into() });
+        changes.waits.insert((i64::from(mark), key(1)), true);
+        changes
+    }
+
+    /// Fails unless all that is asked for bears `mark`.
+    fn check(disk: &Disk, mark: u8) {
+        for number in [0, MANY / 2, MANY - 1] {
+            let state = disk.visitor(key(number)).unwrap().expect("it was written");
+            assert_eq!(state.identities, [VisitorKey([mark; 16])]);
+            assert_eq!(disk.seen(1, Uuid::from_u128(number)).unwrap(), Some([mark; 16]));
+        }
+        assert_eq!(disk.rate(&rate_key()).unwrap().map(|rate| rate.clicks), Some(mark.into()));
+    }
+
+    fn opened(store: &StateStore) -> Disk {
+        Disk::new(store.partition("events", 0).unwrap())
+    }
+
+    #[test]
+    fn what_is_being_written_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = StateStore::open(dir.path(), 1 << 20).unwrap();
+        let mut disk = opened(&store);
+        for mark in 1..=3 {
+            let room = disk.begin(changes(mark), Place::at(mark.into())).unwrap();
+            assert!(room.is_empty());
+            check(&disk, mark);
+        }
+        assert_eq!(disk.due(2).unwrap().now, [(1, key(1)), (2, key(1))]);
+        assert_eq!(disk.settle(|_| 0).unwrap(), Some(Place::at(3)), "due waits for what is being written");
+        assert_eq!(disk.settle(|_| 0).unwrap(), None);
+        check(&disk, 3);
+    }
+
+    #[test]
+    fn who_closes_it_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = StateStore::open(dir.path(), 1 << 20).unwrap();
+        for mark in 1..=3 {
+            let mut disk = opened(&store);
+            let before = i64::from(mark) - 1;
+            assert_eq!(disk.state.opened_at.clone(), (before > 0).then(|| Place::at(before)));
+            disk.begin(changes(mark), Place::at(mark.into())).unwrap();
+        }
+        check(&opened(&store), 3);
+    }
+
+    #[test]
+    fn old_ids_are_forgotten_once_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = StateStore::open(dir.path(), 1 << 20).unwrap();
+        let mut disk = opened(&store);
+        disk.begin(changes(1), Place::default()).unwrap();
+        disk.wait().unwrap();
+        assert_eq!(disk.seen(1, Uuid::nil()).unwrap(), Some([1; 16]));
+        disk.settle(|_| 2).unwrap();
+        assert_eq!(disk.seen(1, Uuid::nil()).unwrap(), None);
+    }
+}
