@@ -286,7 +286,7 @@ pub(crate) struct Settings {
     #[arg(long, global = true, env = "TRIBUTARY_FLOOD_CLICKS", default_value_t = 0, value_name = "N")]
     pub(crate) flood_clicks: u32,
 
-    /// Attribution keeps this much of what it remembers in memory, besides ten bits for each visitor and event; all is on disk
+    /// Memory for what attribution remembers of visitors of late; all of it is on disk, too
     #[arg(long, global = true, env = "TRIBUTARY_STATE_MEMORY_MB", default_value_t = 256, value_name = "MB")]
     pub(crate) state_memory_mb: usize,
 

@@ -186,6 +186,23 @@ pub struct Due {
     pub next_ms: Option<i64>,
 }
 
+impl Due {
+    /// What it is once `waits` were added and removed, whether or not some of them
+    /// were before. None that ends after the clock may be removed.
+    #[must_use]
+    pub fn with(self, waits: &BTreeMap<(i64, VisitorKey), bool>, clock_ms: i64) -> Self {
+        let is_kept = |wait: &(i64, VisitorKey)| waits.get(wait) != Some(&false);
+        let mut now: Vec<_> = self.now.into_iter().filter(is_kept).collect();
+        let added = |(wait, is_added): (&(i64, VisitorKey), &bool)| is_added.then_some(*wait);
+        let beyond = (clock_ms.saturating_add(1), VisitorKey([0; 16]));
+        now.extend(waits.range(..beyond).filter_map(added));
+        now.sort_unstable();
+        now.dedup();
+        let added_ms = waits.range(beyond..).find_map(added).map(|(until_ms, _)| until_ms);
+        Self { now, next_ms: self.next_ms.into_iter().chain(added_ms).min() }
+    }
+}
+
 /// What changes. Read through it, then write it at once with the partition's
 /// place.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -296,19 +313,10 @@ impl<M: Memory> View<'_, M> {
 
     /// Takes the waits that are over.
     pub(super) fn take_due(&mut self) -> Result<Due, M::Error> {
-        let stored = self.memory.due(self.clock_ms)?;
-        let is_kept = |wait: &(i64, VisitorKey)| self.changes.waits.get(wait) != Some(&false);
-        let mut now: Vec<_> = stored.now.into_iter().filter(is_kept).collect();
-        let added = |(wait, is_added): (&(i64, VisitorKey), &bool)| is_added.then_some(*wait);
-        let beyond = (self.clock_ms.saturating_add(1), VisitorKey([0; 16]));
-        now.extend(self.changes.waits.range(..beyond).filter_map(added));
-        now.sort_unstable();
-        now.dedup();
-        let added_ms = self.changes.waits.range(beyond..).find_map(added).map(|(until_ms, _)| until_ms);
-        let next_ms = stored.next_ms.into_iter().chain(added_ms).min();
-        for wait in &now {
+        let due = self.memory.due(self.clock_ms)?.with(&self.changes.waits, self.clock_ms);
+        for wait in &due.now {
             self.changes.waits.insert(*wait, false);
         }
-        Ok(Due { now, next_ms })
+        Ok(due)
     }
 }

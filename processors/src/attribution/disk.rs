@@ -14,15 +14,17 @@ use uuid::Uuid;
 use super::state::PartitionState;
 use crate::ProcessorError;
 
-/// What was committed, and what is being committed. Dropping it waits for that.
+/// What was committed, and what is being committed. Dropping it waits for that;
+/// who wants to know whether it failed [waits](Self::wait) before.
 pub(super) struct Disk {
     state: PartitionState,
     writing: RefCell<Option<Writing>>,
     /// Where the last commit that came to its end stands, if that is news.
     written: RefCell<Option<Place>>,
-    /// What that one wrote: the next one's thread forgets it,
+    /// What that one wrote. To free so many small things takes long, so the next
+    /// one's thread does it,
     over: RefCell<Option<Arc<Changes>>>,
-    /// and gives back its room.
+    /// and gives back their room.
     room: RefCell<Changes>,
 }
 
@@ -58,7 +60,8 @@ impl Disk {
             room.clear();
             (written, room)
         });
-        let thread = thread.expect("a thread can be started");
+        let thread =
+            thread.map_err(|error| self.state.failure(&format!("no thread to write it: {error}")))?;
         *self.writing.get_mut() = Some(Writing { changes, place, thread });
         Ok(self.room.take())
     }
@@ -79,7 +82,8 @@ impl Disk {
     /// Waits for the commit that is on its way.
     pub(super) fn wait(&self) -> Result<(), ProcessorError> {
         let Some(Writing { changes, place, thread }) = self.writing.take() else { return Ok(()) };
-        let (written, room) = thread.join().expect("no panic");
+        let joined = thread.join().map_err(|_| self.state.failure("the thread that writes it panicked"));
+        let (written, room) = joined?;
         written?;
         self.written.replace(Some(place));
         self.over.replace(Some(changes));
@@ -117,9 +121,13 @@ impl Memory for Disk {
     }
 
     fn due(&self, clock_ms: i64) -> Result<Due, ProcessorError> {
-        // Waits are asked for in order, and few are: the disk is to know them all.
-        self.wait()?;
-        self.state.due(clock_ms)
+        let committed = self.state.due(clock_ms)?;
+        // Whether they were written already makes no difference.
+        let writing = self.writing.borrow();
+        Ok(match writing.as_ref() {
+            Some(writing) => committed.with(&writing.changes.waits, clock_ms),
+            None => committed,
+        })
     }
 }
 
@@ -182,15 +190,23 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = StateStore::open(dir.path(), 1 << 20).unwrap();
         let mut disk = opened(&store);
-        for mark in 1..=3 {
-            let room = disk.begin(changes(mark), Place::at(mark.into())).unwrap();
+        let mut is_caught = false;
+        for mark in 1..=5 {
+            let mut changes = changes(mark);
+            // What the one before added comes to its end.
+            changes.waits.insert((i64::from(mark) - 1, key(1)), false);
+            let room = disk.begin(changes, Place::at(mark.into())).unwrap();
             assert!(room.is_empty());
             check(&disk, mark);
+            let (until_ms, next_ms) = (i64::from(mark), None);
+            assert_eq!(disk.due(9).unwrap(), Due { now: vec![(until_ms, key(1))], next_ms });
+            is_caught |= disk.writing.get_mut().as_ref().is_some_and(|writing| !writing.thread.is_finished());
         }
-        assert_eq!(disk.due(2).unwrap().now, [(1, key(1)), (2, key(1))]);
-        assert_eq!(disk.settle(|_| 0).unwrap(), Some(Place::at(3)), "due waits for what is being written");
+        assert!(is_caught, "all were written before anything was read");
+        disk.wait().unwrap();
+        assert_eq!(disk.settle(|_| 0).unwrap(), Some(Place::at(5)));
         assert_eq!(disk.settle(|_| 0).unwrap(), None);
-        check(&disk, 3);
+        check(&disk, 5);
     }
 
     #[test]
@@ -212,9 +228,15 @@ mod tests {
         let store = StateStore::open(dir.path(), 1 << 20).unwrap();
         let mut disk = opened(&store);
         disk.begin(changes(1), Place::default()).unwrap();
-        disk.wait().unwrap();
+        let mut later = changes(2);
+        later.seen = (0..MANY).map(|number| ((2, Uuid::from_u128(number)), [2; 16])).collect();
+        disk.begin(later, Place::default()).unwrap();
         assert_eq!(disk.seen(1, Uuid::nil()).unwrap(), Some([1; 16]));
+        // The second is still being written, most likely.
         disk.settle(|_| 2).unwrap();
+        drop(disk);
+        let disk = opened(&store);
         assert_eq!(disk.seen(1, Uuid::nil()).unwrap(), None);
+        assert_eq!(disk.seen(2, Uuid::nil()).unwrap(), Some([2; 16]));
     }
 }

@@ -3,10 +3,10 @@
 //! Poll, apply, emit, commit: the fold is [`domain::attribution::Partition`];
 //! this reads the memory it asks for and publishes what it gives out. Every
 //! second or so, when Kafka has all of that, changes, clock and position are
-//! committed together, while the work goes on. After a crash in between, the same credits are emitted
-//! again under the same ids, and settlement knows them. How far emission has
-//! surely come stands in Postgres too: state that is built anew emits nothing
-//! before that.
+//! committed together, beside the work. After a crash before a commit has come
+//! to its end, the same credits are emitted again under the same ids, and
+//! settlement knows them. How far emission has surely come stands in Postgres
+//! too: state that is built anew emits nothing before that.
 //!
 //! Where nothing comes in, the fold's clock stands still; so a partition that
 //! holds events whose time has come is told the time, by a message on the topic
@@ -51,7 +51,7 @@ pub struct AttributionSettings {
     pub topics: Topics,
     /// Where the local state goes; one directory a process.
     pub state_dir: PathBuf,
-    /// What of the state is kept in memory, at most.
+    /// What the state's caches take; see [`state::StateStore::open`].
     pub memory_bytes: usize,
     /// Messages in one batch.
     pub batch: BatchLimits,
@@ -164,7 +164,7 @@ impl<'a> Work<'a> {
         if !self.await_acknowledgement() {
             // Nothing of this may reach the disk or count as done. It is read
             // again after the next start.
-            self.partitions.lock().clear();
+            self.partitions.close()?;
             return Ok(false);
         }
         self.partitions.commit()?;
@@ -177,12 +177,12 @@ impl<'a> Work<'a> {
         let Read { batch: Batch { partition, first_offset, last_offset, .. }, messages: events } = read;
         let is_covered = self.cover(&events);
         let count = events.len() as u64;
-        let partitions = Arc::clone(&self.partitions);
-        let mut all = partitions.lock();
         if !is_covered {
-            all.clear();
+            self.partitions.close()?;
             return Ok(false);
         }
+        let partitions = Arc::clone(&self.partitions);
+        let mut all = partitions.lock();
         let Some(open) = all.get_mut(&partition) else { return Ok(true) };
         let emitted =
             open.apply(events, first_offset, last_offset + 1, &self.rules, &self.settings.policy)?;

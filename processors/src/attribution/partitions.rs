@@ -133,7 +133,7 @@ pub(super) struct Partitions {
     stop: CancellationToken,
     open: Mutex<HashMap<i32, Open>>,
     /// Where each would resume; apart, since a batch is applied, and a commit
-    /// written, with `open` locked, and reading asks before every poll.
+    /// waited for, with `open` locked, and reading asks before every poll.
     resume: Mutex<HashMap<i32, i64>>,
     failure: Mutex<Option<ProcessorError>>,
     recorded: Mutex<Instant>,
@@ -182,6 +182,14 @@ impl Partitions {
             }
         }
         Ok(())
+    }
+
+    /// Closes all, without what is not being committed yet.
+    pub(super) fn close(&self) -> Result<(), ProcessorError> {
+        let mut all = self.lock();
+        let closed = all.values().try_for_each(|open| open.disk.wait());
+        all.clear();
+        closed
     }
 
     /// Waits until every commit has come to its end.
@@ -303,7 +311,10 @@ impl PartitionOwner for Partitions {
     fn revoked(&self, partition: i32) {
         // What is not committed may not have reached Kafka; whoever has the
         // partition next reads it again.
-        self.lock().remove(&partition);
+        let closed = self.lock().remove(&partition).map_or(Ok(()), |open| open.disk.wait());
+        if let Err(error) = closed {
+            *self.failure.lock().expect("no panic while held") = Some(error);
+        }
         self.resume.lock().expect("no panic while held").remove(&partition);
     }
 

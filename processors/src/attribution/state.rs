@@ -17,7 +17,7 @@ use std::sync::Arc;
 use domain::attribution::Place;
 use domain::attribution::memory::{Changes, Due, Memory, Note, Rate, RateKey, VisitorState};
 use domain::ids::VisitorKey;
-use fjall::config::PinningPolicy;
+use fjall::config::{PartitioningPolicy, PinningPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Slice};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -26,12 +26,16 @@ use uuid::Uuid;
 use super::recent::{Recent, RecentVisitors};
 use crate::ProcessorError;
 
-/// Changes when the form of keys or values does; another layout's state is
-/// built anew.
-const LAYOUT: &[u8] = b"4";
+/// Changes when the form of keys or values does, or what a keyspace is made with,
+/// which it keeps; another layout's state is built anew.
+const LAYOUT: &[u8] = b"5";
 const LAYOUT_KEY: &[u8] = b"layout";
 const PLACE_KEY: &[u8] = b"place";
 const KEYSPACES: [&str; 4] = ["meta", "visitors", "waits", "rates"];
+
+/// With one, a merge of files that takes long would keep waiting what has to be
+/// written to files meanwhile.
+const WORKERS: usize = 2;
 
 /// The store of one processor.
 pub struct StateStore {
@@ -57,18 +61,21 @@ pub struct PartitionState {
     pub opened_at: Option<Place>,
 }
 
-/// What is not in files yet is looked through for each new visitor and id: it is
-/// to fit a processor's caches.
+/// What is not in files yet is looked through for each new visitor and id: the
+/// smaller, the more of its ways are in a processor's caches.
 const MEMTABLE_BYTES: u64 = 16 << 20;
 
-/// Every new visitor and id is looked for in every file, so filters stay in
-/// memory: the cache of blocks would throw out as many as it takes in.
+/// Every new visitor and id is looked for in every file, so filters and indexes
+/// stay in memory, those of large files too, and whole, as only then they do: the
+/// cache of blocks would throw out as many as it takes in.
 fn options() -> KeyspaceCreateOptions {
-    let always = || PinningPolicy::all(true);
+    let (always, never) = (|| PinningPolicy::all(true), || PartitioningPolicy::all(false));
     KeyspaceCreateOptions::default()
         .max_memtable_size(MEMTABLE_BYTES)
         .filter_block_pinning_policy(always())
         .index_block_pinning_policy(always())
+        .filter_block_partitioning_policy(never())
+        .index_block_partitioning_policy(never())
 }
 
 fn failed(path: &Path) -> impl Fn(fjall::Error) -> ProcessorError {
@@ -76,16 +83,16 @@ fn failed(path: &Path) -> impl Fn(fjall::Error) -> ProcessorError {
 }
 
 impl StateStore {
-    /// Opens the directory, or makes it. What was read or written lately is kept
-    /// in `memory_bytes`, most of it as visitors, a quarter as blocks of files;
-    /// besides these there are ten bits of filter for each key, and what is not in
-    /// files yet.
+    /// Opens the directory, or makes it. In `memory_bytes` are visitors that were
+    /// written lately, and, a quarter of it, blocks of files. Besides these there
+    /// are filters, ten to twenty bits a key, indexes, and what is not in files yet,
+    /// for which see [`MEMTABLE_BYTES`].
     ///
     /// # Errors
     /// When it cannot be used, or another process does.
     pub fn open(path: &Path, memory_bytes: usize) -> Result<Self, ProcessorError> {
         let for_blocks = memory_bytes / 4;
-        let database = Database::builder(path).worker_threads(1).cache_size(for_blocks as u64);
+        let database = Database::builder(path).worker_threads(WORKERS).cache_size(for_blocks as u64);
         let database = database.open().map_err(failed(path))?;
         Ok(Self { database, path: path.to_owned(), recent: Recent::new(memory_bytes - for_blocks) })
     }
@@ -238,6 +245,11 @@ impl PartitionState {
         self.prepare(changes)?;
         self.write(changes, place)?;
         self.forget(oldest_generation)
+    }
+
+    /// An error about this state.
+    pub(super) fn failure(&self, message: &str) -> ProcessorError {
+        ProcessorError::State { path: self.path.clone(), message: message.to_owned() }
     }
 
     /// Makes room for `changes`, which are then [written](Self::write).
