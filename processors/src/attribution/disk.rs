@@ -2,7 +2,6 @@
 //! thread of its own, and the work reads what it writes from memory until it
 //! is there.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -18,14 +17,14 @@ use crate::ProcessorError;
 /// who wants to know whether it failed [waits](Self::wait) before.
 pub(super) struct Disk {
     state: PartitionState,
-    writing: RefCell<Option<Writing>>,
+    writing: Option<Writing>,
     /// Where the last commit that came to its end stands, if that is news.
-    written: RefCell<Option<Place>>,
+    written: Option<Place>,
     /// What that one wrote. To free so many small things takes long, so the next
     /// one's thread does it,
-    over: RefCell<Option<Arc<Changes>>>,
+    over: Option<Arc<Changes>>,
     /// and gives back their room.
-    room: RefCell<Changes>,
+    room: Changes,
 }
 
 /// A commit on its way.
@@ -37,13 +36,7 @@ struct Writing {
 
 impl Disk {
     pub(super) fn new(state: PartitionState) -> Self {
-        Self {
-            state,
-            writing: RefCell::default(),
-            written: RefCell::default(),
-            over: RefCell::default(),
-            room: RefCell::default(),
-        }
+        Self { state, writing: None, written: None, over: None, room: Changes::default() }
     }
 
     /// Begins to write `changes` and `place`, all or nothing, after the commit
@@ -62,14 +55,14 @@ impl Disk {
         });
         let thread =
             thread.map_err(|error| self.state.failure(&format!("no thread to write it: {error}")))?;
-        *self.writing.get_mut() = Some(Writing { changes, place, thread });
-        Ok(self.room.take())
+        self.writing = Some(Writing { changes, place, thread });
+        Ok(std::mem::take(&mut self.room))
     }
 
     /// Where the disk stands, if a commit has come to its end since this was
     /// asked last. Ids of generations before `oldest` of its clock are forgotten.
     pub(super) fn settle(&mut self, oldest: impl Fn(i64) -> i64) -> Result<Option<Place>, ProcessorError> {
-        if self.writing.get_mut().as_ref().is_some_and(|writing| writing.thread.is_finished()) {
+        if self.writing.as_ref().is_some_and(|writing| writing.thread.is_finished()) {
             self.wait()?;
         }
         let written = self.written.take();
@@ -80,14 +73,14 @@ impl Disk {
     }
 
     /// Waits for the commit that is on its way.
-    pub(super) fn wait(&self) -> Result<(), ProcessorError> {
+    pub(super) fn wait(&mut self) -> Result<(), ProcessorError> {
         let Some(Writing { changes, place, thread }) = self.writing.take() else { return Ok(()) };
         let joined = thread.join().map_err(|_| self.state.failure("the thread that writes it panicked"));
         let (written, room) = joined?;
         written?;
-        self.written.replace(Some(place));
-        self.over.replace(Some(changes));
-        self.room.replace(room);
+        self.written = Some(place);
+        self.over = Some(changes);
+        self.room = room;
         Ok(())
     }
 
@@ -97,8 +90,7 @@ impl Disk {
         written: impl Fn(&Changes) -> Option<T>,
         committed: impl FnOnce() -> Result<Option<T>, ProcessorError>,
     ) -> Result<Option<T>, ProcessorError> {
-        let writing = self.writing.borrow();
-        match writing.as_ref().and_then(|writing| written(&writing.changes)) {
+        match self.writing.as_ref().and_then(|writing| written(&writing.changes)) {
             Some(value) => Ok(Some(value)),
             None => committed(),
         }
@@ -123,8 +115,7 @@ impl Memory for Disk {
     fn due(&self, clock_ms: i64) -> Result<Due, ProcessorError> {
         let committed = self.state.due(clock_ms)?;
         // Whether they were written already makes no difference.
-        let writing = self.writing.borrow();
-        Ok(match writing.as_ref() {
+        Ok(match &self.writing {
             Some(writing) => committed.with(&writing.changes.waits, clock_ms),
             None => committed,
         })
@@ -200,7 +191,7 @@ mod tests {
             check(&disk, mark);
             let (until_ms, next_ms) = (i64::from(mark), None);
             assert_eq!(disk.due(9).unwrap(), Due { now: vec![(until_ms, key(1))], next_ms });
-            is_caught |= disk.writing.get_mut().as_ref().is_some_and(|writing| !writing.thread.is_finished());
+            is_caught |= disk.writing.as_ref().is_some_and(|writing| !writing.thread.is_finished());
         }
         assert!(is_caught, "all were written before anything was read");
         disk.wait().unwrap();

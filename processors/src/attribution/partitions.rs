@@ -187,14 +187,14 @@ impl Partitions {
     /// Closes all, without what is not being committed yet.
     pub(super) fn close(&self) -> Result<(), ProcessorError> {
         let mut all = self.lock();
-        let closed = all.values().try_for_each(|open| open.disk.wait());
+        let closed = all.values_mut().try_for_each(|open| open.disk.wait());
         all.clear();
         closed
     }
 
     /// Waits until every commit has come to its end.
     pub(super) fn finish(&self) -> Result<(), ProcessorError> {
-        self.lock().values().try_for_each(|open| open.disk.wait())?;
+        self.lock().values_mut().try_for_each(|open| open.disk.wait())?;
         self.settle()
     }
 
@@ -311,7 +311,7 @@ impl PartitionOwner for Partitions {
     fn revoked(&self, partition: i32) {
         // What is not committed may not have reached Kafka; whoever has the
         // partition next reads it again.
-        let closed = self.lock().remove(&partition).map_or(Ok(()), |open| open.disk.wait());
+        let closed = self.lock().remove(&partition).map_or(Ok(()), |mut open| open.disk.wait());
         if let Err(error) = closed {
             *self.failure.lock().expect("no panic while held") = Some(error);
         }
