@@ -239,16 +239,18 @@ impl Partitions {
 
     fn try_open(&self, partition: i32) -> Result<i64, ProcessorError> {
         let topic = &self.settings.topics.events;
-        let state = self.store.partition(topic, partition)?;
+        let mut state = self.store.partition(topic, partition)?;
         let emitted_to = self.emitted_to(partition);
         let progress = Progress::new(&self.settings.brokers, &self.settings.group)?;
         let (start, end) = progress.bounds(topic, partition)?;
         if emitted_to > end {
             return Err(ProcessorError::Position { topic: topic.clone(), partition, emitted_to, end });
         }
-        let rebuilt_at = state.opened_at.is_none().then_some(emitted_to);
-        let place = match &state.opened_at {
-            Some(place) => place.clone(),
+        // Every commit copies what it is written with, and this may be long.
+        let opened_at = state.opened_at.take();
+        let rebuilt_at = opened_at.is_none().then_some(emitted_to);
+        let place = match opened_at {
+            Some(place) => place,
             None => Place::at(self.first_needed(&progress, partition, start)?),
         };
         let fold = Partition::new(&place);
