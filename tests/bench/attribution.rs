@@ -26,8 +26,9 @@ use uuid::Uuid;
 use crate::table::Table;
 use crate::topic;
 
-const EVENTS: u64 = 2_000_000;
-const VISITORS: u64 = 300_000;
+/// So many that it is about how fast it goes on, not how it starts.
+const EVENTS: u64 = 6_000_000;
+const VISITORS: u64 = 900_000;
 const AT_MS: i64 = 1_790_000_000_000;
 /// Events of one commit to the store, about as many as in production.
 const COMMIT: u64 = 50_000;
@@ -38,7 +39,6 @@ const BATCH: BatchLimits = BatchLimits { max_messages: 5_000, max_wait: Duration
 /// Of ten events seven are clicks, two are pages, one is a sale; each visitor
 /// comes again and again.
 fn event(number: u64, visitors: u64) -> Event {
-    let id = |base: u128| Uuid::from_u128(base << 64 | u128::from(number));
     let visitor = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % visitors;
     // A hundred thousand a second, by the events' own time.
     let at_ms = AT_MS + i64::try_from(number / 100).expect("not that many");
@@ -64,7 +64,7 @@ fn event(number: u64, visitors: u64) -> Event {
         },
     };
     Event {
-        id: EventId(id(1 << 60)),
+        id: id(at_ms, number),
         workspace: WorkspaceId(Uuid::from_u128(7)),
         visitor: VisitorKey((u128::from(visitor) * 0x1_0000_0001).to_le_bytes()),
         user: None,
@@ -82,6 +82,13 @@ fn event(number: u64, visitors: u64) -> Event {
         },
         bot: None,
     }
+}
+
+/// As the collector's: in the order of time.
+fn id(at_ms: i64, number: u64) -> EventId {
+    let mut rest = [0; 10];
+    rest[2..].copy_from_slice(&number.to_be_bytes());
+    EventId(uuid::Builder::from_unix_timestamp_millis(at_ms.unsigned_abs(), &rest).into_uuid())
 }
 
 pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
@@ -176,9 +183,8 @@ pub(crate) fn visitors(table: &mut Table) -> anyhow::Result<()> {
                     let mut event = event((offset + place) * 10, visitors);
                     let visitor = if of_all { place * 7_919 % visitors } else { offset + place };
                     event.visitor = VisitorKey(mixed(visitor).to_le_bytes());
-                    // A click's id is the collector's, in the order of time.
                     clicks += 1;
-                    event.id = EventId(Uuid::from_u128(1 << 124 | clicks));
+                    event.id = id(event.at_ms, clicks);
                     let mut context = Context {
                         memory: &state,
                         changes: &mut changes,

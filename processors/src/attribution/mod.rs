@@ -14,8 +14,8 @@
 
 mod disk;
 mod partitions;
-mod recent;
 pub mod state;
+mod visitors;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,16 +1,21 @@
 //! What attribution remembers, on local disk, by partition. Changes, position
 //! and clock go into one write, so the state always stands at an exact place of
-//! its partition.
+//! its partition. [Visitors](super::visitors) are in a log of their own; how much
+//! of it counts is in the same write.
 //!
 //! | keyspace | key | value |
 //! |---|---|---|
-//! | `visitors` | visitor or user key | clicks, parked actions, identities |
 //! | `seen-<generation>` | event id | payload hash; dropped as a whole when old |
+//! | | `latest` | the highest id of version 7 among them |
 //! | `waits` | end of a wait, visitor key | - |
 //! | `rates` | link, network | clicks in a minute |
-//! | `meta` | `layout`, `place` | the layout's version; next offset and clock |
+//! | `meta` | `layout` | the layout's version |
+//! | | `place` | next offset and clock |
+//! | | `visitors` | how much of the visitors' log counts |
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,20 +23,22 @@ use domain::attribution::Place;
 use domain::attribution::memory::{Changes, Due, Memory, Note, Rate, RateKey, VisitorState};
 use domain::ids::VisitorKey;
 use fjall::config::{PartitioningPolicy, PinningPolicy};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Slice};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::recent::{Recent, RecentVisitors};
+use super::visitors::{Extent, Room, Visitors};
 use crate::ProcessorError;
 
 /// Changes when the form of keys or values does, or what a keyspace is made with,
 /// which it keeps; another layout's state is built anew.
-const LAYOUT: &[u8] = b"5";
+const LAYOUT: &[u8] = b"6";
 const LAYOUT_KEY: &[u8] = b"layout";
 const PLACE_KEY: &[u8] = b"place";
-const KEYSPACES: [&str; 4] = ["meta", "visitors", "waits", "rates"];
+const VISITORS_KEY: &[u8] = b"visitors";
+/// No id is as short.
+const LATEST_KEY: &[u8] = b"latest";
 
 /// With one, a merge of files that takes long would keep waiting what has to be
 /// written to files meanwhile.
@@ -41,7 +48,8 @@ const WORKERS: usize = 2;
 pub struct StateStore {
     database: Database,
     path: PathBuf,
-    recent: Recent,
+    /// What visitors may keep in memory.
+    room: Room,
 }
 
 /// The state of one partition. Copies stand for the same state.
@@ -50,22 +58,31 @@ pub struct PartitionState {
     database: Database,
     path: PathBuf,
     prefix: String,
-    recent: RecentVisitors,
     meta: Keyspace,
-    visitors: Keyspace,
+    visitors: Arc<Visitors>,
     waits: Keyspace,
     rates: Keyspace,
     /// By generation.
-    seen: BTreeMap<i64, Keyspace>,
+    seen: BTreeMap<i64, Seen>,
     /// Where it stood when it was opened; none if nothing was ever committed.
     pub opened_at: Option<Place>,
 }
 
-/// What is not in files yet is looked through for each new visitor and id: the
-/// smaller, the more of its ways are in a processor's caches.
+/// The ids of a generation.
+#[derive(Clone)]
+struct Seen {
+    ids: Keyspace,
+    /// The highest one of version 7: those begin with the time, and the collector's
+    /// are of it, so most that are asked for are above, and none of these was
+    /// noted. Nobody need look for them.
+    latest: Uuid,
+}
+
+/// What is not in files yet is looked through for each new id: the smaller, the
+/// more of its ways are in a processor's caches.
 const MEMTABLE_BYTES: u64 = 16 << 20;
 
-/// Every new visitor and id is looked for in every file, so filters and indexes
+/// Ids that others made are looked for in every file, so filters and indexes
 /// stay in memory, those of large files too, and whole, as only then they do: the
 /// cache of blocks would throw out as many as it takes in.
 fn options() -> KeyspaceCreateOptions {
@@ -83,10 +100,10 @@ fn failed(path: &Path) -> impl Fn(fjall::Error) -> ProcessorError {
 }
 
 impl StateStore {
-    /// Opens the directory, or makes it. In `memory_bytes` are visitors that were
-    /// written lately, and, a quarter of it, blocks of files. Besides these there
-    /// are filters, ten to twenty bits a key, indexes, and what is not in files yet,
-    /// for which see [`MEMTABLE_BYTES`].
+    /// Opens the directory, or makes it. In `memory_bytes` are the visitors that were
+    /// written last, and, a quarter of it, blocks of files. Besides these there
+    /// are about 40 bytes for each visitor, filters of ten to twenty bits for each
+    /// id, indexes, and what is not in files yet, for which see [`MEMTABLE_BYTES`].
     ///
     /// # Errors
     /// When it cannot be used, or another process does.
@@ -94,60 +111,76 @@ impl StateStore {
         let for_blocks = memory_bytes / 4;
         let database = Database::builder(path).worker_threads(WORKERS).cache_size(for_blocks as u64);
         let database = database.open().map_err(failed(path))?;
-        Ok(Self { database, path: path.to_owned(), recent: Recent::new(memory_bytes - for_blocks) })
+        Ok(Self { database, path: path.to_owned(), room: Room::new(memory_bytes - for_blocks) })
     }
 
     /// The state of a partition of `topic`; empty where there is none, or where
-    /// it is of another layout.
+    /// it is of another layout, or damaged.
     ///
     /// # Errors
-    /// When the disk fails, or what is on it is damaged.
+    /// When the disk fails, or what is on it is damaged and in the way.
     pub fn partition(&self, topic: &str, partition: i32) -> Result<PartitionState, ProcessorError> {
         let prefix = format!("{topic}-{partition}-");
         let meta = self.keyspace(&format!("{prefix}meta"))?;
         match meta.get(LAYOUT_KEY).map_err(failed(&self.path))? {
-            Some(layout) if *layout == *LAYOUT => {}
-            found => {
-                if found.is_some() {
-                    tracing::warn!(topic, partition, "the state is of another version; building it anew");
+            Some(layout) if *layout == *LAYOUT => {
+                if let Some(state) = self.opened(&prefix, meta)? {
+                    return Ok(state);
                 }
-                drop(meta);
-                self.remove(&prefix)?;
+                tracing::warn!(topic, partition, "the visitors' log is damaged; building the state anew");
             }
+            Some(_) => {
+                drop(meta);
+                tracing::warn!(topic, partition, "the state is of another version; building it anew");
+            }
+            None => drop(meta),
         }
-        let [meta, visitors, waits, rates] = KEYSPACES.map(|name| self.keyspace(&format!("{prefix}{name}")));
-        let (meta, failed) = (meta?, failed(&self.path));
-        meta.insert(LAYOUT_KEY, LAYOUT).map_err(&failed)?;
-        let place = match meta.get(PLACE_KEY).map_err(&failed)? {
+        self.remove(&prefix)?;
+        let meta = self.keyspace(&format!("{prefix}meta"))?;
+        meta.insert(LAYOUT_KEY, LAYOUT).map_err(failed(&self.path))?;
+        let state = self.opened(&prefix, meta)?;
+        state.ok_or_else(|| state_error(&self.path, "what was just made is not whole"))
+    }
+
+    /// What is under `prefix`; `None` if it is not whole.
+    fn opened(&self, prefix: &str, meta: Keyspace) -> Result<Option<PartitionState>, ProcessorError> {
+        let failed = failed(&self.path);
+        let opened_at = match meta.get(PLACE_KEY).map_err(&failed)? {
             Some(bytes) => Some(read(&self.path, "place", &bytes)?),
             None => None,
         };
+        let extent = match meta.get(VISITORS_KEY).map_err(&failed)? {
+            Some(bytes) => read(&self.path, "the extent of the visitors' log", &bytes)?,
+            None => Extent::default(),
+        };
+        let visitors = Visitors::open(&self.visitors_dir(prefix), &extent, &self.room)?;
+        let Some(visitors) = visitors else { return Ok(None) };
         let seen_prefix = format!("{prefix}seen-");
         let mut seen = BTreeMap::new();
         for name in self.database.list_keyspace_names() {
             if let Some(generation) = name.strip_prefix(&seen_prefix).and_then(|text| text.parse().ok()) {
-                seen.insert(generation, self.keyspace(&name)?);
+                seen.insert(generation, Seen::open(self.keyspace(&name)?, &self.path)?);
             }
         }
-        let (database, path) = (self.database.clone(), self.path.clone());
-        let (visitors, waits, rates) = (visitors?, waits?, rates?);
-        let recent = self.recent.opened();
-        Ok(PartitionState {
-            database,
-            path,
-            prefix,
-            recent,
+        Ok(Some(PartitionState {
+            database: self.database.clone(),
+            path: self.path.clone(),
+            prefix: prefix.to_owned(),
             meta,
-            visitors,
-            waits,
-            rates,
+            visitors: Arc::new(visitors),
+            waits: self.keyspace(&format!("{prefix}waits"))?,
+            rates: self.keyspace(&format!("{prefix}rates"))?,
             seen,
-            opened_at: place,
-        })
+            opened_at,
+        }))
     }
 
     fn keyspace(&self, name: &str) -> Result<Keyspace, ProcessorError> {
         self.database.keyspace(name, options).map_err(failed(&self.path))
+    }
+
+    fn visitors_dir(&self, prefix: &str) -> PathBuf {
+        self.path.join("visitors").join(prefix.trim_end_matches('-'))
     }
 
     fn remove(&self, prefix: &str) -> Result<(), ProcessorError> {
@@ -157,8 +190,36 @@ impl StateStore {
                 self.database.delete_keyspace(keyspace).map_err(failed(&self.path))?;
             }
         }
-        Ok(())
+        match fs::remove_dir_all(self.visitors_dir(prefix)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(state_error(&self.path, &error.to_string()))
+            }
+            _ => Ok(()),
+        }
     }
+}
+
+impl Seen {
+    fn open(ids: Keyspace, path: &Path) -> Result<Self, ProcessorError> {
+        let latest = ids.get(LATEST_KEY).map_err(failed(path))?;
+        let latest = latest.map(|bytes| Uuid::from_slice(&bytes));
+        let latest = latest.transpose().map_err(|error| state_error(path, &format!("latest id: {error}")))?;
+        Ok(Self { ids, latest: latest.unwrap_or_default() })
+    }
+
+    /// Whether it cannot have been noted.
+    fn is_new(&self, id: Uuid) -> bool {
+        is_timed(id) && id > self.latest
+    }
+}
+
+/// Whether an id begins with the time.
+fn is_timed(id: Uuid) -> bool {
+    id.get_version_num() == 7
+}
+
+fn state_error(path: &Path, message: &str) -> ProcessorError {
+    ProcessorError::State { path: path.to_owned(), message: message.to_owned() }
 }
 
 fn read<T: DeserializeOwned>(path: &Path, what: &str, bytes: &[u8]) -> Result<T, ProcessorError> {
@@ -170,12 +231,6 @@ fn read<T: DeserializeOwned>(path: &Path, what: &str, bytes: &[u8]) -> Result<T,
 
 fn bytes_of<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_allocvec(value).expect("states have a binary form")
-}
-
-fn in_order<K: Ord, V>(changes: &foldhash::HashMap<K, V>) -> Vec<(&K, &V)> {
-    let mut sorted: Vec<_> = changes.iter().collect();
-    sorted.sort_unstable_by_key(|(key, _)| *key);
-    sorted
 }
 
 fn rate_key((link, network): &RateKey) -> Vec<u8> {
@@ -193,16 +248,12 @@ impl Memory for PartitionState {
     type Error = ProcessorError;
 
     fn visitor(&self, key: VisitorKey) -> Result<Option<Arc<VisitorState>>, ProcessorError> {
-        let bytes = match self.recent.get(key) {
-            Some(bytes) => Some(bytes),
-            None => self.visitors.get(key.0).map_err(failed(&self.path))?,
-        };
-        bytes.map(|bytes| read(&self.path, "a visitor", &bytes).map(Arc::new)).transpose()
+        self.visitors.get(key)
     }
 
     fn seen(&self, generation: i64, id: Uuid) -> Result<Option<Note>, ProcessorError> {
-        let Some(seen) = self.seen.get(&generation) else { return Ok(None) };
-        let bytes = seen.get(id.as_bytes()).map_err(failed(&self.path))?;
+        let Some(seen) = self.seen.get(&generation).filter(|seen| !seen.is_new(id)) else { return Ok(None) };
+        let bytes = seen.ids.get(id.as_bytes()).map_err(failed(&self.path))?;
         bytes.map(|bytes| read(&self.path, "a note", &bytes)).transpose()
     }
 
@@ -249,16 +300,22 @@ impl PartitionState {
 
     /// An error about this state.
     pub(super) fn failure(&self, message: &str) -> ProcessorError {
-        ProcessorError::State { path: self.path.clone(), message: message.to_owned() }
+        state_error(&self.path, message)
     }
 
     /// Makes room for `changes`, which are then [written](Self::write).
     pub(super) fn prepare(&mut self, changes: &Changes) -> Result<(), ProcessorError> {
-        for (generation, _) in changes.seen.keys() {
-            if !self.seen.contains_key(generation) {
-                let name = format!("{}seen-{generation}", self.prefix);
-                let keyspace = self.database.keyspace(&name, options);
-                self.seen.insert(*generation, keyspace.map_err(failed(&self.path))?);
+        for (generation, id) in changes.seen.keys() {
+            let seen = match self.seen.entry(*generation) {
+                Entry::Occupied(seen) => seen.into_mut(),
+                Entry::Vacant(none) => {
+                    let name = format!("{}seen-{generation}", self.prefix);
+                    let ids = self.database.keyspace(&name, options).map_err(failed(&self.path))?;
+                    none.insert(Seen { ids, latest: Uuid::nil() })
+                }
+            };
+            if seen.is_new(*id) {
+                seen.latest = *id;
             }
         }
         Ok(())
@@ -268,25 +325,11 @@ impl PartitionState {
     /// all or nothing.
     pub(super) fn write(&self, changes: &Changes, place: &Place) -> Result<(), ProcessorError> {
         // A killed process loses nothing; a power cut may lose the last moments
-        // of state and place together, which is only a place further back.
+        // of state and place together, which is only a place further back, or
+        // something of the visitors' log, which the next opening sees.
+        let visitors = self.visitors.add(changes.visitors.iter())?;
         let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
-        // In the order of keys: neighbours' places in memory are near each other.
-        let (mut buffer, mut written) = (Vec::new(), Vec::with_capacity(changes.visitors.len()));
-        for (key, state) in in_order(&changes.visitors) {
-            if state.is_empty() {
-                batch.remove(&self.visitors, key.0);
-                written.push((*key, None));
-            } else {
-                buffer = postcard::to_extend(&**state, buffer).expect("states have a binary form");
-                let bytes = Slice::from(&buffer[..]);
-                buffer.clear();
-                batch.insert(&self.visitors, key.0, bytes.clone());
-                written.push((*key, Some(bytes)));
-            }
-        }
-        for ((generation, id), note) in in_order(&changes.seen) {
-            batch.insert(&self.seen[generation], *id.as_bytes(), *note);
-        }
+        self.note_seen(changes, &mut batch);
         for (key, rate) in &changes.rates {
             batch.insert(&self.rates, rate_key(key), bytes_of(rate));
         }
@@ -297,29 +340,42 @@ impl PartitionState {
                 batch.remove(&self.waits, wait_key(wait));
             }
         }
+        batch.insert(&self.meta, VISITORS_KEY, bytes_of(&visitors.extent));
         batch.insert(&self.meta, PLACE_KEY, bytes_of(place));
         batch.commit().map_err(failed(&self.path))?;
-        for (key, bytes) in written {
-            self.recent.set(key, bytes);
+        self.visitors.adopt(visitors)
+    }
+
+    fn note_seen(&self, changes: &Changes, batch: &mut OwnedWriteBatch) {
+        // In the order of keys: neighbours' places in memory are near each other.
+        let mut sorted: Vec<_> = changes.seen.iter().collect();
+        sorted.sort_unstable_by_key(|(key, _)| *key);
+        let mut generation = None;
+        for ((in_generation, id), note) in sorted {
+            let seen = &self.seen[in_generation];
+            batch.insert(&seen.ids, *id.as_bytes(), *note);
+            if generation.replace(in_generation) != Some(in_generation) {
+                batch.insert(&seen.ids, LATEST_KEY, *seen.latest.as_bytes());
+            }
         }
-        Ok(())
     }
 
     /// Forgets ids of before `oldest_generation`.
     pub(super) fn forget(&mut self, oldest_generation: i64) -> Result<(), ProcessorError> {
         while let Some(old) = self.seen.first_entry().filter(|entry| *entry.key() < oldest_generation) {
-            self.database.delete_keyspace(old.remove()).map_err(failed(&self.path))?;
+            self.database.delete_keyspace(old.remove().ids).map_err(failed(&self.path))?;
         }
         Ok(())
     }
 }
 
 impl PartitionState {
-    /// What its keyspaces take on disk, the journal aside.
+    /// What it takes on disk, the keyspaces' journal aside.
     #[must_use]
     pub fn bytes_on_disk(&self) -> u64 {
-        let all = [&self.meta, &self.visitors, &self.waits, &self.rates].into_iter();
-        all.chain(self.seen.values()).map(Keyspace::disk_space).sum()
+        let all = [&self.meta, &self.waits, &self.rates].into_iter();
+        let all = all.chain(self.seen.values().map(|seen| &seen.ids));
+        all.map(Keyspace::disk_space).sum::<u64>() + self.visitors.bytes_on_disk()
     }
 }
 
