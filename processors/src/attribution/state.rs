@@ -5,13 +5,14 @@
 //!
 //! | keyspace | key | value |
 //! |---|---|---|
-//! | `seen-<generation>` | event id | payload hash; dropped as a whole when old |
-//! | | `latest` | the highest id of version 7 among them |
+//! | `seen-<generation>` | event id of version 7 | payload hash; dropped as a whole when old |
+//! | `named-<generation>` | any other event id, order | the same |
 //! | `waits` | end of a wait, visitor key | - |
 //! | `rates` | link, network | clicks in a minute |
 //! | `meta` | `layout` | the layout's version |
 //! | | `place` | next offset and clock |
 //! | | `visitors` | how much of the visitors' log counts |
+//! | | `latest-<generation>` | the highest id in `seen-<generation>` |
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -37,8 +38,6 @@ const LAYOUT: &[u8] = b"6";
 const LAYOUT_KEY: &[u8] = b"layout";
 const PLACE_KEY: &[u8] = b"place";
 const VISITORS_KEY: &[u8] = b"visitors";
-/// No id is as short.
-const LATEST_KEY: &[u8] = b"latest";
 
 /// With one, a merge of files that takes long would keep waiting what has to be
 /// written to files meanwhile.
@@ -71,11 +70,14 @@ pub struct PartitionState {
 /// The ids of a generation.
 #[derive(Clone)]
 struct Seen {
-    ids: Keyspace,
-    /// The highest one of version 7: those begin with the time, and the collector's
-    /// are of it, so most that are asked for are above, and none of these was
-    /// noted. Nobody need look for them.
+    /// Those that begin with the time, as the collector's do: they come in order,
+    /// so files of them need no merging,
+    timed: Keyspace,
+    /// and most that are asked for are above the highest: nobody need look for
+    /// them.
     latest: Uuid,
+    /// Those that come in no order.
+    named: Keyspace,
 }
 
 /// What is not in files yet is looked through for each new id: the smaller, the
@@ -159,7 +161,7 @@ impl StateStore {
         let mut seen = BTreeMap::new();
         for name in self.database.list_keyspace_names() {
             if let Some(generation) = name.strip_prefix(&seen_prefix).and_then(|text| text.parse().ok()) {
-                seen.insert(generation, Seen::open(self.keyspace(&name)?, &self.path)?);
+                seen.insert(generation, Seen::open(&self.database, &meta, &self.path, prefix, generation)?);
             }
         }
         Ok(Some(PartitionState {
@@ -200,16 +202,29 @@ impl StateStore {
 }
 
 impl Seen {
-    fn open(ids: Keyspace, path: &Path) -> Result<Self, ProcessorError> {
-        let latest = ids.get(LATEST_KEY).map_err(failed(path))?;
-        let latest = latest.map(|bytes| Uuid::from_slice(&bytes));
-        let latest = latest.transpose().map_err(|error| state_error(path, &format!("latest id: {error}")))?;
-        Ok(Self { ids, latest: latest.unwrap_or_default() })
+    fn open(
+        database: &Database,
+        meta: &Keyspace,
+        path: &Path,
+        prefix: &str,
+        generation: i64,
+    ) -> Result<Self, ProcessorError> {
+        let keyspace = |name: &str| {
+            database.keyspace(&format!("{prefix}{name}-{generation}"), options).map_err(failed(path))
+        };
+        let latest = meta.get(latest_key(generation)).map_err(failed(path))?;
+        let latest = latest.map(|bytes| read(path, "the latest id", &bytes)).transpose()?;
+        Ok(Self { timed: keyspace("seen")?, latest: latest.unwrap_or_default(), named: keyspace("named")? })
     }
 
     /// Whether it cannot have been noted.
     fn is_new(&self, id: Uuid) -> bool {
         is_timed(id) && id > self.latest
+    }
+
+    /// Where it is noted.
+    fn keyspace_of(&self, id: Uuid) -> &Keyspace {
+        if is_timed(id) { &self.timed } else { &self.named }
     }
 }
 
@@ -233,6 +248,10 @@ fn bytes_of<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_allocvec(value).expect("states have a binary form")
 }
 
+fn latest_key(generation: i64) -> String {
+    format!("latest-{generation}")
+}
+
 fn rate_key((link, network): &RateKey) -> Vec<u8> {
     [link.0.as_bytes(), network.as_bytes()].concat()
 }
@@ -253,7 +272,7 @@ impl Memory for PartitionState {
 
     fn seen(&self, generation: i64, id: Uuid) -> Result<Option<Note>, ProcessorError> {
         let Some(seen) = self.seen.get(&generation).filter(|seen| !seen.is_new(id)) else { return Ok(None) };
-        let bytes = seen.ids.get(id.as_bytes()).map_err(failed(&self.path))?;
+        let bytes = seen.keyspace_of(id).get(id.as_bytes()).map_err(failed(&self.path))?;
         bytes.map(|bytes| read(&self.path, "a note", &bytes)).transpose()
     }
 
@@ -305,14 +324,11 @@ impl PartitionState {
 
     /// Makes room for `changes`, which are then [written](Self::write).
     pub(super) fn prepare(&mut self, changes: &Changes) -> Result<(), ProcessorError> {
+        let Self { database, meta, path, prefix, seen, .. } = self;
         for (generation, id) in changes.seen.keys() {
-            let seen = match self.seen.entry(*generation) {
+            let seen = match seen.entry(*generation) {
                 Entry::Occupied(seen) => seen.into_mut(),
-                Entry::Vacant(none) => {
-                    let name = format!("{}seen-{generation}", self.prefix);
-                    let ids = self.database.keyspace(&name, options).map_err(failed(&self.path))?;
-                    none.insert(Seen { ids, latest: Uuid::nil() })
-                }
+                Entry::Vacant(none) => none.insert(Seen::open(database, meta, path, prefix, *generation)?),
             };
             if seen.is_new(*id) {
                 seen.latest = *id;
@@ -353,9 +369,9 @@ impl PartitionState {
         let mut generation = None;
         for ((in_generation, id), note) in sorted {
             let seen = &self.seen[in_generation];
-            batch.insert(&seen.ids, *id.as_bytes(), *note);
+            batch.insert(seen.keyspace_of(*id), *id.as_bytes(), *note);
             if generation.replace(in_generation) != Some(in_generation) {
-                batch.insert(&seen.ids, LATEST_KEY, *seen.latest.as_bytes());
+                batch.insert(&self.meta, latest_key(*in_generation), bytes_of(&seen.latest));
             }
         }
     }
@@ -363,7 +379,11 @@ impl PartitionState {
     /// Forgets ids of before `oldest_generation`.
     pub(super) fn forget(&mut self, oldest_generation: i64) -> Result<(), ProcessorError> {
         while let Some(old) = self.seen.first_entry().filter(|entry| *entry.key() < oldest_generation) {
-            self.database.delete_keyspace(old.remove().ids).map_err(failed(&self.path))?;
+            let (generation, Seen { timed, named, .. }) = old.remove_entry();
+            for keyspace in [timed, named] {
+                self.database.delete_keyspace(keyspace).map_err(failed(&self.path))?;
+            }
+            self.meta.remove(latest_key(generation)).map_err(failed(&self.path))?;
         }
         Ok(())
     }
@@ -374,7 +394,7 @@ impl PartitionState {
     #[must_use]
     pub fn bytes_on_disk(&self) -> u64 {
         let all = [&self.meta, &self.waits, &self.rates].into_iter();
-        let all = all.chain(self.seen.values().map(|seen| &seen.ids));
+        let all = all.chain(self.seen.values().flat_map(|seen| [&seen.timed, &seen.named]));
         all.map(Keyspace::disk_space).sum::<u64>() + self.visitors.bytes_on_disk()
     }
 }

@@ -14,8 +14,10 @@
 //! |---|---|
 //! | here | which record is a visitor's; when old ones go |
 //! | [`log`] | files, memory, where it ends |
+//! | [`codec`] | a state as bytes |
 //! | [`record`] | how a record is written, and a damaged one told |
 
+mod codec;
 mod log;
 mod record;
 
@@ -131,9 +133,9 @@ impl Visitors {
     pub(super) fn get(&self, key: VisitorKey) -> Result<Option<Arc<VisitorState>>, ProcessorError> {
         // If its segment went meanwhile, it is somewhere else already.
         while let Some(location) = self.table.get(&key).map(|location| *location) {
-            let read = self.log.read(location, |record| {
-                (record.key == key).then(|| postcard::from_bytes(record.state).ok()).flatten()
-            });
+            let read = self
+                .log
+                .read(location, |record| (record.key == key).then(|| codec::decode(record.state)).flatten());
             match read.map_err(|error| failed(&self.dir, &error))? {
                 Some(Some(state)) => return Ok(Some(Arc::new(state))),
                 Some(None) => return Err(failed(&self.dir, &"a visitor's record is another's, or damaged")),
@@ -164,12 +166,7 @@ impl Visitors {
         self.clean_up(&mut log, &mut places)?;
         for (key, state) in visitors {
             let is_kept = !state.is_empty();
-            let location = log.add(*key, |out| {
-                if !is_kept {
-                    return out;
-                }
-                postcard::to_extend(&**state, out).expect("states have a binary form")
-            })?;
+            let location = log.add(*key, |out| if is_kept { codec::encode(state, out) } else { out })?;
             places.push((*key, is_kept.then_some(location)));
         }
         Ok(Added { extent: log.finish()?, places })
@@ -217,11 +214,7 @@ impl Visitors {
     }
 }
 
-fn place(
-    table: &DashMap<VisitorKey, Location, RandomState>,
-    key: VisitorKey,
-    location: Option<Location>,
-) {
+fn place(table: &DashMap<VisitorKey, Location, RandomState>, key: VisitorKey, location: Option<Location>) {
     match location {
         Some(location) => drop(table.insert(key, location)),
         None => drop(table.remove(&key)),

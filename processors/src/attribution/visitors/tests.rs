@@ -146,8 +146,7 @@ fn what_is_missing_or_changed_is_noticed() {
         for place in 0..3 {
             let dir = tempfile::tempdir().unwrap();
             let limits = Limits { surplus: 1_000, ..SMALL };
-            let open =
-                |extent: &_| Visitors::open_within(dir.path(), extent, &Room::new(0), limits).unwrap();
+            let open = |extent: &_| Visitors::open_within(dir.path(), extent, &Room::new(0), limits).unwrap();
             let visitors = open(&Extent::default()).unwrap();
             let changes = (0..20).map(|number| (key(number), state(1))).collect();
             let extents: Vec<_> = (0..7).map(|_| commit(&visitors, &changes)).collect();
