@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -14,9 +15,10 @@ use crate::payment::Payment;
 use crate::refund::Refund;
 use crate::rules::{Named, Objective};
 
-/// An event on the topic `events`.
+/// An event on the topic `events`, with so much of its client as `C` says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Event {
+#[serde(bound(serialize = "C: Whole", deserialize = "C: Whole"))]
+pub struct Event<C = Client> {
     /// Unique; for a click, the click id.
     pub id: EventId,
     /// The tenant.
@@ -35,12 +37,17 @@ pub struct Event {
     /// What happened.
     pub body: Body,
     /// What is known of the client.
-    #[serde(default, skip_serializing_if = "Client::is_empty")]
-    pub client: Client,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub client: C,
     /// Why it does not count as human, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bot: Option<BotReason>,
 }
+
+/// All that the collector says of a client, as it stands on Kafka.
+pub trait Whole: Default + PartialEq + Serialize + DeserializeOwned {}
+
+impl Whole for Client {}
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -218,11 +225,11 @@ pub enum Sought {
 impl Action {
     /// A click as an action.
     #[must_use]
-    pub fn of_click(event: &Event) -> Self {
+    pub fn of_click<C>(event: &Event<C>) -> Self {
         Self::new(event, Objective::Click)
     }
 
-    fn new(event: &Event, kind: Objective) -> Self {
+    fn new<C>(event: &Event<C>, kind: Objective) -> Self {
         Self {
             event: event.id,
             kind,
@@ -244,7 +251,7 @@ impl Action {
     }
 }
 
-impl Event {
+impl<C> Event<C> {
     /// What this asks to be credited; nothing, unless it is a conversion or a
     /// sale.
     #[must_use]
@@ -302,7 +309,9 @@ impl Event {
             payload_hash: self.payload_hash.clone(),
         })
     }
+}
 
+impl Event {
     /// A message of attribution to itself. No clock moves by it.
     #[must_use]
     pub fn internal(
@@ -420,10 +429,8 @@ pub struct Client {
     pub browser: Option<String>,
 }
 
-impl Client {
-    fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Why an event does not count as human.

@@ -1,10 +1,11 @@
 //! What every Tributary service needs to run, and no business rule: Kafka,
-//! telemetry, shutdown, the clock, what clusters want.
+//! telemetry, shutdown, the clock, the allocator, what clusters want.
 
 pub mod clock;
 pub mod cluster;
 pub mod consumer;
 pub mod dead_letter;
+pub mod memory;
 pub mod producer;
 pub mod progress;
 pub mod random;

@@ -32,8 +32,10 @@ const VISITORS: u64 = 900_000;
 const AT_MS: i64 = 1_790_000_000_000;
 /// Events of one commit to the store, about as many as in production.
 const COMMIT: u64 = 50_000;
-/// As by default.
+/// As by default, for the store;
 const MEMORY_BYTES: usize = 256 << 20;
+/// and so much that the state is in memory, for attribution.
+const ALL_MEMORY_BYTES: usize = 1 << 30;
 const BATCH: BatchLimits = BatchLimits { max_messages: 5_000, max_wait: Duration::from_millis(200) };
 
 /// Of ten events seven are clicks, two are pages, one is a sale; each visitor
@@ -122,7 +124,7 @@ async fn attribute(stack: &Stack, topics: &Topics, group: &str) -> anyhow::Resul
         group: group.to_owned(),
         topics: topics.clone(),
         state_dir: stack.data_dir().join(group),
-        memory_bytes: MEMORY_BYTES,
+        memory_bytes: ALL_MEMORY_BYTES,
         batch: BATCH,
         policy: Policy { lateness_ms: 1 << 45, ..Policy::default() },
     };

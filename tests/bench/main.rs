@@ -43,6 +43,7 @@ const SOAK: &str = "soak";
 const VISITORS: &str = "visitors";
 
 fn main() -> anyhow::Result<()> {
+    runtime::memory::keep_freed();
     // Cargo adds `--bench`.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

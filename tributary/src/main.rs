@@ -115,6 +115,7 @@ enum EngineCommand {
 }
 
 fn main() -> ExitCode {
+    runtime::memory::keep_freed();
     let outcome = parse().and_then(run);
     match outcome {
         Ok(code) => code,

@@ -1,11 +1,11 @@
 //! A click: a robot's, one of a flood, a duplicate, or a touch that may earn.
 
-use super::Work;
+use super::{Sparse, Work};
 use super::credit::{Leg, credit_of, credited};
 use super::memory::{Memory, Rate, Touch};
 use crate::command::{Basis, Decision, Reason};
 use crate::dedupe::{CLICK_WINDOW_MS, COOKIELESS_CLICK_WINDOW_MS, is_duplicate_click};
-use crate::event::{Action, Body, Event};
+use crate::event::{Action, Body};
 use crate::ids::VisitorKey;
 use crate::rules::{Campaign, Objective};
 
@@ -17,7 +17,7 @@ pub(super) fn pays_clicks(campaign: &Campaign) -> bool {
 }
 
 /// The touch that a click would be.
-pub(super) fn touch_of(event: &Event) -> Option<Touch> {
+pub(super) fn touch_of(event: &Sparse) -> Option<Touch> {
     let Body::Click { link, campaign, creator, supporter, .. } = &event.body else { return None };
     Some(Touch {
         click: event.id,
@@ -26,12 +26,12 @@ pub(super) fn touch_of(event: &Event) -> Option<Touch> {
         creator: *creator,
         supporter: *supporter,
         at_ms: event.at_ms,
-        is_direct: event.client.referrer.is_none(),
+        is_direct: !event.client.has_referrer,
     })
 }
 
 impl<M: Memory> Work<'_, M> {
-    pub(super) fn click(&mut self, event: &Event) -> Result<(), M::Error> {
+    pub(super) fn click(&mut self, event: &Sparse) -> Result<(), M::Error> {
         let Some(touch) = touch_of(event) else { return Ok(()) };
         let blocked = if event.bot.is_some() {
             Some(Reason::Bot)
@@ -58,7 +58,7 @@ impl<M: Memory> Work<'_, M> {
     }
 
     /// Decides on a click whose campaign pays for clicks.
-    fn pay_click(&mut self, event: &Event, touch: &Touch, blocked: Option<Reason>) {
+    fn pay_click(&mut self, event: &Sparse, touch: &Touch, blocked: Option<Reason>) {
         if let Some(campaign) = self.rules.campaign(touch.campaign).filter(|campaign| pays_clicks(campaign)) {
             let action = Action::of_click(event);
             let decision = match blocked {
@@ -79,7 +79,7 @@ impl<M: Memory> Work<'_, M> {
     /// Counts a person's click; whether there were too many in its minute. A
     /// click that comes after its minute is over, by the clicks that came
     /// before, is not counted.
-    fn is_flood(&mut self, event: &Event, touch: &Touch) -> Result<bool, M::Error> {
+    fn is_flood(&mut self, event: &Sparse, touch: &Touch) -> Result<bool, M::Error> {
         let limit = self.view.policy.flood_clicks;
         let Some(network) = event.client.network.as_ref().filter(|_| limit > 0) else { return Ok(false) };
         let (key, minute) = ((touch.link, network.clone()), event.at_ms.div_euclid(MINUTE_MS));
@@ -110,7 +110,7 @@ impl<M: Memory> Work<'_, M> {
 /// Whether the visitor has clicked the link shortly before. Somebody without a
 /// cookie is known by address and browser, which others share: for a shorter
 /// time.
-fn is_duplicate(event: &Event, touch: &Touch, touches: &[Touch]) -> bool {
+fn is_duplicate(event: &Sparse, touch: &Touch, touches: &[Touch]) -> bool {
     let is_cookieless = matches!(event.body, Body::Click { cookieless: true, .. });
     let window_ms = if is_cookieless { COOKIELESS_CLICK_WINDOW_MS } else { CLICK_WINDOW_MS };
     touches.iter().any(|t| t.link == touch.link && is_duplicate_click(t.at_ms, touch.at_ms, window_ms))

@@ -36,12 +36,10 @@ mod sparse;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use foldhash::HashMap;
-
 use self::credit::{credit_of, credited};
-use self::memory::{Changes, Memory, Note, Parked, View, VisitorState, note_of};
+use self::memory::{Changes, Memory, Parked, View, VisitorState, note_of};
 pub use self::place::Place;
-pub use self::sparse::Sparse;
+pub use self::sparse::{Origin, Sparse};
 use crate::command::{Basis, Credit, Decision, Reason};
 use crate::dedupe::{Arrival, arrival};
 use crate::event::{Action, Body, Event, Sought};
@@ -108,17 +106,15 @@ type Turn = (i64, u8, EventId);
 #[derive(Clone, Debug)]
 struct Held {
     offset: i64,
-    event: Box<Event>,
+    event: Box<Sparse>,
 }
 
 /// The fold over one partition: what is held, and the clock. The rest is in
-/// [`Memory`].
+/// [`Memory`], the ids of what is held included.
 #[derive(Clone, Debug, Default)]
 pub struct Partition {
     clock_ms: i64,
     held: BTreeMap<Turn, Held>,
-    /// Notes of what is held.
-    notes: HashMap<EventId, Note>,
     /// The end of the next wait; before it, none needs to be looked for.
     next_wait_ms: Option<i64>,
     /// All before this was applied, in this life or an earlier one;
@@ -210,15 +206,15 @@ impl Partition {
     pub fn apply<M: Memory>(
         &mut self,
         offset: i64,
-        event: impl Into<Box<Event>>,
+        event: impl Into<Box<Sparse>>,
         context: &mut Context<'_, M>,
     ) -> Result<(), M::Error> {
         let event = event.into();
-        if offset < self.next_offset {
-            if self.held_before.front() != Some(&offset) {
-                return Ok(());
-            }
+        let was_held = self.held_before.front() == Some(&offset);
+        if was_held {
             self.held_before.pop_front();
+        } else if offset < self.next_offset {
+            return Ok(());
         }
         self.pass(offset.saturating_add(1));
         self.clock_ms = self.clock_ms.max(event.received_at_ms);
@@ -232,55 +228,21 @@ impl Partition {
             rules: context.rules,
             emitted: context.emitted,
         };
-        if let Some(rank) = rank(&event.body) {
-            self.arrive(offset, rank, event, &mut work)?;
+        if let Some(rank) = rank(&event.body)
+            && (was_held || work.admit(&event)?)
+        {
+            self.held.insert((event.at_ms, rank, event.id), Held { offset, event });
         }
         while let Some(first) = self.held.first_entry() {
             if first.key().0.saturating_add(work.view.policy.hold_ms) > self.clock_ms {
                 break;
             }
-            let Held { event, .. } = first.remove();
-            if let Some(note) = self.notes.remove(&event.id) {
-                work.view.set_seen(event.id.0, note);
-            }
-            work.take(&event)?;
+            work.take(&first.remove().event)?;
         }
         self.next_wait_ms = earliest(self.next_wait_ms, &work.view.changes.waits, self.clock_ms);
         if self.next_wait_ms.is_some_and(|until_ms| until_ms <= self.clock_ms) {
             self.next_wait_ms = work.expire()?;
         }
-        Ok(())
-    }
-
-    /// Puts an event among those that are held, unless it is none to take.
-    fn arrive<M: Memory>(
-        &mut self,
-        offset: i64,
-        rank: u8,
-        event: Box<Event>,
-        work: &mut Work<'_, M>,
-    ) -> Result<(), M::Error> {
-        let note = note_of(&event.payload_hash);
-        let known = match self.notes.get(&event.id) {
-            Some(known) => Some(*known),
-            None => work.view.seen(event.id.0)?,
-        };
-        match arrival(known, note) {
-            Arrival::Repeat => return Ok(()),
-            Arrival::Clash => {
-                work.refuse(&event, Decision::Quarantined);
-                return Ok(());
-            }
-            Arrival::First => {}
-        }
-        let lateness_ms = self.clock_ms.saturating_sub(event.at_ms);
-        if lateness_ms > work.view.policy.lateness_ms && !event.body.is_internal() {
-            work.view.set_seen(event.id.0, note);
-            work.refuse(&event, Decision::Rejected { reason: Reason::TooLate });
-            return Ok(());
-        }
-        self.notes.insert(event.id, note);
-        self.held.insert((event.at_ms, rank, event.id), Held { offset, event });
         Ok(())
     }
 }
@@ -307,8 +269,29 @@ fn rank(body: &Body) -> Option<u8> {
 }
 
 impl<M: Memory> Work<'_, M> {
+    /// Notes that an event came; whether it is the first under its id, and not too
+    /// late.
+    fn admit(&mut self, event: &Sparse) -> Result<bool, M::Error> {
+        let note = note_of(&event.payload_hash);
+        match arrival(self.view.seen(event.id.0)?, note) {
+            Arrival::Repeat => return Ok(false),
+            Arrival::Clash => {
+                self.refuse(event, Decision::Quarantined);
+                return Ok(false);
+            }
+            Arrival::First => {}
+        }
+        self.view.set_seen(event.id.0, note);
+        let lateness_ms = self.view.clock_ms.saturating_sub(event.at_ms);
+        let is_late = lateness_ms > self.view.policy.lateness_ms && !event.body.is_internal();
+        if is_late {
+            self.refuse(event, Decision::Rejected { reason: Reason::TooLate });
+        }
+        Ok(!is_late)
+    }
+
     /// Takes an event whose turn it is.
-    fn take(&mut self, event: &Event) -> Result<(), M::Error> {
+    fn take(&mut self, event: &Sparse) -> Result<(), M::Error> {
         match &event.body {
             Body::Click { .. } => self.click(event),
             Body::Identify { .. } => self.identify(event),
@@ -332,7 +315,7 @@ impl<M: Memory> Work<'_, M> {
     }
 
     /// A visitor turned out to be a user: the user's partition is told, once.
-    fn identify(&mut self, event: &Event) -> Result<(), M::Error> {
+    fn identify(&mut self, event: &Sparse) -> Result<(), M::Error> {
         let Some(user) = event.user.filter(|user| *user != event.visitor) else { return Ok(()) };
         let mut state = self.view.take_visitor(event.visitor)?;
         if state.identify(user) {
@@ -387,7 +370,7 @@ impl<M: Memory> Work<'_, M> {
     }
 
     /// Answers an event that is not taken, where it is one that gets an answer.
-    fn refuse(&mut self, event: &Event, decision: Decision) {
+    fn refuse(&mut self, event: &Sparse, decision: Decision) {
         if let Some(refund) = event.refund() {
             // It is about money that may have been paid: no bound of time holds
             // for it, and settlement knows its id for ever.

@@ -1,18 +1,35 @@
-//! An event with only that of its client which decides something: most of an
-//! event's text is about the client, and need not be taken apart here. Nor is
-//! it checked: a collector of another version may say more of a client, or say
-//! it otherwise, and is understood.
+//! An event with only that of it which decides something: most of an event's text
+//! is about the client, and need not be taken apart here. Nor is it checked: a
+//! collector of another version may say more of a client, or say it otherwise,
+//! and is understood.
 
-use serde::de::IgnoredAny;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeSeed, IgnoredAny, IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::event::{Body, BotReason, Client, Event};
-use crate::ids::{EventId, VisitorKey, WorkspaceId};
+use crate::event::{Body, BotReason, Event};
+use crate::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId};
 
-/// Reads an event as it stands on Kafka. Of its client there is the network,
-/// and an empty referrer where there was any.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sparse(pub Box<Event>);
+/// An event as attribution reads it from Kafka.
+pub type Sparse = Event<Origin>;
+
+/// What attribution reads of a client.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Origin {
+    /// The address, cut to its network.
+    #[serde(default)]
+    pub network: Option<String>,
+    /// Whether it came from anywhere.
+    #[serde(default, rename = "referrer", deserialize_with = "is_there")]
+    pub has_referrer: bool,
+}
+
+fn is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Option::<IgnoredAny>::deserialize(deserializer).map(|value| value.is_some())
+}
 
 #[derive(Deserialize)]
 struct Wire {
@@ -24,28 +41,29 @@ struct Wire {
     at_ms: i64,
     received_at_ms: i64,
     payload_hash: String,
-    body: Body,
+    body: SparseBody,
     #[serde(default)]
-    client: WireClient,
+    client: Origin,
     #[serde(default)]
     bot: Option<BotReason>,
-}
-
-#[derive(Default, Deserialize)]
-struct WireClient {
-    #[serde(default)]
-    network: Option<String>,
-    #[serde(default)]
-    referrer: Option<IgnoredAny>,
 }
 
 impl<'de> Deserialize<'de> for Sparse {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Wire { id, workspace, visitor, user, at_ms, received_at_ms, payload_hash, body, client, bot } =
             Wire::deserialize(deserializer)?;
-        let referrer = client.referrer.map(|_| String::new());
-        let client = Client { network: client.network, referrer, ..Client::default() };
-        Ok(Self(Box::new(Event {
+        let body = body.0;
+        Ok(Self { id, workspace, visitor, user, at_ms, received_at_ms, payload_hash, body, client, bot })
+    }
+}
+
+impl From<Event> for Box<Sparse> {
+    fn from(event: Event) -> Self {
+        let Event { id, workspace, visitor, user, at_ms, received_at_ms, payload_hash, body, client, bot } =
+            event;
+        let client = Origin { network: client.network, has_referrer: client.referrer.is_some() };
+        let SparseBody(body) = body.into();
+        Box::new(Event {
             id,
             workspace,
             visitor,
@@ -56,27 +74,141 @@ impl<'de> Deserialize<'de> for Sparse {
             body,
             client,
             bot,
-        })))
+        })
+    }
+}
+
+/// What happened. Of a click there is what earns and who; what is seen and done on
+/// pages only tells what time it is.
+struct SparseBody(Body);
+
+#[derive(Deserialize)]
+struct Click {
+    link: LinkId,
+    campaign: CampaignId,
+    creator: UserId,
+    #[serde(default)]
+    supporter: Option<UserId>,
+    #[serde(default)]
+    cookieless: bool,
+}
+
+impl From<Click> for Body {
+    fn from(click: Click) -> Self {
+        let Click { link, campaign, creator, supporter, cookieless } = click;
+        Self::Click { link, campaign, creator, supporter, variant: None, utm: BTreeMap::new(), cookieless }
+    }
+}
+
+impl From<Body> for SparseBody {
+    fn from(body: Body) -> Self {
+        Self(match body {
+            Body::Click { link, campaign, creator, supporter, cookieless, .. } => {
+                Click { link, campaign, creator, supporter, cookieless }.into()
+            }
+            Body::Page { .. } | Body::Track { .. } => Body::Tick {},
+            body => body,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for SparseBody {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(BodyVisitor)
+    }
+}
+
+/// The collector writes the kind first, so what follows need not be kept until it
+/// is known how to read it.
+struct BodyVisitor;
+
+impl<'de> Visitor<'de> for BodyVisitor {
+    type Value = SparseBody;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("what happened, with its kind")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SparseBody, A::Error> {
+        let (key, value) = match map.next_key()? {
+            Some(Key::Kind) => match map.next_value()? {
+                Kind::Click => {
+                    let click = Click::deserialize(MapAccessDeserializer::new(map))?;
+                    return Ok(SparseBody(click.into()));
+                }
+                Kind::Page | Kind::Track => {
+                    while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                    return Ok(SparseBody(Body::Tick {}));
+                }
+                Kind::Other(kind) => (Some("kind".to_owned()), Some(kind)),
+            },
+            Some(Key::Other(key)) => (Some(key), None),
+            None => (None, None),
+        };
+        Body::deserialize(MapAccessDeserializer::new(Again { key, value, map })).map(SparseBody::from)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Key {
+    Kind,
+    Other(String),
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Kind {
+    Click,
+    Page,
+    Track,
+    Other(String),
+}
+
+/// A map, of which the first key was read already, and perhaps its value.
+struct Again<A> {
+    key: Option<String>,
+    value: Option<String>,
+    map: A,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Again<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        match self.key.take() {
+            Some(key) => seed.deserialize(key.into_deserializer()).map(Some),
+            None => self.map.next_key_seed(seed),
+        }
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        match self.value.take() {
+            Some(value) => seed.deserialize(value.into_deserializer()),
+            None => self.map.next_value_seed(seed),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::ids::{CampaignId, LinkId, UserId};
     use uuid::Uuid;
 
-    /// Fails unless all but the client is read of an event, and of its client
-    /// what decides something.
+    use super::*;
+    use crate::event::{Client, Properties};
+    use crate::money::{Currency, Money};
+
+    /// Fails unless what decides something is read of an event, in whatever order
+    /// it stands there.
     fn check(event: &Event) {
         let json = serde_json::to_vec(event).unwrap();
-        let Sparse(read) = serde_json::from_slice(&json).unwrap();
-        let client = Client {
-            network: event.client.network.clone(),
-            referrer: event.client.referrer.as_ref().map(|_| String::new()),
-            ..Client::default()
-        };
-        assert_eq!(*read, Event { client, ..event.clone() });
+        let read: Box<Sparse> = serde_json::from_slice(&json).unwrap();
+        assert_eq!(read, event.clone().into());
+        // Sorted by name, a click's kind is not the first.
+        let sorted = serde_json::to_value(event).unwrap().to_string();
+        assert_eq!(*read, serde_json::from_str::<Sparse>(&sorted).unwrap());
+        let (origin, client) = (&read.client, &event.client);
+        assert_eq!((&origin.network, origin.has_referrer), (&client.network, client.referrer.is_some()));
     }
 
     #[test]
@@ -107,19 +239,78 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_is_read() {
+        let (text, id) = (|| "a \u{fc}\"b".to_owned(), EventId(Uuid::from_u128(5)));
+        let value = Money { amount_minor: 4_990, currency: Currency::new("USD").unwrap() };
+        let properties: Properties = [(text(), serde_json::json!({ "kind": "click" }))].into();
+        let items = vec![crate::event::Item { sku: text(), quantity: 2, unit_price_minor: 5 }];
+        let bodies = [
+            Body::Page { url: text(), title: Some(text()), properties: properties.clone() },
+            Body::Track { name: text(), properties: properties.clone() },
+            Body::Identify { user_id: text(), properties },
+            Body::Conversion {
+                goal: text(),
+                value: Some(value),
+                order_id: Some(text()),
+                click: Some(id),
+                coupon: Some(text()),
+            },
+            Body::Sale { order_id: text(), value, items, click: Some(id), coupon: None },
+            Body::Refund {
+                order_id: text(),
+                of_payment: true,
+                refund_id: text(),
+                value: None,
+                items: Vec::new(),
+            },
+            Body::Erase {},
+            Body::Stitch { visitor: VisitorKey([3; 16]) },
+            Body::Handed { action: Box::new(crate::event::Action::of_click(&Event::tick(7))) },
+            Body::Tick {},
+        ];
+        for body in bodies {
+            let decides = !matches!(body, Body::Page { .. } | Body::Track { .. });
+            let event = Event { body, ..Event::tick(7) };
+            check(&event);
+            let read = Box::<Sparse>::from(event.clone()).body;
+            assert_eq!(read, if decides { event.body } else { Body::Tick {} });
+        }
+    }
+
+    #[test]
     fn what_decides_nothing_is_not_checked() {
         let mut json = serde_json::to_value(Event::tick(7)).unwrap();
         json["client"] = serde_json::json!({ "device": "a newer one", "country": 7, "network": "10.0.0.0" });
-        let Sparse(read) = serde_json::from_str(&json.to_string()).unwrap();
-        assert_eq!(read.client, Client { network: Some("10.0.0.0".to_owned()), ..Client::default() });
+        let read: Sparse = serde_json::from_str(&json.to_string()).unwrap();
+        assert_eq!(read.client, Origin { network: Some("10.0.0.0".to_owned()), has_referrer: false });
         json["client"]["network"] = 7.into();
         assert!(serde_json::from_str::<Sparse>(&json.to_string()).is_err());
+        let page = serde_json::json!({ "kind": "page", "url": 7 });
+        let event = serde_json::json!({ "body": page, "client": {} });
+        let mut json = serde_json::to_value(Event::tick(7)).unwrap();
+        json.as_object_mut().unwrap().extend(event.as_object().unwrap().clone());
+        assert_eq!(serde_json::from_value::<Sparse>(json).unwrap().body, Body::Tick {});
     }
 
     #[test]
     fn what_is_no_event_is_none() {
         for json in ["{}", "[]", "7", r#"{"id":"x"}"#] {
             assert!(serde_json::from_str::<Sparse>(json).is_err(), "{json}");
+        }
+        let bodies = [
+            "{}",
+            "7",
+            r#"{"kind":"other"}"#,
+            r#"{"kind":7}"#,
+            r#"{"kind":"click"}"#,
+            r#"{"link":"","kind":"click"}"#,
+            r#"{"kind":"page","kind"}"#,
+        ];
+        for body in bodies {
+            let tick = serde_json::to_string(&Event::tick(7)).unwrap();
+            let json = tick.replace(r#"{"kind":"tick"}"#, body);
+            assert_ne!(json, tick);
+            assert!(serde_json::from_str::<Sparse>(&json).is_err(), "{json}");
         }
     }
 }

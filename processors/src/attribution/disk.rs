@@ -3,6 +3,7 @@
 //! is there.
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 
 use domain::attribution::Place;
@@ -17,13 +18,14 @@ use crate::ProcessorError;
 /// who wants to know whether it failed [waits](Self::wait) before.
 pub(super) struct Disk {
     state: PartitionState,
+    writer: Writer,
     writing: Option<Writing>,
     /// Where the last commit that came to its end stands, if that is news.
     written: Option<Place>,
-    /// What that one wrote. To free so many small things takes long, so the next
-    /// one's thread does it,
+    /// What that one wrote. To free so many small things takes long, so it is done
+    /// with the next one,
     over: Option<Arc<Changes>>,
-    /// and gives back their room.
+    /// which gives back their room.
     room: Changes,
 }
 
@@ -31,12 +33,58 @@ pub(super) struct Disk {
 struct Writing {
     changes: Arc<Changes>,
     place: Place,
-    thread: JoinHandle<(Result<(), ProcessorError>, Changes)>,
+}
+
+/// The thread that commits, one commit after the other. It ends when nobody has
+/// anything more for it.
+struct Writer {
+    jobs: Option<Sender<Job>>,
+    done: Receiver<(Result<(), ProcessorError>, Changes)>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Job {
+    /// What is committed, and its room for the changes.
+    state: PartitionState,
+    changes: Arc<Changes>,
+    place: Place,
+    over: Option<Arc<Changes>>,
+}
+
+impl Writer {
+    fn start() -> std::io::Result<Self> {
+        let (jobs, to_do) = channel::<Job>();
+        let (did, done) = channel();
+        let thread = std::thread::Builder::new().name("commit".to_owned()).spawn(move || {
+            for Job { state, changes, place, over } in to_do {
+                let written = state.write(&changes, &place);
+                // Nobody else has it any more.
+                let mut room = over.and_then(Arc::into_inner).unwrap_or_default();
+                room.clear();
+                drop((state, changes));
+                if did.send((written, room)).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { jobs: Some(jobs), done, thread: Some(thread) })
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        // If it panicked, whoever waited was told.
+        let _ended = self.thread.take().map(JoinHandle::join);
+    }
 }
 
 impl Disk {
-    pub(super) fn new(state: PartitionState) -> Self {
-        Self { state, writing: None, written: None, over: None, room: Changes::default() }
+    /// A partition's state, with a thread to write it.
+    pub(super) fn new(state: PartitionState) -> Result<Self, ProcessorError> {
+        let writer = Writer::start();
+        let writer = writer.map_err(|error| state.failure(&format!("no thread to write it: {error}")))?;
+        Ok(Self { state, writer, writing: None, written: None, over: None, room: Changes::default() })
     }
 
     /// Begins to write `changes` and `place`, all or nothing, after the commit
@@ -44,26 +92,28 @@ impl Disk {
     pub(super) fn begin(&mut self, changes: Changes, place: Place) -> Result<Changes, ProcessorError> {
         self.wait()?;
         self.state.prepare(&changes)?;
-        let (state, changes, over) = (self.state.clone(), Arc::new(changes), self.over.take());
-        let (to_write, to_place) = (Arc::clone(&changes), place.clone());
-        let thread = std::thread::Builder::new().name("commit".to_owned()).spawn(move || {
-            let written = state.write(&to_write, &to_place);
-            // Nobody else has it any more.
-            let mut room = over.and_then(Arc::into_inner).unwrap_or_default();
-            room.clear();
-            (written, room)
-        });
-        let thread =
-            thread.map_err(|error| self.state.failure(&format!("no thread to write it: {error}")))?;
-        self.writing = Some(Writing { changes, place, thread });
+        let changes = Arc::new(changes);
+        let job = Job {
+            state: self.state.clone(),
+            changes: Arc::clone(&changes),
+            place: place.clone(),
+            over: self.over.take(),
+        };
+        let is_taken = self.writer.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
+        if !is_taken {
+            return Err(self.panicked());
+        }
+        self.writing = Some(Writing { changes, place });
         Ok(std::mem::take(&mut self.room))
     }
 
     /// Where the disk stands, if a commit has come to its end since this was
     /// asked last. Ids of generations before `oldest` of its clock are forgotten.
     pub(super) fn settle(&mut self, oldest: impl Fn(i64) -> i64) -> Result<Option<Place>, ProcessorError> {
-        if self.writing.as_ref().is_some_and(|writing| writing.thread.is_finished()) {
-            self.wait()?;
+        match self.writer.done.try_recv() {
+            Ok(done) => self.take_note(done)?,
+            Err(TryRecvError::Disconnected) => return Err(self.panicked()),
+            Err(TryRecvError::Empty) => {}
         }
         let written = self.written.take();
         if let Some(place) = &written {
@@ -74,14 +124,29 @@ impl Disk {
 
     /// Waits for the commit that is on its way.
     pub(super) fn wait(&mut self) -> Result<(), ProcessorError> {
-        let Some(Writing { changes, place, thread }) = self.writing.take() else { return Ok(()) };
-        let joined = thread.join().map_err(|_| self.state.failure("the thread that writes it panicked"));
-        let (written, room) = joined?;
+        if self.writing.is_none() {
+            return Ok(());
+        }
+        let done = self.writer.done.recv();
+        let done = done.map_err(|_| self.panicked());
+        done.and_then(|done| self.take_note(done))
+    }
+
+    fn take_note(
+        &mut self,
+        (written, room): (Result<(), ProcessorError>, Changes),
+    ) -> Result<(), ProcessorError> {
+        let Some(Writing { changes, place }) = self.writing.take() else { return Ok(()) };
         written?;
         self.written = Some(place);
         self.over = Some(changes);
         self.room = room;
         Ok(())
+    }
+
+    fn panicked(&mut self) -> ProcessorError {
+        self.writing = None;
+        self.state.failure("the thread that writes it panicked")
     }
 
     /// What is being written, and `committed` where it does not touch it.
@@ -173,7 +238,7 @@ mod tests {
     }
 
     fn opened(store: &StateStore) -> Disk {
-        Disk::new(store.partition("events", 0).unwrap())
+        Disk::new(store.partition("events", 0).unwrap()).unwrap()
     }
 
     #[test]
@@ -191,7 +256,7 @@ mod tests {
             check(&disk, mark);
             let (until_ms, next_ms) = (i64::from(mark), None);
             assert_eq!(disk.due(9).unwrap(), Due { now: vec![(until_ms, key(1))], next_ms });
-            is_caught |= disk.writing.as_ref().is_some_and(|writing| !writing.thread.is_finished());
+            is_caught |= Arc::strong_count(&disk.writing.as_ref().unwrap().changes) > 1;
         }
         assert!(is_caught, "all were written before anything was read");
         disk.wait().unwrap();

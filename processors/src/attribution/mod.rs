@@ -126,7 +126,7 @@ pub fn run(
 }
 
 impl<'a> Work<'a> {
-    fn run(&mut self, receiver: &Receiver<Read<Sparse>>) -> Result<(), ProcessorError> {
+    fn run(&mut self, receiver: &Receiver<Read<Box<Sparse>>>) -> Result<(), ProcessorError> {
         // Half a hold is soon enough to notice that nothing comes in.
         let patience = Duration::from_millis(self.settings.policy.hold_ms.clamp(20, 400).unsigned_abs() / 2);
         loop {
@@ -173,7 +173,7 @@ impl<'a> Work<'a> {
 
     /// Applies a batch and emits what comes of it; `false` when told to stop
     /// before.
-    fn process(&mut self, read: Read<Sparse>) -> Result<bool, ProcessorError> {
+    fn process(&mut self, read: Read<Box<Sparse>>) -> Result<bool, ProcessorError> {
         let Read { batch: Batch { partition, first_offset, last_offset, .. }, messages: events } = read;
         let is_covered = self.cover(&events);
         let count = events.len() as u64;
@@ -196,10 +196,10 @@ impl<'a> Work<'a> {
 
     /// The rules of this moment; the creators of it only if `events` pay one who
     /// was not known.
-    async fn read_rules(&self, events: &[(i64, Sparse)]) -> Result<Rules, StoreError> {
+    async fn read_rules(&self, events: &[(i64, Box<Sparse>)]) -> Result<Rules, StoreError> {
         let rules = store::campaigns::load_rules(&self.pool).await?;
         let payees = self.rules.payees();
-        if events.iter().all(|(_, Sparse(event))| payees.has(event.names())) {
+        if events.iter().all(|(_, event)| payees.has(event.names())) {
             return Ok(rules.with_payees(payees.clone()));
         }
         let creators = store::payments::payees(&self.pool).await?;
@@ -209,10 +209,10 @@ impl<'a> Work<'a> {
 
     /// Waits until the rules are known for all `events`; `false` when told to
     /// stop before.
-    fn cover(&mut self, events: &[(i64, Sparse)]) -> bool {
+    fn cover(&mut self, events: &[(i64, Box<Sparse>)]) -> bool {
         let mut backoff = Backoff::default();
         for attempt in 0_u32.. {
-            if events.iter().all(|(_, Sparse(event))| self.rules.cover(event.at_ms, event.names())) {
+            if events.iter().all(|(_, event)| self.rules.cover(event.at_ms, event.names())) {
                 return true;
             }
             if attempt > 0 {

@@ -62,7 +62,7 @@ impl Open {
     /// now, is passed over: it is read again.
     pub(super) fn apply(
         &mut self,
-        events: Vec<(i64, Sparse)>,
+        events: Vec<(i64, Box<Sparse>)>,
         first_offset: i64,
         next_offset: i64,
         rules: &Rules,
@@ -74,7 +74,7 @@ impl Open {
         }
         let changes = &mut self.changes;
         let mut context = Context { memory: &self.disk, changes, rules, policy, emitted: &mut emitted };
-        for (offset, Sparse(event)) in events {
+        for (offset, event) in events {
             let before = context.emitted.len();
             self.fold.apply(offset, event, &mut context)?;
             if offset < self.emitted_to {
@@ -259,7 +259,7 @@ impl Partitions {
             emitted_to,
             applied_at: Instant::now(),
             told_ms: 0,
-            disk: Disk::new(state),
+            disk: Disk::new(state)?,
             changes: Changes::default(),
             begun_to: place.next_offset,
             begun_at: Instant::now(),

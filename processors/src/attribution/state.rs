@@ -344,7 +344,8 @@ impl PartitionState {
         // of state and place together, which is only a place further back, or
         // something of the visitors' log, which the next opening sees.
         let visitors = self.visitors.add(changes.visitors.iter())?;
-        let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
+        let mut batch = OwnedWriteBatch::with_capacity(self.database.clone(), changes.len() + 8);
+        batch = batch.durability(Some(PersistMode::Buffer));
         self.note_seen(changes, &mut batch);
         for (key, rate) in &changes.rates {
             batch.insert(&self.rates, rate_key(key), bytes_of(rate));
@@ -364,14 +365,14 @@ impl PartitionState {
 
     fn note_seen(&self, changes: &Changes, batch: &mut OwnedWriteBatch) {
         // In the order of keys: neighbours' places in memory are near each other.
-        let mut sorted: Vec<_> = changes.seen.iter().collect();
-        sorted.sort_unstable_by_key(|(key, _)| *key);
-        let mut generation = None;
-        for ((in_generation, id), note) in sorted {
-            let seen = &self.seen[in_generation];
-            batch.insert(seen.keyspace_of(*id), *id.as_bytes(), *note);
-            if generation.replace(in_generation) != Some(in_generation) {
-                batch.insert(&self.meta, latest_key(*in_generation), bytes_of(&seen.latest));
+        let mut sorted: Vec<_> = changes.seen.iter().map(|((of, id), note)| (*of, *id, *note)).collect();
+        sorted.sort_unstable_by_key(|(generation, id, _)| (*generation, *id));
+        let mut latest_of = None;
+        for (generation, id, note) in sorted {
+            let seen = &self.seen[&generation];
+            batch.insert(seen.keyspace_of(id), *id.as_bytes(), note);
+            if latest_of.replace(generation) != Some(generation) {
+                batch.insert(&self.meta, latest_key(generation), bytes_of(&seen.latest));
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::super::memory::{Due, Rate, RateKey};
+use super::super::memory::{Due, Note, Rate, RateKey};
 use super::super::model::Model;
 use super::super::*;
 use crate::event::{BotReason, Client};
