@@ -135,7 +135,9 @@ impl Segment {
             if file.metadata()?.len() < u64::from(end) {
                 return Ok(None);
             }
-            file.set_len(end.into())?;
+            if file.metadata()?.len() > u64::from(end) {
+                file.set_len(end.into())?;
+            }
         }
         let content = fs::read(file_of(dir, number))?;
         let mut segment = Self::new(file, Vec::new());
@@ -183,6 +185,13 @@ impl Segments {
 
     fn last(&mut self) -> &mut Segment {
         self.all.back_mut().expect("there is always one")
+    }
+
+    /// Takes room that is not needed any more, for the next segment.
+    fn reuse(&mut self, room: Vec<u8>) {
+        if room.capacity() > self.spare.capacity() {
+            self.spare = room;
+        }
     }
 
     fn last_number(&self) -> u32 {
@@ -267,10 +276,11 @@ impl Log {
             }
             let number = segments.first;
             segments.first += 1;
-            let room = segments.all.pop_front().map(|mut segment| segment.let_go());
-            segments.spare = room.filter(|room| room.capacity() > 0).unwrap_or_default();
+            let gone = segments.all.pop_front();
             drop(segments);
+            // Before it is closed: some systems write down what a file has when it is.
             fs::remove_file(file_of(&self.dir, number))?;
+            self.segments_mut().reuse(gone.map(|mut segment| segment.let_go()).unwrap_or_default());
         }
     }
 
@@ -283,18 +293,16 @@ impl Log {
     /// Keeps at most so much in memory, the latest.
     pub(super) fn keep(&self, bytes: usize) {
         let mut segments = self.segments_mut();
-        let segments = &mut *segments;
+        let mut rooms = Vec::new();
         let mut kept: usize = segments.all.iter().map(|segment| segment.kept.len()).sum();
         for segment in &mut segments.all {
             if kept <= bytes {
-                return;
+                break;
             }
             kept -= segment.kept.len();
-            let room = segment.let_go();
-            if room.capacity() > segments.spare.capacity() {
-                segments.spare = room;
-            }
+            rooms.push(segment.let_go());
         }
+        rooms.into_iter().for_each(|room| segments.reuse(room));
     }
 }
 
@@ -378,8 +386,10 @@ impl Appending<'_> {
         }
         (self.number, self.offset) = (self.number + 1, 0);
         let file = open_file(&self.log.dir, self.number)?;
-        // Of an attempt that came to nothing.
-        file.set_len(0)?;
+        if file.metadata()?.len() > 0 {
+            // Of an attempt that came to nothing.
+            file.set_len(0)?;
+        }
         let spare = std::mem::take(&mut segments.spare);
         segments.all.push_back(Segment::new(file, spare));
         self.file = Arc::clone(&segments.last().file);
