@@ -498,6 +498,48 @@ mod tests {
     }
 
     #[test]
+    fn ids_of_the_time_are_known_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = |ms: u64| uuid::Builder::from_unix_timestamp_millis(ms, &[0; 10]).into_uuid();
+        {
+            let store = StateStore::open(dir.path(), MEMORY_BYTES).unwrap();
+            let mut partition = store.partition("events", 0).unwrap();
+            for (generation, ids) in [(3, [20, 40]), (3, [10, 30]), (4, [50, 60])] {
+                let mut changes = Changes::default();
+                changes.seen.extend(ids.map(|ms| ((generation, id(ms)), [7; 16])));
+                partition.commit(&changes, &Place::default(), 3).unwrap();
+            }
+        }
+        let store = StateStore::open(dir.path(), MEMORY_BYTES).unwrap();
+        let partition = store.partition("events", 0).unwrap();
+        for ms in 0..70 {
+            for (generation, noted) in [(3, &[10, 20, 30, 40][..]), (4, &[50, 60])] {
+                let expected = noted.contains(&ms).then_some([7; 16]);
+                assert_eq!(partition.seen(generation, id(ms)).unwrap(), expected, "{ms} in {generation}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_log_of_visitors_is_built_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        {
+            let store = StateStore::open(dir.path(), MEMORY_BYTES).unwrap();
+            let mut partition = store.partition("events", 0).unwrap();
+            partition.commit(&some_changes(), &Place::at(9), 0).unwrap();
+        }
+        let log = dir.path().join("visitors/events-0/0000000000.log");
+        let content = fs::read(&log).unwrap();
+        fs::write(&log, &content[1..]).unwrap();
+        let store = StateStore::open(dir.path(), MEMORY_BYTES).unwrap();
+        let mut partition = store.partition("events", 0).unwrap();
+        assert_eq!((&partition.opened_at, partition.visitor(VISITOR).unwrap()), (&None, None));
+        assert_eq!(partition.seen(3, ID).unwrap(), None);
+        partition.commit(&some_changes(), &Place::at(9), 0).unwrap();
+        check(&partition, &some_changes());
+    }
+
+    #[test]
     fn another_layout_is_built_anew() {
         let dir = tempfile::tempdir().unwrap();
         let store = StateStore::open(dir.path(), MEMORY_BYTES).unwrap();
