@@ -1,8 +1,8 @@
 //! A click: a robot's, one of a flood, a duplicate, or a touch that may earn.
 
-use super::{Sparse, Work};
 use super::credit::{Leg, credit_of, credited};
 use super::memory::{Memory, Rate, Touch};
+use super::{Sparse, Work};
 use crate::command::{Basis, Decision, Reason};
 use crate::dedupe::{CLICK_WINDOW_MS, COOKIELESS_CLICK_WINDOW_MS, is_duplicate_click};
 use crate::event::{Action, Body};

@@ -1,7 +1,7 @@
 //! A payment: nothing to look for, for it says who is paid.
 
-use super::{Sparse, Work};
 use super::memory::Memory;
+use super::{Sparse, Work};
 use crate::command::{Basis, Credit, CreditKind, Decision};
 use crate::event::payment_key;
 use crate::payment::{Payment, decide};

@@ -124,7 +124,8 @@ fn what_is_long_is_read() {
 
 #[test]
 fn what_is_missing_or_changed_is_noticed() {
-    let cases: [(&str, fn(&Path)); 5] = [
+    type Damage = fn(&Path);
+    let cases: [(&str, Damage); 5] = [
         ("a file is gone", |file| std::fs::remove_file(file).unwrap()),
         ("a file is empty", |file| std::fs::write(file, []).unwrap()),
         ("a record is gone", |file| {
