@@ -237,7 +237,12 @@ impl Partition {
             if first.key().0.saturating_add(work.view.policy.hold_ms) > self.clock_ms {
                 break;
             }
-            work.take(&first.remove().event)?;
+            let event = first.remove().event;
+            if event.at_ms > event.received_at_ms {
+                // It is not too late for a repeat of it until long after its own time.
+                work.view.set_seen(event.id.0, note_of(&event.payload_hash));
+            }
+            work.take(&event)?;
         }
         self.next_wait_ms = earliest(self.next_wait_ms, &work.view.changes.waits, self.clock_ms);
         if self.next_wait_ms.is_some_and(|until_ms| until_ms <= self.clock_ms) {

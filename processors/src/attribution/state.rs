@@ -340,9 +340,10 @@ impl PartitionState {
     /// Writes changes that room was [made](Self::prepare) for, and the new place,
     /// all or nothing.
     pub(super) fn write(&self, changes: &Changes, place: &Place) -> Result<(), ProcessorError> {
-        // A killed process loses nothing; a power cut may lose the last moments
-        // of state and place together, which is only a place further back, or
-        // something of the visitors' log, which the next opening sees.
+        // A killed process loses nothing. A power cut may lose the last moments of
+        // state and place together, which is only a place further back; or, as
+        // nothing is synced, what counts of the visitors' log: the next opening
+        // sees it, and the state is built anew.
         let visitors = self.visitors.add(changes.visitors.iter())?;
         let mut batch = OwnedWriteBatch::with_capacity(self.database.clone(), changes.len() + 8);
         batch = batch.durability(Some(PersistMode::Buffer));
@@ -381,7 +382,8 @@ impl PartitionState {
     pub(super) fn forget(&mut self, oldest_generation: i64) -> Result<(), ProcessorError> {
         while let Some(old) = self.seen.first_entry().filter(|entry| *entry.key() < oldest_generation) {
             let (generation, Seen { timed, named, .. }) = old.remove_entry();
-            for keyspace in [timed, named] {
+            // The one that its generation is found by goes last.
+            for keyspace in [named, timed] {
                 self.database.delete_keyspace(keyspace).map_err(failed(&self.path))?;
             }
             self.meta.remove(latest_key(generation)).map_err(failed(&self.path))?;

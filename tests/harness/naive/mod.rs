@@ -124,20 +124,20 @@ fn is_internal(body: &Body) -> bool {
 impl<'a> Naive<'a> {
     /// Puts repeats, clashes and what is too late aside, the rest in order.
     fn sort_out(&mut self, log: &'a [Event]) -> Vec<Turn<'a>> {
-        // The offsets where an id was noted.
-        let mut noted: Vec<usize> = Vec::new();
+        // Offsets of events, and those at which their ids were noted.
+        let mut noted: Vec<(usize, usize)> = Vec::new();
         let mut turns = Vec::new();
         for (offset, event) in log.iter().enumerate().filter(|(_, event)| rank(&event.body).is_some()) {
             let generation = |at: usize| self.clocks[at].div_euclid(self.policy.lateness_ms);
-            let is_known = |at: usize| generation(offset) - generation(at) <= 1;
-            let known = noted.iter().rev().find(|at| log[**at].id == event.id && is_known(**at));
-            if let Some(at) = known {
+            let is_known = |noted: usize| noted < offset && generation(offset) - generation(noted) <= 1;
+            let known = noted.iter().rev().find(|(at, noted)| log[*at].id == event.id && is_known(*noted));
+            if let Some((at, _)) = known {
                 if log[*at].payload_hash != event.payload_hash {
                     self.refuse(event, Decision::Quarantined);
                 }
                 continue;
             }
-            noted.push(offset);
+            noted.push((offset, offset));
             let clock_ms = self.clocks[offset];
             if clock_ms - event.at_ms > self.policy.lateness_ms && !is_internal(&event.body) {
                 self.refuse(event, Decision::Rejected { reason: Reason::TooLate });
@@ -145,6 +145,8 @@ impl<'a> Naive<'a> {
             }
             let due_ms = event.at_ms + self.policy.hold_ms;
             let turn = (offset..log.len()).find(|at| self.clocks[*at] >= due_ms);
+            // Of one that is ahead of the clock, once more when its time has come.
+            noted.extend(turn.filter(|_| event.at_ms > event.received_at_ms).map(|turn| (offset, turn)));
             turns.extend(turn.map(|turn| Turn { event, turn, clock_ms: self.clocks[turn] }));
         }
         turns.sort_by_key(|turn| (turn.turn, turn.event.at_ms, rank(&turn.event.body), turn.event.id));

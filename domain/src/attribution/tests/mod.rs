@@ -263,6 +263,26 @@ fn repeats_are_ignored_and_clashes_quarantined() {
 }
 
 #[test]
+fn an_id_ahead_of_the_clock_is_known_until_a_repeat_is_too_late() {
+    const AHEAD_MS: i64 = 5 * 60_000;
+    let lateness_ms = POLICY.lateness_ms;
+    // It comes at the end of one generation of ids, for a time in the next; its
+    // repeat in the one after that.
+    let boundary_ms = (T0.div_euclid(lateness_ms) + 1) * lateness_ms;
+    let sale = sale(2, boundary_ms + AHEAD_MS, None);
+    let forged = Event { payload_hash: "other".to_owned(), ..sale.clone() };
+    let mut run = Run::new();
+    run.take(received(boundary_ms - 1, sale));
+    run.until(boundary_ms + AHEAD_MS + HOLD);
+    let before = run.credits.len();
+    for after_ms in [1, AHEAD_MS] {
+        run.take(received(boundary_ms + lateness_ms + after_ms, forged.clone()));
+    }
+    let verdicts: Vec<String> = run.credits[before..].iter().map(verdict).collect();
+    assert_eq!(verdicts.iter().filter(|verdict| *verdict == "quarantined").count(), 2, "{verdicts:?}");
+}
+
+#[test]
 fn a_decision_tells_its_basis() {
     let credits = run(&[click(1, T0, 12), click(2, T0 + 1, 11), sale(3, T0 + 9, None)]);
     let basis = &credits[0].basis;

@@ -76,7 +76,8 @@ struct Segment {
     kept: Vec<u8>,
 }
 
-fn damaged() -> io::Error {
+/// What the disk says is not what was written.
+pub(super) fn damaged() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "a visitor's record is damaged")
 }
 
@@ -118,8 +119,8 @@ pub(super) fn records_of(bytes: &[u8]) -> impl Iterator<Item = (u32, Record<'_>)
 }
 
 impl Segment {
-    fn new(file: File, kept: Vec<u8>) -> Self {
-        Self { file: Arc::new(file), bytes: 0, records: 0, kept_from: 0, kept }
+    fn new(file: File) -> Self {
+        Self { file: Arc::new(file), bytes: 0, records: 0, kept_from: 0, kept: Vec::new() }
     }
 
     /// Opens one that was written before; cuts off what is beyond `end`. `None`
@@ -140,7 +141,7 @@ impl Segment {
             }
         }
         let content = fs::read(file_of(dir, number))?;
-        let mut segment = Self::new(file, Vec::new());
+        let mut segment = Self::new(file);
         for (offset, record) in records_of(&content) {
             found(Location { segment: number, offset }, record);
             segment.records += 1;
@@ -185,6 +186,36 @@ impl Segments {
 
     fn last(&mut self) -> &mut Segment {
         self.all.back_mut().expect("there is always one")
+    }
+
+    /// Adds to the last one what is in its file already.
+    fn add(&mut self, bytes: &[u8], records: u64, room: usize) {
+        let spare = std::mem::take(&mut self.spare);
+        let last = self.last();
+        if last.kept.capacity() == 0 {
+            last.kept = spare;
+            last.kept.reserve_exact(room + bytes.len());
+        } else {
+            self.spare = spare;
+        }
+        let last = self.last();
+        last.kept.extend_from_slice(bytes);
+        last.bytes += offset_of(bytes.len());
+        last.records += records;
+    }
+
+    /// Keeps at most so much in memory, the latest.
+    fn keep(&mut self, bytes: usize) {
+        let mut kept: usize = self.all.iter().map(|segment| segment.kept.len()).sum();
+        for at in 0..self.all.len() {
+            if kept <= bytes {
+                return;
+            }
+            let segment = &mut self.all[at];
+            kept -= segment.kept.len();
+            let room = segment.let_go();
+            self.reuse(room);
+        }
     }
 
     /// Takes room that is not needed any more, for the next segment.
@@ -258,13 +289,14 @@ impl Log {
         segments.get(location.segment).map(|segment| segment.read(location.offset, of)).transpose()
     }
 
-    /// Begins to add to it; one at a time.
-    pub(super) fn append(&self) -> Appending<'_> {
+    /// Begins to add to it, one at a time; keeps at most so much in memory, the
+    /// latest.
+    pub(super) fn append(&self, keep_bytes: usize) -> Appending<'_> {
         let mut segments = self.segments_mut();
         let (number, first) = (segments.last_number(), segments.first);
         let last = segments.last();
         let (file, offset) = (Arc::clone(&last.file), last.bytes);
-        Appending { log: self, first, number, file, offset, buffer: Vec::new(), records: 0 }
+        Appending { log: self, keep_bytes, first, number, file, offset, buffer: Vec::new(), records: 0 }
     }
 
     /// Removes the segments before `first`.
@@ -289,26 +321,12 @@ impl Log {
     pub(super) fn kept_bytes(&self) -> usize {
         self.segments().all.iter().map(|segment| segment.kept.len()).sum()
     }
-
-    /// Keeps at most so much in memory, the latest.
-    pub(super) fn keep(&self, bytes: usize) {
-        let mut segments = self.segments_mut();
-        let mut rooms = Vec::new();
-        let mut kept: usize = segments.all.iter().map(|segment| segment.kept.len()).sum();
-        for segment in &mut segments.all {
-            if kept <= bytes {
-                break;
-            }
-            kept -= segment.kept.len();
-            rooms.push(segment.let_go());
-        }
-        rooms.into_iter().for_each(|room| segments.reuse(room));
-    }
 }
 
 /// What is being added to a log.
 pub(super) struct Appending<'a> {
     log: &'a Log,
+    keep_bytes: usize,
     /// The first segment that counts then.
     first: u32,
     /// The segment that is added to,
@@ -355,8 +373,13 @@ impl Appending<'_> {
     /// its number and content, of which must be added again what still counts.
     pub(super) fn drop_first(&mut self) -> io::Result<(u32, Vec<u8>)> {
         let number = self.first;
+        let content = fs::read(file_of(&self.log.dir, number))?;
+        let written = self.log.segments().get(number).map(|segment| segment.bytes as usize);
+        if written != Some(content.len()) {
+            return Err(damaged());
+        }
         self.first += 1;
-        Ok((number, fs::read(file_of(&self.log.dir, number))?))
+        Ok((number, content))
     }
 
     /// How many records there are, without what was left out.
@@ -370,14 +393,9 @@ impl Appending<'_> {
         self.file.write_all_at(&self.buffer, self.offset.into())?;
         let mut segments = self.log.segments_mut();
         let before: u64 = segments.all.iter().map(|segment| u64::from(segment.bytes)).sum();
-        let last = segments.last();
-        if last.kept.capacity() == 0 {
-            last.kept.reserve_exact(self.log.segment_bytes as usize + self.buffer.len());
-        }
-        last.kept.extend_from_slice(&self.buffer);
-        last.bytes += offset_of(self.buffer.len());
-        last.records += self.records;
-        self.offset = last.bytes;
+        segments.add(&self.buffer, self.records, self.log.segment_bytes as usize);
+        segments.keep(self.keep_bytes);
+        self.offset = segments.last().bytes;
         self.records = 0;
         self.buffer.clear();
         let full = (before / MANY_SEGMENTS).clamp(self.log.segment_bytes.into(), LARGEST_SEGMENT_BYTES);
@@ -390,8 +408,7 @@ impl Appending<'_> {
             // Of an attempt that came to nothing.
             file.set_len(0)?;
         }
-        let spare = std::mem::take(&mut segments.spare);
-        segments.all.push_back(Segment::new(file, spare));
+        segments.all.push_back(Segment::new(file));
         self.file = Arc::clone(&segments.last().file);
         Ok(())
     }

@@ -32,7 +32,7 @@ use domain::ids::VisitorKey;
 use foldhash::fast::RandomState;
 
 pub(super) use self::log::Extent;
-use self::log::{Appending, Location, Log, records_of};
+use self::log::{Appending, Location, Log, damaged, records_of};
 use crate::ProcessorError;
 
 /// When to clean up.
@@ -131,15 +131,19 @@ impl Visitors {
 
     /// A visitor's state.
     pub(super) fn get(&self, key: VisitorKey) -> Result<Option<Arc<VisitorState>>, ProcessorError> {
+        let mut gone = None;
         // If its segment went meanwhile, it is somewhere else already.
         while let Some(location) = self.table.get(&key).map(|location| *location) {
+            if gone == Some(location) {
+                return Err(failed(&self.dir, &"a visitor's record is nowhere"));
+            }
             let read = self
                 .log
                 .read(location, |record| (record.key == key).then(|| codec::decode(record.state)).flatten());
             match read.map_err(|error| failed(&self.dir, &error))? {
                 Some(Some(state)) => return Ok(Some(Arc::new(state))),
                 Some(None) => return Err(failed(&self.dir, &"a visitor's record is another's, or damaged")),
-                None => {}
+                None => gone = Some(location),
             }
         }
         Ok(None)
@@ -148,7 +152,7 @@ impl Visitors {
     /// Adds `visitors` to the log.
     pub(super) fn add<'a>(
         &self,
-        visitors: impl Iterator<Item = (&'a VisitorKey, &'a Arc<VisitorState>)>,
+        visitors: impl ExactSizeIterator<Item = (&'a VisitorKey, &'a Arc<VisitorState>)>,
     ) -> Result<Added, ProcessorError> {
         if self.is_ahead.swap(true, Ordering::Relaxed) {
             return Err(failed(&self.dir, &"it was not written to the end before"));
@@ -158,12 +162,12 @@ impl Visitors {
 
     fn try_add<'a>(
         &self,
-        visitors: impl Iterator<Item = (&'a VisitorKey, &'a Arc<VisitorState>)>,
+        visitors: impl ExactSizeIterator<Item = (&'a VisitorKey, &'a Arc<VisitorState>)>,
     ) -> io::Result<Added> {
-        let mut log = self.log.append();
-        let mut places = Vec::with_capacity(visitors.size_hint().0);
+        let mut log = self.log.append(self.share.bytes());
+        let mut places = Vec::with_capacity(visitors.len());
         // First, so that what changes now comes after what it changes.
-        self.clean_up(&mut log, &mut places)?;
+        self.clean_up(visitors.len(), &mut log, &mut places)?;
         for (key, state) in visitors {
             let is_kept = !state.is_empty();
             let location = log.add(*key, |out| if is_kept { codec::encode(state, out) } else { out })?;
@@ -173,17 +177,21 @@ impl Visitors {
     }
 
     /// Leaves out first segments while too little of the log counts; what counts
-    /// of them is added again.
+    /// of them is added again, within what is due for so many `changes`: each
+    /// leaves one record that does not count, beside one that does, at least.
     fn clean_up(
         &self,
+        changes: usize,
         log: &mut Appending<'_>,
         places: &mut Vec<(VisitorKey, Option<Location>)>,
     ) -> io::Result<()> {
         let allowed = 2 * self.table.len() as u64 + self.limits.surplus;
         let end = log.number();
-        while log.records() > allowed && log.first() < end {
+        while log.records() > allowed && log.first() < end && places.len() <= 2 * changes {
             let (number, content) = log.drop_first()?;
+            let mut whole = 0;
             for (offset, record) in records_of(&content) {
+                whole = offset as usize + record.bytes();
                 let here = Location::new(number, offset);
                 if self.table.get(&record.key).is_some_and(|location| *location == here) {
                     let location = log.add(record.key, |mut out| {
@@ -192,6 +200,9 @@ impl Visitors {
                     })?;
                     places.push((record.key, Some(location)));
                 }
+            }
+            if whole != content.len() {
+                return Err(damaged());
             }
         }
         Ok(())
@@ -203,7 +214,6 @@ impl Visitors {
             place(&self.table, key, location);
         }
         self.log.remove_before(added.extent.first()).map_err(|error| failed(&self.dir, &error))?;
-        self.log.keep(self.share.bytes());
         self.is_ahead.store(false, Ordering::Relaxed);
         Ok(())
     }

@@ -50,13 +50,19 @@ fn segments(dir: &Path) -> Vec<PathBuf> {
 enum Step {
     /// These visitors change; `None` forgets one.
     Commit(Vec<(u16, Option<u16>)>),
-    /// Something is added that the process does not live to adopt.
-    Die(Vec<(u16, Option<u16>)>),
+    /// Something is added, and the process dies before it counts,
+    DieBefore(Vec<(u16, Option<u16>)>),
+    /// or after.
+    DieAfter(Vec<(u16, Option<u16>)>),
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
     let changes = || vec((0_u16..40, prop::option::weighted(0.8, any::<u16>())), 0..60);
-    prop_oneof![4 => changes().prop_map(Step::Commit), 1 => changes().prop_map(Step::Die)]
+    prop_oneof![
+        4 => changes().prop_map(Step::Commit),
+        1 => changes().prop_map(Step::DieBefore),
+        1 => changes().prop_map(Step::DieAfter),
+    ]
 }
 
 proptest! {
@@ -68,16 +74,23 @@ proptest! {
         let (mut extent, mut model) = (Extent::default(), BTreeMap::new());
         let mut visitors = open(dir.path(), &extent, memory_bytes).unwrap();
         for step in steps {
-            let (Step::Commit(drawn) | Step::Die(drawn)) = &step;
+            let (Step::Commit(drawn) | Step::DieBefore(drawn) | Step::DieAfter(drawn)) = &step;
             let changes: BTreeMap<_, _> = drawn.iter().copied().collect();
             let to_add = changes.iter().map(|(number, mark)| (key(*number), mark.map_or_else(nothing, state))).collect();
             if matches!(step, Step::Commit(_)) {
                 extent = commit(&visitors, &to_add);
-                model.extend(changes);
             } else {
-                add(&visitors, &to_add);
+                let added = add(&visitors, &to_add).extent;
+                if matches!(step, Step::DieAfter(_)) {
+                    extent = added;
+                }
                 drop(visitors);
                 visitors = open(dir.path(), &extent, memory_bytes).expect("it is whole");
+                let on_disk: u64 = segments(dir.path()).iter().map(|file| file.metadata().unwrap().len()).sum();
+                prop_assert_eq!(on_disk, visitors.bytes_on_disk());
+            }
+            if !matches!(step, Step::DieBefore(_)) {
+                model.extend(changes);
             }
             for number in 0..40 {
                 let expected = model.get(&number).copied().flatten().map(state);
@@ -159,6 +172,44 @@ fn what_is_missing_or_changed_is_noticed() {
             assert!(open(extent).is_none(), "{what}, in segment {place}");
         }
     }
+}
+
+#[test]
+fn what_is_damaged_later_is_not_cleaned_away() {
+    let damages: [fn(&mut Vec<u8>); 2] = [|content| content[40] ^= 1, |content| content.truncate(41)];
+    for damage in damages {
+        let dir = tempfile::tempdir().unwrap();
+        let visitors = open(dir.path(), &Extent::default(), 0).unwrap();
+        commit(&visitors, &(0..60).map(|number| (key(number), state(1))).collect());
+        let mut content = std::fs::read(&segments(dir.path())[0]).unwrap();
+        damage(&mut content);
+        std::fs::write(&segments(dir.path())[0], content).unwrap();
+        let again: Changes = (0..60).map(|number| (key(number), state(2))).collect();
+        let failed = (0..9).find_map(|_| {
+            let added = visitors.add(again.iter().map(|(key, state)| (key, state)));
+            added.and_then(|added| visitors.adopt(added)).err()
+        });
+        let error = failed.expect("it was cleaned up").to_string();
+        assert!(error.contains("damaged"), "{error}");
+    }
+}
+
+#[test]
+fn a_commit_copies_little() {
+    let dir = tempfile::tempdir().unwrap();
+    let visitors = open(dir.path(), &Extent::default(), 3_000).unwrap();
+    for first in (0..5_000).step_by(40) {
+        commit(&visitors, &(first..first + 40).map(|number| (key(number), state(1))).collect());
+    }
+    // The first segments all count; what comes after is soon more than half.
+    for mark in 0..2_000 {
+        let changes: Changes = (0..10).map(|number| (key(6_000 + number), state(mark * 7 + 1))).collect();
+        let added = add(&visitors, &changes);
+        assert!(added.places.len() <= 10 + 20 + 100, "{} are copied at once", added.places.len());
+        visitors.adopt(added).unwrap();
+        assert!(visitors.log.kept_bytes() <= 3_000);
+    }
+    assert!(visitors.bytes_on_disk() < 2 * 5_000 * 45 + 40_000, "{}", visitors.bytes_on_disk());
 }
 
 #[test]
