@@ -205,7 +205,7 @@ fn a_commit_copies_little() {
     for mark in 0..2_000 {
         let changes: Changes = (0..10).map(|number| (key(6_000 + number), state(mark * 7 + 1))).collect();
         let added = add(&visitors, &changes);
-        assert!(added.places.len() <= 10 + 20 + 100, "{} are copied at once", added.places.len());
+        assert!(added.places.len() <= 250, "{} are copied at once", added.places.len());
         visitors.adopt(added).unwrap();
         assert!(visitors.log.kept_bytes() <= 3_000);
     }
