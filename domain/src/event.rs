@@ -1,5 +1,7 @@
 //! The event as it stands on Kafka.
 
+mod client;
+
 use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
@@ -8,8 +10,8 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+pub use self::client::{BotReason, Client};
 use crate::ids::{CampaignId, EventId, LinkId, UserId, VisitorKey, WorkspaceId, hash_uuid};
-use crate::link::Device;
 use crate::money::Money;
 use crate::payment::Payment;
 use crate::refund::Refund;
@@ -17,7 +19,7 @@ use crate::rules::{Named, Objective};
 
 /// An event on the topic `events`, with so much of its client as `C` says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(bound(serialize = "C: Whole", deserialize = "C: Whole"))]
+#[serde(bound(serialize = "C: Default + PartialEq + Serialize", deserialize = "C: Whole"))]
 pub struct Event<C = Client> {
     /// Unique; for a click, the click id.
     pub id: EventId,
@@ -45,7 +47,7 @@ pub struct Event<C = Client> {
 }
 
 /// All that the collector says of a client, as it stands on Kafka.
-pub trait Whole: Default + PartialEq + Serialize + DeserializeOwned {}
+pub trait Whole: Default + PartialEq + DeserializeOwned {}
 
 impl Whole for Client {}
 
@@ -400,70 +402,8 @@ impl Body {
     }
 }
 
-/// What the collector knows of the client.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Client {
-    /// The address, cut to its network (v4 /24, v6 /48).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub network: Option<String>,
-    /// Its user agent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user_agent: Option<String>,
-    /// Where it came from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub referrer: Option<String>,
-    /// ISO 3166 code of its country, by the GeoIP file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub country: Option<String>,
-    /// Its city, in English.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub city: Option<String>,
-    /// What sort of device it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub device: Option<Device>,
-    /// Its system, by its user agent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub os: Option<String>,
-    /// Its browser, by its user agent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub browser: Option<String>,
-}
-
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
-}
-
-/// Why an event does not count as human.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BotReason {
-    /// The user agent is a known robot's.
-    UserAgent,
-    /// There is no user agent.
-    NoUserAgent,
-    /// A HEAD request.
-    Head,
-    /// Fetched ahead of a person's decision.
-    Prefetch,
-    /// The user agent is that of a service that shows a preview of a link.
-    Preview,
-    /// The address is a hosting provider's.
-    DataCentre,
-}
-
-impl BotReason {
-    /// The reason's code.
-    #[must_use]
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::UserAgent => "user_agent",
-            Self::NoUserAgent => "no_user_agent",
-            Self::Head => "head",
-            Self::Prefetch => "prefetch",
-            Self::Preview => "preview",
-            Self::DataCentre => "data_centre",
-        }
-    }
 }
 
 /// SHA-256, in hex, of `content` as JSON with sorted keys.
@@ -476,6 +416,15 @@ pub fn payload_hash(content: &impl Serialize) -> String {
     let mut text = String::new();
     write_sorted(&value, &mut text);
     hex::encode(Sha256::digest(text.as_bytes()))
+}
+
+/// [`payload_hash`] of an id that the collector drew itself, and which alone tells
+/// its event from any other: most clicks' hash.
+#[must_use]
+pub fn hash_of_id(id: EventId) -> String {
+    let mut text = [b'"'; uuid::fmt::Hyphenated::LENGTH + 2];
+    id.0.hyphenated().encode_lower(&mut text[1..]);
+    hex::encode(Sha256::digest(text))
 }
 
 /// JSON with sorted keys. `serde_json`'s maps are sorted unless some crate in
@@ -503,5 +452,18 @@ fn write_sorted(value: &Value, out: &mut String) {
             out.push(']');
         }
         plain => out.push_str(&plain.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_the_hash_of_its_json() {
+        for number in [0, 1, u128::MAX, 0x0192_0000_0000_7000_8000_0000_0000_0001] {
+            let id = EventId(Uuid::from_u128(number));
+            assert_eq!(hash_of_id(id), payload_hash(&id));
+        }
     }
 }

@@ -78,9 +78,19 @@ impl VisitorKey {
     }
 }
 
+impl VisitorKey {
+    /// In hexadecimal digits, as the key of a message on Kafka.
+    #[must_use]
+    pub fn hex(self) -> [u8; 32] {
+        let mut text = [0; 32];
+        hex::encode_to_slice(self.0, &mut text).expect("32 digits for 16 bytes");
+        text
+    }
+}
+
 impl fmt::Display for VisitorKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        f.write_str(std::str::from_utf8(&self.hex()).expect("hex digits are ASCII"))
     }
 }
 
@@ -95,9 +105,7 @@ impl Serialize for VisitorKey {
         if !serializer.is_human_readable() {
             return self.0.serialize(serializer);
         }
-        let mut text = [0_u8; 32];
-        hex::encode_to_slice(self.0, &mut text).expect("32 digits for 16 bytes");
-        serializer.serialize_str(std::str::from_utf8(&text).expect("hex digits are ASCII"))
+        serializer.serialize_str(std::str::from_utf8(&self.hex()).expect("hex digits are ASCII"))
     }
 }
 

@@ -50,10 +50,18 @@ pub enum TokenError {
 /// A signing key. Key 0 is as good as any other.
 #[derive(Clone)]
 pub struct SigningKey {
-    /// Named in each token, so that keys can be changed while old tokens live.
-    pub id: u8,
-    /// At least 32 random bytes.
-    pub secret: Vec<u8>,
+    id: u8,
+    /// Begun with the secret: what depends on it alone is reckoned once.
+    mac: Hmac<Sha256>,
+}
+
+impl SigningKey {
+    /// The key that tokens name as `id`, so that keys can be changed while old
+    /// tokens live; `secret` is at least 32 random bytes.
+    #[must_use]
+    pub fn new(id: u8, secret: &[u8]) -> Self {
+        Self { id, mac: Hmac::new_from_slice(secret).expect("HMAC takes any key length") }
+    }
 }
 
 impl std::fmt::Debug for SigningKey {
@@ -63,7 +71,7 @@ impl std::fmt::Debug for SigningKey {
 }
 
 fn mac(key: &SigningKey, workspace: WorkspaceId, body: &[u8]) -> Hmac<Sha256> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(&key.secret).expect("HMAC takes any key length");
+    let mut mac = key.mac.clone();
     mac.update(workspace.0.as_bytes());
     mac.update(body);
     mac
@@ -114,7 +122,7 @@ mod tests {
     const ELSEWHERE: WorkspaceId = WorkspaceId(Uuid::from_u128(8));
 
     fn key(id: u8) -> SigningKey {
-        SigningKey { id, secret: vec![id.wrapping_add(1); 32] }
+        SigningKey::new(id, &[id.wrapping_add(1); 32])
     }
 
     fn token() -> ClickToken {
@@ -144,7 +152,7 @@ mod tests {
     fn another_workspace_or_key_does_not_verify() {
         let text = sign(&token(), HERE, &key(0));
         assert_eq!(verify(&text, ELSEWHERE, &[key(0)]), Err(TokenError::BadSignature));
-        let impostor = SigningKey { id: 0, secret: vec![7; 32] };
+        let impostor = SigningKey::new(0, &[7; 32]);
         assert_eq!(verify(&text, HERE, &[impostor]), Err(TokenError::BadSignature));
     }
 

@@ -1,7 +1,7 @@
 //! Which callers are no people. They are answered like everybody else,
 //! recorded with the reason, and never paid for.
 
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, HeaderName, Method};
 use domain::event::BotReason;
 
 use crate::agent::Agent;
@@ -36,6 +36,13 @@ const DATA_CENTRES: [u32; 24] = [
     396_982, // Google Cloud
 ];
 
+/// Where browsers say that they fetch ahead.
+static PURPOSES: [HeaderName; 3] = [
+    HeaderName::from_static("sec-purpose"),
+    HeaderName::from_static("purpose"),
+    HeaderName::from_static("x-moz"),
+];
+
 /// Why a request is no person's, if so.
 pub(crate) fn judge(
     method: &Method,
@@ -54,8 +61,8 @@ pub(crate) fn judge(
 
 /// Browsers that fetch a page before anybody has decided to see it say so.
 fn is_prefetch(headers: &HeaderMap) -> bool {
-    ["sec-purpose", "purpose", "x-moz"].iter().any(|name| {
-        headers.get(*name).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+    PURPOSES.iter().any(|name| {
+        headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| {
             let value = value.to_ascii_lowercase();
             value.contains("prefetch") || value.contains("preview")
         })

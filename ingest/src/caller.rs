@@ -1,10 +1,12 @@
 //! Who is asking: key, address, visitor; and what of it is kept.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use domain::event::Client;
 use domain::ids::VisitorKey;
 use domain::native::MAX_TEXT_BYTES;
@@ -23,6 +25,9 @@ use crate::links::Links;
 /// The visitor cookie.
 pub(crate) const VISITOR_COOKIE: &str = "tvid";
 const DAY_S: u32 = 86_400;
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// What a browser says that asks not to be known again.
+static OPT_OUTS: [HeaderName; 2] = [HeaderName::from_static("dnt"), HeaderName::from_static("sec-gpc")];
 
 /// The key that a request carries: as `Authorization: Bearer`, or, as Segment's
 /// clients send it, as the user of `Authorization: Basic`.
@@ -57,17 +62,17 @@ pub(crate) async fn authenticate(links: &Links, key: Option<&str>) -> Result<Key
 }
 
 /// A header's text, cut to what an event may hold.
-pub(crate) fn text_header(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
+pub(crate) fn text_header(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     let text = headers.get(name)?.to_str().ok()?.trim();
     (!text.is_empty()).then(|| cut(text, MAX_TEXT_BYTES))
 }
 
-fn cut(text: &str, max_bytes: usize) -> String {
+fn cut(text: &str, max_bytes: usize) -> &str {
     let mut end = text.len().min(max_bytes);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    text[..end].to_owned()
+    &text[..end]
 }
 
 /// The address that a request came from, found out once for each.
@@ -80,12 +85,12 @@ pub(crate) struct CallerAddress(pub(crate) IpAddr);
 pub(crate) fn caller_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> CallerAddress {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     let mut address = peer.to_canonical();
+    if !is_trusted(&address) {
+        return CallerAddress(address);
+    }
     // From the last hop of the last header backwards.
-    let values: Vec<&str> = match is_trusted(&address) {
-        true => headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect(),
-        false => Vec::new(),
-    };
-    for hop in values.iter().rev().flat_map(|value| value.rsplit(',')) {
+    let values = headers.get_all(&X_FORWARDED_FOR).iter().rev().filter_map(|value| value.to_str().ok());
+    for hop in values.flat_map(|value| value.rsplit(',')) {
         if !is_trusted(&address) {
             break;
         }
@@ -112,7 +117,7 @@ pub(crate) fn visitor_cookie(headers: &HeaderMap) -> Option<&str> {
 
 /// Whether the browser asks not to be known again.
 pub(crate) fn opts_out(headers: &HeaderMap) -> bool {
-    ["dnt", "sec-gpc"].iter().any(|name| headers.get(*name).is_some_and(|value| value == "1"))
+    OPT_OUTS.iter().any(|name| headers.get(name).is_some_and(|value| value == "1"))
 }
 
 /// The visitor behind a browser's request.
@@ -143,7 +148,7 @@ pub(crate) fn visitor(tenant: Tenant, headers: &HeaderMap, address: IpAddr, salt
     let id = hex_id();
     let max_age_s = u32::from(privacy.cookie_days) * DAY_S;
     let cookie = format!("{VISITOR_COOKIE}={id}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax");
-    let cookie = HeaderValue::from_str(&cookie).expect("hex digits");
+    let cookie = HeaderValue::from_maybe_shared(Bytes::from(cookie)).expect("hex digits");
     Visitor { key: known_by(&id), cookie: Some(cookie), opted_out: false }
 }
 
@@ -173,21 +178,26 @@ fn salted(salt: &[u8], parts: &[&[u8]]) -> String {
 pub(crate) struct Facts<'a> {
     pub(crate) address: IpAddr,
     pub(crate) place: Place,
-    pub(crate) user_agent: Option<String>,
+    pub(crate) user_agent: Option<Cow<'a, str>>,
     pub(crate) agent: &'a Agent,
-    pub(crate) referrer: Option<String>,
+    pub(crate) referrer: Option<Cow<'a, str>>,
 }
 
 /// What is kept of a client: never its whole address. Of somebody who asked not
 /// to be known again, only country and what sort of
 /// device it is.
-pub(crate) fn client(facts: Facts<'_>, privacy: &Privacy, opted_out: bool, salt: Option<&[u8]>) -> Client {
+pub(crate) fn client<'a>(
+    facts: Facts<'a>,
+    privacy: &Privacy,
+    opted_out: bool,
+    salt: Option<&[u8]>,
+) -> Client<Cow<'a, str>> {
     let Facts { address, place, user_agent, agent, referrer } = facts;
     let kept = Client {
-        country: place.country,
+        country: place.country.map(Cow::Owned),
         device: Some(agent.device),
-        os: agent.os.clone(),
-        browser: agent.browser.clone(),
+        os: agent.os.as_deref().map(Cow::Borrowed),
+        browser: agent.browser.as_deref().map(Cow::Borrowed),
         ..Client::default()
     };
     if opted_out {
@@ -198,7 +208,8 @@ pub(crate) fn client(facts: Facts<'_>, privacy: &Privacy, opted_out: bool, salt:
         AddressPolicy::Hash => salt.map(|salt| salted(salt, &[address.to_string().as_bytes()])),
         AddressPolicy::Drop => None,
     };
-    Client { network, user_agent, referrer, city: place.city, ..kept }
+    let (network, city) = (network.map(Cow::Owned), place.city.map(Cow::Owned));
+    Client { network, user_agent, referrer, city, ..kept }
 }
 
 /// The /24 of a v4 address, the /48 of a v6 one.
@@ -329,11 +340,11 @@ mod tests {
             let facts = Facts {
                 address: "203.0.113.9".parse().unwrap(),
                 place,
-                user_agent: Some("A".to_owned()),
+                user_agent: Some("A".into()),
                 agent: &agent,
-                referrer: Some("https://r.example/".to_owned()),
+                referrer: Some("https://r.example/".into()),
             };
-            client(facts, &Privacy { address, ..Privacy::default() }, opted_out, salt)
+            client(facts, &Privacy { address, ..Privacy::default() }, opted_out, salt).into_owned()
         };
         assert_eq!(keep(AddressPolicy::Truncate, false, None).network.as_deref(), Some("203.0.113.0"));
         let hashed = keep(AddressPolicy::Hash, false, Some(b"monday")).network.unwrap();

@@ -1,5 +1,7 @@
 //! Connections: accepted, bounded in number, and cut off when they dawdle.
 
+mod dawdlers;
+
 use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
@@ -9,12 +11,14 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use runtime::shutdown::CancellationToken;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_util::task::AbortOnDropHandle;
 
+use self::dawdlers::{Dawdlers, Turn};
 use crate::server::Front;
 
 /// How connections are treated.
@@ -22,8 +26,9 @@ use crate::server::Front;
 pub struct ConnectionSettings {
     /// At a time; more wait to be accepted.
     pub max_connections: usize,
-    /// A request's head must be there within this, and so must the next one on
-    /// a connection that is kept.
+    /// A request's head must be there within this, or an eighth longer, and so
+    /// must the next one on a connection that is kept: its answer has to be taken
+    /// by then.
     pub head_within: Duration,
 }
 
@@ -44,6 +49,9 @@ pub(crate) async fn serve(
 ) -> io::Result<()> {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(settings.max_connections));
+    let dawdlers = Arc::new(Dawdlers::new(settings.head_within));
+    let watching = Arc::clone(&dawdlers);
+    let _watched = AbortOnDropHandle::new(tokio::spawn(async move { watching.watch().await }));
     loop {
         let place = tokio::select! {
             () = stop.cancelled() => break,
@@ -61,13 +69,15 @@ pub(crate) async fn serve(
                 }
             },
         };
-        let connection = graceful.watch(connection(stream, peer.ip(), Arc::clone(&front), settings));
-        tokio::spawn(async move {
+        let turn = dawdlers.turn();
+        let connection = graceful.watch(connection(stream, peer.ip(), Arc::clone(&front), Arc::clone(&turn)));
+        let connected = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended badly");
             }
             drop(place);
         });
+        dawdlers.add(turn, connected.abort_handle());
     }
     drop(listener);
     if tokio::time::timeout(drain_within, graceful.shutdown()).await.is_err() {
@@ -80,18 +90,17 @@ fn connection(
     stream: TcpStream,
     peer: IpAddr,
     front: Arc<Front>,
-    settings: ConnectionSettings,
+    turn: Arc<Turn>,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection cannot be set to answer at once");
     }
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let front = Arc::clone(&front);
-        async move { Ok::<_, Infallible>(front.answer(peer, request).await) }
+        let (front, turn) = (Arc::clone(&front), Arc::clone(&turn));
+        async move {
+            let _ours = turn.ours();
+            Ok::<_, Infallible>(front.answer(peer, request).await)
+        }
     });
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(settings.head_within)
-        .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
+    http1::Builder::new().max_buf_size(MAX_HEAD_BYTES).serve_connection(TokioIo::new(stream), service)
 }

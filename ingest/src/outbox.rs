@@ -31,8 +31,6 @@ const BURY_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) struct OutboxSettings {
     pub(crate) events_topic: String,
     pub(crate) dead_letter_topic: String,
-    /// An event that Kafka has not acknowledged within this goes to the spool.
-    pub(crate) spool_after: Duration,
 }
 
 /// Makes events durable.
@@ -81,7 +79,7 @@ impl Outbox {
     pub(crate) async fn record(&self, record: &Record) -> Result<(), NotRecorded> {
         let started = Instant::now();
         if self.spool.is_empty() {
-            match self.fate(record, self.send(record), self.deadline(started)).await {
+            match self.fate(record, self.send_timed(record)).await {
                 Fate::Durable => {
                     self.in_kafka.record(started.elapsed().as_secs_f64());
                     return Ok(());
@@ -99,10 +97,9 @@ impl Outbox {
         let mut results = vec![Ok(()); records.len()];
         let mut late = Vec::new();
         if self.spool.is_empty() {
-            let sent: Vec<_> = records.iter().map(|record| self.send(record)).collect();
-            let deadline = self.deadline(started);
+            let sent: Vec<_> = records.iter().map(|record| self.send_timed(record)).collect();
             for (index, sent) in sent.into_iter().enumerate() {
-                match self.fate(&records[index], sent, deadline).await {
+                match self.fate(&records[index], sent).await {
                     Fate::Durable => {}
                     Fate::Refused(message) => results[index] = Err(NotRecorded::Refused(message)),
                     Fate::Late => late.push(index),
@@ -124,8 +121,9 @@ impl Outbox {
         results
     }
 
-    fn deadline(&self, started: Instant) -> tokio::time::Instant {
-        tokio::time::Instant::from_std(started + self.settings.spool_after)
+    /// Whoever waits for it is told when it is late.
+    fn send_timed(&self, record: &Record) -> Result<Pending<'_>, KafkaError> {
+        self.publisher.send_timed(&self.settings.events_topic, &record.key, &record.trace, &record.payload)
     }
 
     fn send(&self, record: &Record) -> Result<Pending<'_>, KafkaError> {
@@ -133,23 +131,18 @@ impl Outbox {
     }
 
     /// Waits for what has become of a record that was sent.
-    async fn fate(
-        &self,
-        record: &Record,
-        sent: Result<Pending<'_>, KafkaError>,
-        deadline: tokio::time::Instant,
-    ) -> Fate {
+    async fn fate(&self, record: &Record, sent: Result<Pending<'_>, KafkaError>) -> Fate {
         let acknowledged = match sent {
-            Ok(pending) => timeout_at(deadline, pending.acknowledged()).await,
-            Err(error) => Ok(Err(error)),
+            Ok(pending) => pending.acknowledged().await,
+            Err(error) => Err(error),
         };
         match acknowledged {
-            Ok(Ok(())) => Fate::Durable,
-            Ok(Err(KafkaError::Refused { message, .. })) => {
+            Ok(()) => Fate::Durable,
+            Err(KafkaError::Refused { message, .. }) => {
                 self.quarantine(slice::from_ref(record), &message).await;
                 Fate::Refused(message)
             }
-            Ok(Err(_)) | Err(_) => Fate::Late,
+            Err(_) => Fate::Late,
         }
     }
 

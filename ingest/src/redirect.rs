@@ -1,5 +1,6 @@
 //! `GET /{code}`: records the click, then sends the browser on.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,8 +8,9 @@ use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use domain::event::{Body, BotReason, Client, Event, payload_hash};
-use domain::ids::{EventId, VisitorKey};
+use bytes::Bytes;
+use domain::event::{Body, BotReason, Client, Event, hash_of_id};
+use domain::ids::{EventId, VisitorKey, WorkspaceId};
 use domain::link::{Choice, RESERVED_CODES, is_code};
 use domain::native::MAX_NAME_BYTES;
 use domain::privacy::Tenant;
@@ -17,9 +19,10 @@ use runtime::clock::now_ms;
 use runtime::random::uuid_v7;
 
 use crate::bots::judge;
-use crate::caller::{CallerAddress, Facts, Visitor, client, needs_salt, text_header, visitor};
+use crate::caller::{CallerAddress, Facts, client, needs_salt, text_header, visitor};
 use crate::error::ApiError;
 use crate::server::{App, record};
+use crate::spool::Record;
 use crate::target::{Query, Target};
 
 /// The code of a request for a short address, as it almost always stands there:
@@ -68,26 +71,27 @@ async fn lead(app: &App, code: &str, request: &Request<'_>) -> Result<Response, 
         true => app.salt(now_ms).await,
         false => None,
     };
-    let tenant = Tenant { workspace: target.link.workspace, privacy: target.privacy };
-    let visitor = visitor(tenant, request.headers, request.caller.0, salt.as_deref());
-    let (client, bot, choice) = request.look(app, &target, &visitor, salt.as_deref());
-    if bot.is_none() && !app.links.take_click(&target).await {
+    let click = request.click(app, &target, now_ms, salt.as_deref())?;
+    if click.is_human && !app.links.take_click(&target).await {
         return elsewhere(&target, "used_up", "this link has been used as often as it may be");
     }
-    let query = Query::read(request.query);
-    let event = click(&target, visitor.key, now_ms, choice, &query, client, bot);
-    let token = ClickToken { click: event.id, link: target.link.id, visitor: event.visitor };
-    let tcid = sign(&token, target.link.workspace, &app.links.signing_keys()[0]);
-    if let Err(error) = app.outbox.record(&record(&event, request.headers)).await {
+    if let Err(error) = app.outbox.record(&click.record).await {
         // The person behind the link must not pay for our trouble.
         metrics::counter!("tributary_ingest_clicks_lost_total").increment(1);
-        tracing::error!(%error, click = %event.id, "a click was answered but not recorded");
+        tracing::error!(%error, click = %click.id, "a click was answered but not recorded");
     }
-    let mut response = redirect(&target.address(choice, &query, &tcid))?;
-    if let Some(cookie) = visitor.cookie {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
-    }
-    Ok(response)
+    Ok(click.response)
+}
+
+/// A click, written out: nothing of it is left to be done but to wait. What is
+/// kept while waiting is little, for there are thousands who wait.
+struct Click {
+    id: EventId,
+    is_human: bool,
+    /// For Kafka.
+    record: Record,
+    /// For the browser, once Kafka has it.
+    response: Response,
 }
 
 async fn find(app: &App, code: &str) -> Result<Arc<Target>, ApiError> {
@@ -104,47 +108,45 @@ async fn find(app: &App, code: &str) -> Result<Arc<Target>, ApiError> {
 /// Where a link leads that leads nowhere any more.
 fn elsewhere(target: &Target, reason: &'static str, message: &str) -> Result<Response, ApiError> {
     match &target.link.fallback_url {
-        Some(fallback) => redirect(fallback),
+        Some(fallback) => redirect(fallback.clone()),
         None => Err(ApiError::new(StatusCode::GONE, reason, message)),
     }
 }
 
 impl Request<'_> {
-    /// What is kept of the client, whether it is no person, and where it is
-    /// led.
-    fn look(
-        &self,
-        app: &App,
-        target: &Target,
-        visitor: &Visitor,
-        salt: Option<&[u8]>,
-    ) -> (Client, Option<BotReason>, Choice) {
+    /// Who clicks, what they are led to, and what is kept of it.
+    fn click(&self, app: &App, target: &Target, now_ms: i64, salt: Option<&[u8]>) -> Result<Click, ApiError> {
         let address = self.caller.0;
+        let tenant = Tenant { workspace: target.link.workspace, privacy: target.privacy };
+        let visitor = visitor(tenant, self.headers, address, salt);
         let user_agent = text_header(self.headers, header::USER_AGENT);
-        let agent = app.agents.read(user_agent.as_deref());
+        let agent = app.agents.read(user_agent);
         let place = app.geo.place(address);
         let bot = judge(self.method, self.headers, &agent, place.asn);
         let choice = target.choose(visitor.key, place.country.as_deref(), agent.device);
         let facts = Facts {
             address,
             place,
-            user_agent,
+            user_agent: user_agent.map(Cow::Borrowed),
             agent: &agent,
-            referrer: text_header(self.headers, header::REFERER),
+            referrer: text_header(self.headers, header::REFERER).map(Cow::Borrowed),
         };
-        (client(facts, &target.privacy, visitor.opted_out, salt), bot, choice)
+        let client = client(facts, &target.privacy, visitor.opted_out, salt);
+        let query = Query::read(self.query);
+        let body = body(target, choice, &query);
+        let event = event(target.link.workspace, visitor.key, now_ms, body, client, bot);
+        let token = ClickToken { click: event.id, link: target.link.id, visitor: event.visitor };
+        let tcid = sign(&token, target.link.workspace, &app.links.signing_keys()[0]);
+        let mut response = redirect(target.address(choice, &query, &tcid))?;
+        if let Some(cookie) = visitor.cookie {
+            response.headers_mut().insert(header::SET_COOKIE, cookie);
+        }
+        let record = record(&event, self.headers);
+        Ok(Click { id: event.id, is_human: bot.is_none(), record, response })
     }
 }
 
-fn click(
-    target: &Target,
-    visitor: VisitorKey,
-    now_ms: i64,
-    choice: Choice,
-    query: &Query,
-    client: Client,
-    bot: Option<BotReason>,
-) -> Event {
+fn body(target: &Target, choice: Choice, query: &Query) -> Body {
     let link = &target.link;
     let short = |text: &&str| text.len() <= MAX_NAME_BYTES;
     let utm: BTreeMap<String, String> = query
@@ -152,7 +154,7 @@ fn click(
         .filter(|(_, value)| short(value))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    let body = Body::Click {
+    Body::Click {
         link: link.id,
         campaign: link.campaign,
         creator: link.creator,
@@ -160,25 +162,35 @@ fn click(
         variant: target.variant_name(choice).map(ToOwned::to_owned),
         utm,
         cookieless: target.privacy.cookie_days == 0,
-    };
+    }
+}
+
+fn event<'a>(
+    workspace: WorkspaceId,
+    visitor: VisitorKey,
+    now_ms: i64,
+    body: Body,
+    client: Client<Cow<'a, str>>,
+    bot: Option<BotReason>,
+) -> Event<Client<Cow<'a, str>>> {
     let id = EventId(uuid_v7(now_ms));
     Event {
         id,
-        workspace: link.workspace,
+        workspace,
         visitor,
         user: None,
         at_ms: now_ms,
         received_at_ms: now_ms,
         // The id is drawn here, so it alone tells this click from any other.
-        payload_hash: payload_hash(&id),
+        payload_hash: hash_of_id(id),
         body,
         client,
         bot,
     }
 }
 
-fn redirect(location: &str) -> Result<Response, ApiError> {
-    let location = HeaderValue::from_str(location).map_err(|_not_a_header| {
+fn redirect(location: String) -> Result<Response, ApiError> {
+    let location = HeaderValue::from_maybe_shared(Bytes::from(location)).map_err(|_not_a_header| {
         let message = "this link's destination is broken";
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "bad_destination", message)
     })?;

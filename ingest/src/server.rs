@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use domain::event::Event;
@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use ipnet::IpNet;
 use runtime::producer::Publisher;
 use runtime::shutdown::CancellationToken;
+use serde::Serialize;
 use tokio_util::task::AbortOnDropHandle;
 use tower::Service as _;
 use tower_http::decompression::RequestDecompressionLayer;
@@ -42,6 +43,7 @@ const TIDY_EVERY: Duration = Duration::from_secs(10);
 /// A request's body must come in without a pause longer than this.
 const BODY_WITHIN: Duration = Duration::from_secs(20);
 
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Most events are smaller, so that their room is asked for once.
 const USUAL_EVENT_BYTES: usize = 1_024;
 
@@ -54,8 +56,6 @@ pub struct IngestSettings {
     pub dead_letter_topic: String,
     /// Largest body, after decompression.
     pub max_body_bytes: usize,
-    /// An event that Kafka has not acknowledged within this goes to the spool.
-    pub spool_after: Duration,
     /// The spool.
     pub spool: SpoolSettings,
     /// Where ids that senders chose are remembered.
@@ -114,11 +114,14 @@ impl App {
 }
 
 /// An event, as it goes to Kafka.
-pub(crate) fn record(event: &Event, headers: &HeaderMap) -> Record {
-    let trace = headers.get("traceparent").map(HeaderValue::as_bytes).filter(|trace| is_traceparent(trace));
+pub(crate) fn record<C>(event: &Event<C>, headers: &HeaderMap) -> Record
+where
+    Event<C>: Serialize,
+{
+    let trace = headers.get(&TRACEPARENT).map(HeaderValue::as_bytes).filter(|trace| is_traceparent(trace));
     let mut payload = Vec::with_capacity(USUAL_EVENT_BYTES);
     serde_json::to_writer(&mut payload, event).expect("events are JSON");
-    let key = event.visitor.to_string().into_bytes();
+    let key = event.visitor.hex().to_vec();
     Record { key, trace: trace.unwrap_or_default().to_vec(), payload }
 }
 
@@ -136,7 +139,8 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// A collector that publishes through `publisher`.
+    /// A collector that publishes through `publisher`; what that one calls late
+    /// goes to the spool.
     ///
     /// # Errors
     /// When the directory does not answer or has no key to sign with, or the
@@ -153,7 +157,6 @@ impl Collector {
         let outbox_settings = OutboxSettings {
             events_topic: settings.events_topic.clone(),
             dead_letter_topic: settings.dead_letter_topic.clone(),
-            spool_after: settings.spool_after,
         };
         let (connecting, topic) = (publisher.clone(), settings.events_topic.clone());
         let connected = tokio::task::spawn_blocking(move || connecting.connect(&topic, CONNECT_WITHIN));

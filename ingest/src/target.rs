@@ -51,13 +51,15 @@ impl Destination {
     /// The address with what is `passed` and `tcid` added; its own query and
     /// fragment stay.
     fn with(&self, passed: &[(String, String)], tcid: &str) -> String {
-        let mut address = self.head.clone();
+        const TCID: &str = "tcid=";
+        let mut address = String::with_capacity(self.head.len() + TCID.len() + tcid.len() + self.tail.len());
+        address.push_str(&self.head);
         for (name, value) in passed.iter().filter(|(name, _)| !self.names.contains(name)) {
             let pair = url::form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish();
             address.push_str(&pair);
             address.push('&');
         }
-        address.push_str("tcid=");
+        address.push_str(TCID);
         address.push_str(tcid);
         address.push_str(&self.tail);
         address

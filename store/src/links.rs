@@ -363,6 +363,6 @@ pub async fn ensure_signing_key(pool: &Pool, secret: &[u8]) -> Result<(), StoreE
 pub async fn signing_keys(pool: &Pool) -> Result<Vec<SigningKey>, StoreError> {
     let rows: Vec<(i16, Vec<u8>)> = sqlx::query_as(sql!("signing_keys/list")).fetch_all(pool).await?;
     rows.into_iter()
-        .map(|(id, secret)| Ok(SigningKey { id: narrow("signing_keys", id.into())?, secret }))
+        .map(|(id, secret)| Ok(SigningKey::new(narrow("signing_keys", id.into())?, &secret)))
         .collect()
 }

@@ -47,7 +47,8 @@ fn publisher(settings: &Settings) -> anyhow::Result<Publisher> {
 /// spool as well, and one that was given up could be overtaken by a later one.
 fn collector_publisher(settings: &Settings) -> anyhow::Result<Publisher> {
     let linger = Duration::from_millis(settings.linger_ms.into());
-    Ok(Publisher::new(&settings.brokers, ProducerSettings { linger, message_timeout: None })?)
+    let late_after = Some(Duration::from_millis(settings.spool_after_ms));
+    Ok(Publisher::new(&settings.brokers, ProducerSettings { linger, message_timeout: None, late_after })?)
 }
 
 async fn listen(address: std::net::SocketAddr, what: &str, flag: &str) -> anyhow::Result<TcpListener> {
@@ -63,7 +64,6 @@ pub(crate) async fn ingest(settings: &Settings, stop: CancellationToken) -> anyh
         events_topic: settings.topics().events,
         dead_letter_topic: settings.topics().dead_letter,
         max_body_bytes: settings.max_body_bytes,
-        spool_after: Duration::from_millis(settings.spool_after_ms),
         spool: SpoolSettings {
             dir: settings.spool_dir.clone().unwrap_or_else(|| settings.data_dir.join("spool")),
             max_bytes: settings.spool_max_bytes,

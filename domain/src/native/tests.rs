@@ -5,7 +5,7 @@ use super::*;
 const NOW_MS: i64 = 1_800_000_000_000;
 
 fn accept(json: &str) -> Result<Event, Refusal> {
-    let keys = [SigningKey { id: 0, secret: vec![1; 32] }];
+    let keys = [SigningKey::new(0, &[1; 32])];
     let intake = Intake {
         workspace: WorkspaceId(Uuid::from_u128(1)),
         now_ms: NOW_MS,

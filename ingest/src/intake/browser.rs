@@ -57,7 +57,7 @@ async fn see(
 ) -> Result<(), ApiError> {
     let of = |name: &str| query.get(name).filter(|text| !text.is_empty()).cloned();
     let sender = Sender::with_key(app, caller, headers, of("key").as_deref()).await?;
-    let page = of("url").or_else(|| text_header(headers, header::REFERER));
+    let page = of("url").or_else(|| text_header(headers, header::REFERER).map(ToOwned::to_owned));
     let goal = of("goal");
     let visitor_id = match of("visitor_id").or_else(|| visitor_cookie(headers).map(ToOwned::to_owned)) {
         Some(known) => known,

@@ -44,7 +44,7 @@ pub(crate) async fn erase(
         .into_iter()
         .map(|visitor| {
             let (id, body) = (EventId(uuid_v7(sender.now_ms)), Body::Erase {});
-            let event = Event {
+            let event: Event = Event {
                 id,
                 workspace,
                 visitor,

@@ -1,5 +1,6 @@
 //! Who sends events: on whose behalf, from where, and what they may.
 
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -114,7 +115,8 @@ impl<'a> Sender<'a> {
         // request describes it.
         let stated = native.user_agent.take();
         let described = stated.is_some() || self.channel == Channel::Browser;
-        let user_agent = stated.or_else(|| text_header(self.headers, header::USER_AGENT));
+        let own = || text_header(self.headers, header::USER_AGENT).map(Cow::Borrowed);
+        let user_agent = stated.map(Cow::Owned).or_else(own);
         let address = match native.ip.take() {
             Some(ip) => ip.parse().map_err(|_unreadable| Refusal::Invalid {
                 field: "ip",
@@ -122,7 +124,7 @@ impl<'a> Sender<'a> {
             })?,
             None => self.address,
         };
-        let referrer = native.referrer.take();
+        let referrer = native.referrer.take().map(Cow::Owned);
         let agent = self.app.agents.read(user_agent.as_deref());
         let fresh_id = EventId(uuid_v7(self.now_ms));
         let workspace = self.tenant.workspace;
@@ -136,7 +138,7 @@ impl<'a> Sender<'a> {
             event.visitor = VisitorKey::derive(workspace, &hex_id());
         }
         let facts = Facts { address, place, user_agent, agent: &agent, referrer };
-        event.client = client(facts, privacy, opted_out, self.salt.as_deref());
+        event.client = client(facts, privacy, opted_out, self.salt.as_deref()).into_owned();
         let named = event.id != fresh_id;
         Ok(Taken { event, named })
     }

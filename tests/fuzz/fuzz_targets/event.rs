@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use uuid::Uuid;
 
 fuzz_target!(|bytes: &[u8]| {
-    let keys = [SigningKey { id: 0, secret: vec![7; 32] }];
+    let keys = [SigningKey::new(0, &[7; 32])];
     let intake = Intake {
         workspace: WorkspaceId(Uuid::from_u128(1)),
         now_ms: 1_800_000_000_000,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 fuzz_target!(|bytes: &[u8]| {
     let workspace = WorkspaceId(Uuid::from_u128(1));
-    let keys = [SigningKey { id: 0, secret: vec![7; 32] }];
+    let keys = [SigningKey::new(0, &[7; 32])];
     let token = ClickToken {
         click: EventId(Uuid::from_u128(3)),
         link: LinkId(Uuid::from_u128(4)),

@@ -1,13 +1,18 @@
 //! Publishing, with the answer only after the broker's acknowledgement.
 
+mod delivery;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::util::Timeout;
 
+use self::delivery::{Deliveries, Delivery, Fate, Polling, Slot, Timed};
 use crate::KafkaError;
 
 /// How long a message waits for others to share its request, unless set, in
@@ -24,6 +29,9 @@ pub struct ProducerSettings {
     /// A message that is not acknowledged within this fails; with none, it is
     /// tried for ever.
     pub message_timeout: Option<Duration>,
+    /// Who waits for a message that was sent [so](Publisher::send_timed) waits at
+    /// most this long, or a tenth longer; the client goes on trying.
+    pub late_after: Option<Duration>,
 }
 
 impl Default for ProducerSettings {
@@ -31,6 +39,7 @@ impl Default for ProducerSettings {
         Self {
             linger: Duration::from_millis(DEFAULT_LINGER_MS.into()),
             message_timeout: Some(Duration::from_secs(10)),
+            late_after: None,
         }
     }
 }
@@ -39,13 +48,17 @@ impl Default for ProducerSettings {
 /// clone.
 #[derive(Clone)]
 pub struct Publisher {
-    producer: FutureProducer,
+    producer: Arc<BaseProducer<Deliveries>>,
+    timed: Option<Arc<Timed>>,
+    _polling: Arc<Polling>,
 }
+
+type Record<'r> = BaseRecord<'r, [u8], [u8], Arc<Slot>>;
 
 /// A message that has been handed to the client and not acknowledged yet.
 pub struct Pending<'a> {
     topic: &'a str,
-    delivery: DeliveryFuture,
+    delivery: Delivery,
 }
 
 impl Pending<'_> {
@@ -53,13 +66,13 @@ impl Pending<'_> {
     ///
     /// # Errors
     /// When the broker refuses the message or does not answer in time. It may
-    /// still have been written.
+    /// still have been written, or still be.
     pub async fn acknowledged(self) -> Result<(), KafkaError> {
         match self.delivery.await {
-            Ok(Ok(_delivery)) => Ok(()),
-            Ok(Err((error, _message))) => Err(not_taken(self.topic, &error)),
-            Err(_cancelled) => {
-                let (topic, message) = (self.topic.to_owned(), "the producer was closed".to_owned());
+            Fate::Taken => Ok(()),
+            Fate::Failed(error) => Err(not_taken(self.topic, &error)),
+            Fate::Late => {
+                let (topic, message) = (self.topic.to_owned(), "it does not answer in time".to_owned());
                 Err(KafkaError::Publish { topic, message })
             }
         }
@@ -67,7 +80,7 @@ impl Pending<'_> {
 }
 
 /// Whether another try may help.
-fn not_taken(topic: &str, error: &rdkafka::error::KafkaError) -> KafkaError {
+fn not_taken(topic: &str, error: &ClientError) -> KafkaError {
     let (topic, message) = (topic.to_owned(), error.to_string());
     match error.rdkafka_error_code() {
         Some(
@@ -87,7 +100,8 @@ impl Publisher {
     /// # Errors
     /// When the settings are not valid.
     pub fn new(brokers: &str, settings: ProducerSettings) -> Result<Self, KafkaError> {
-        let producer = ClientConfig::new()
+        let client = |source| KafkaError::Client { brokers: brokers.to_owned(), source };
+        let producer: BaseProducer<Deliveries> = ClientConfig::new()
             .set("bootstrap.servers", brokers)
             .set("enable.idempotence", "true")
             .set("acks", "all")
@@ -95,9 +109,13 @@ impl Publisher {
             .set("message.timeout.ms", settings.message_timeout.map_or(0, |t| t.as_millis()).to_string())
             .set("compression.type", "lz4")
             .set("queue.buffering.max.messages", "200000")
-            .create()
-            .map_err(|source| KafkaError::Client { brokers: brokers.to_owned(), source })?;
-        Ok(Self { producer })
+            .create_with_context(Deliveries)
+            .map_err(client)?;
+        let producer = Arc::new(producer);
+        let timed = settings.late_after.map(|late_after| Arc::new(Timed::new(late_after)));
+        let polling = Polling::start(Arc::clone(&producer), timed.clone());
+        let polling = polling.map_err(|error| client(ClientError::ClientCreation(error.to_string())))?;
+        Ok(Self { producer, timed, _polling: Arc::new(polling) })
     }
 
     /// Hands a message to the client.
@@ -105,7 +123,7 @@ impl Publisher {
     /// # Errors
     /// When the client's queue is full or the message too large.
     pub fn send<'a>(&self, topic: &'a str, key: &[u8], payload: &[u8]) -> Result<Pending<'a>, KafkaError> {
-        self.send_traced(topic, key, &[], payload)
+        self.hand_over(topic, |record| record.key(key).payload(payload))
     }
 
     /// As [`Publisher::send`], to a partition instead of by a key.
@@ -118,11 +136,7 @@ impl Publisher {
         partition: i32,
         payload: &[u8],
     ) -> Result<Pending<'a>, KafkaError> {
-        let record: FutureRecord<'_, [u8], _> = FutureRecord::to(topic).partition(partition).payload(payload);
-        match self.producer.send_result(record) {
-            Ok(delivery) => Ok(Pending { topic, delivery }),
-            Err((error, _record)) => Err(not_taken(topic, &error)),
-        }
+        self.hand_over(topic, |record| record.partition(partition).payload(payload))
     }
 
     /// As [`Publisher::send`], with the W3C `traceparent` of the request behind
@@ -137,13 +151,45 @@ impl Publisher {
         trace: &[u8],
         payload: &[u8],
     ) -> Result<Pending<'a>, KafkaError> {
-        let mut record = FutureRecord::to(topic).key(key).payload(payload);
-        if !trace.is_empty() {
+        self.hand_over(topic, |record| {
+            let record = record.key(key).payload(payload);
+            if trace.is_empty() {
+                return record;
+            }
             let header = Header { key: "traceparent", value: Some(trace) };
-            record = record.headers(OwnedHeaders::new_with_capacity(1).insert(header));
+            record.headers(OwnedHeaders::new_with_capacity(1).insert(header))
+        })
+    }
+
+    /// As [`Publisher::send_traced`]; what is not acknowledged within
+    /// [`ProducerSettings::late_after`] is then an error for who waits for it, and
+    /// still on its way.
+    ///
+    /// # Errors
+    /// As [`Publisher::send`].
+    pub fn send_timed<'a>(
+        &self,
+        topic: &'a str,
+        key: &[u8],
+        trace: &[u8],
+        payload: &[u8],
+    ) -> Result<Pending<'a>, KafkaError> {
+        let pending = self.send_traced(topic, key, trace, payload)?;
+        if let Some(timed) = &self.timed {
+            timed.add(&pending.delivery.0);
         }
-        match self.producer.send_result(record) {
-            Ok(delivery) => Ok(Pending { topic, delivery }),
+        Ok(pending)
+    }
+
+    fn hand_over<'t: 'r, 'r>(
+        &self,
+        topic: &'t str,
+        fill: impl FnOnce(Record<'r>) -> Record<'r>,
+    ) -> Result<Pending<'t>, KafkaError> {
+        let slot = Arc::new(Slot::default());
+        let record = fill(BaseRecord::with_opaque_to(topic, Arc::clone(&slot)));
+        match self.producer.send(record) {
+            Ok(()) => Ok(Pending { topic, delivery: Delivery(slot) }),
             Err((error, _record)) => Err(not_taken(topic, &error)),
         }
     }

@@ -1,0 +1,221 @@
+//! What became of a message, from the thread that hears it of Kafka's client to
+//! the task that waits for it.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::producer::{BaseProducer, DeliveryResult, ProducerContext};
+
+/// Without a bound on waiting, the client is asked for news this long at a time:
+/// so long a stop may take.
+const UNTIMED: Duration = Duration::from_millis(100);
+
+/// What became of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Kafka has it.
+    Taken,
+    /// It will not be tried again.
+    Failed(ClientError),
+    /// Kafka has not said in time; it goes on being tried.
+    Late,
+}
+
+/// Where a message's fate is left for who waits for it. The first one counts.
+#[derive(Default)]
+pub(super) struct Slot(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    fate: Option<Fate>,
+    is_known: bool,
+    waker: Option<Waker>,
+}
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().expect("no panic while held")
+    }
+
+    fn settle(&self, fate: Fate) {
+        let mut waiting = self.lock();
+        if waiting.is_known {
+            return;
+        }
+        waiting.is_known = true;
+        waiting.fate = Some(fate);
+        let waker = waiting.waker.take();
+        drop(waiting);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn is_known(&self) -> bool {
+        self.lock().is_known
+    }
+}
+
+/// Waits for a message's fate.
+pub(super) struct Delivery(pub(super) Arc<Slot>);
+
+impl Future for Delivery {
+    type Output = Fate;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Fate> {
+        let mut waiting = self.0.lock();
+        if let Some(fate) = waiting.fate.take() {
+            return Poll::Ready(fate);
+        }
+        match &mut waiting.waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
+/// Leaves what Kafka's client hears in the messages' slots.
+pub(super) struct Deliveries;
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Arc<Slot>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, slot: Arc<Slot>) {
+        slot.settle(match result {
+            Ok(_) => Fate::Taken,
+            Err((error, _)) => Fate::Failed(error.clone()),
+        });
+    }
+}
+
+/// Messages that may be waited for only so long: all equally, so that the first
+/// one sent is the first one late. One look at the clock for many costs less than a
+/// timer for each.
+pub(super) struct Timed {
+    late_after: Duration,
+    sent: Mutex<VecDeque<(Instant, Arc<Slot>)>>,
+}
+
+impl Timed {
+    pub(super) fn new(late_after: Duration) -> Self {
+        Self { late_after, sent: Mutex::default() }
+    }
+
+    pub(super) fn add(&self, slot: &Arc<Slot>) {
+        let entry = (Instant::now(), Arc::clone(slot));
+        self.sent.lock().expect("no panic while held").push_back(entry);
+    }
+
+    /// How often to look: late is what is later by this at most.
+    fn every(&self) -> Duration {
+        (self.late_after / 10).clamp(Duration::from_millis(5), UNTIMED)
+    }
+
+    /// Tells who waits that their messages are late.
+    fn sweep(&self, now: Instant) {
+        let mut late = Vec::new();
+        let mut sent = self.sent.lock().expect("no panic while held");
+        while let Some((since, slot)) = sent.front() {
+            let is_late = now.saturating_duration_since(*since) >= self.late_after;
+            if !is_late && !slot.is_known() {
+                break;
+            }
+            late.extend(sent.pop_front().filter(|_| is_late));
+        }
+        drop(sent);
+        for (_, slot) in late {
+            slot.settle(Fate::Late);
+        }
+    }
+}
+
+/// The thread that asks Kafka's client for news, until this is dropped.
+pub(super) struct Polling {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Polling {
+    pub(super) fn start(
+        producer: Arc<BaseProducer<Deliveries>>,
+        timed: Option<Arc<Timed>>,
+    ) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let every = timed.as_ref().map_or(UNTIMED, |timed| timed.every());
+        let thread = std::thread::Builder::new().name("producer".to_owned()).spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                producer.poll(every);
+                if let Some(timed) = &timed {
+                    timed.sweep(Instant::now());
+                }
+            }
+        })?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Polling {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // It has nothing to say; if it panicked, that was said.
+        let _ended = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fate_of(slot: &Arc<Slot>) -> Poll<Fate> {
+        let mut delivery = Delivery(Arc::clone(slot));
+        Pin::new(&mut delivery).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn the_first_fate_counts_and_is_told_once() {
+        let slot = Arc::new(Slot::default());
+        assert_eq!(fate_of(&slot), Poll::Pending);
+        slot.settle(Fate::Late);
+        slot.settle(Fate::Taken);
+        assert_eq!(fate_of(&slot), Poll::Ready(Fate::Late));
+        assert_eq!(fate_of(&slot), Poll::Pending);
+    }
+
+    #[test]
+    fn only_what_is_not_known_in_time_is_late() {
+        let timed = Timed::new(Duration::from_millis(250));
+        let slots: [Arc<Slot>; 3] = Default::default();
+        let before = Instant::now();
+        slots.iter().for_each(|slot| timed.add(slot));
+        let after = Instant::now();
+        slots[0].settle(Fate::Taken);
+        slots[2].settle(Fate::Taken);
+        timed.sweep(before + Duration::from_millis(249));
+        assert_eq!(timed.sent.lock().unwrap().len(), 2, "those behind one that waits stay with it");
+        timed.sweep(after + Duration::from_millis(250));
+        assert!(timed.sent.lock().unwrap().is_empty());
+        let fates = slots.each_ref().map(fate_of);
+        assert_eq!(fates, [Fate::Taken, Fate::Late, Fate::Taken].map(Poll::Ready));
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_woken() {
+        let slot = Arc::new(Slot::default());
+        let waiting = tokio::spawn(Delivery(Arc::clone(&slot)));
+        tokio::task::yield_now().await;
+        std::thread::spawn(move || slot.settle(Fate::Taken)).join().unwrap();
+        assert_eq!(waiting.await.unwrap(), Fate::Taken);
+    }
+}
