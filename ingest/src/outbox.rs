@@ -71,7 +71,7 @@ impl Outbox {
     }
 
     /// Messages that Kafka has not acknowledged.
-    pub(crate) fn in_flight(&self) -> i32 {
+    pub(crate) fn in_flight(&self) -> usize {
         self.publisher.in_flight()
     }
 

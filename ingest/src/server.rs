@@ -315,7 +315,7 @@ async fn show_metrics(State(app): State<Arc<App>>) -> String {
     metrics::gauge!("tributary_spool_events").set(spool.backlog() as f64);
     metrics::gauge!("tributary_spool_bytes").set(spool.bytes() as f64);
     metrics::gauge!("tributary_spool_age_seconds").set(spool.age().as_secs_f64());
-    metrics::gauge!("tributary_producer_queue").set(f64::from(app.outbox.in_flight()));
+    metrics::gauge!("tributary_producer_queue").set(app.outbox.in_flight() as f64);
     runtime::telemetry::render_metrics()
 }
 

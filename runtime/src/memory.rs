@@ -1,5 +1,6 @@
 //! The programs' allocator, mimalloc, and how long what was freed stays with the
-//! process.
+//! process. It is Rust's only: put in the place of C's `malloc` (its feature
+//! `override`), libchdb ends with `munmap_chunk(): invalid pointer` at its start.
 
 use std::ffi::c_long;
 

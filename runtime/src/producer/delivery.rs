@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use rdkafka::client::ClientContext;
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::producer::{BaseProducer, DeliveryResult, ProducerContext};
+
+use super::lane::Lane;
 
 /// Without a bound on waiting, the client is asked for news this long at a time:
 /// so long a stop may take.
@@ -31,7 +33,11 @@ pub(super) enum Fate {
 
 /// Where a message's fate is left for who waits for it. The first one counts.
 #[derive(Default)]
-pub(super) struct Slot(Mutex<Waiting>);
+pub(super) struct Slot {
+    waiting: Mutex<Waiting>,
+    /// Whose messages wait until this one is done with.
+    lane: Option<Arc<Lane>>,
+}
 
 #[derive(Default)]
 struct Waiting {
@@ -41,11 +47,15 @@ struct Waiting {
 }
 
 impl Slot {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().expect("no panic while held")
+    pub(super) fn of(lane: Arc<Lane>) -> Self {
+        Self { lane: Some(lane), ..Self::default() }
     }
 
-    fn settle(&self, fate: Fate) {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().expect("no panic while held")
+    }
+
+    pub(super) fn settle(&self, fate: Fate) {
         let mut waiting = self.lock();
         if waiting.is_known {
             return;
@@ -59,7 +69,7 @@ impl Slot {
         }
     }
 
-    fn is_known(&self) -> bool {
+    pub(super) fn is_known(&self) -> bool {
         self.lock().is_known
     }
 }
@@ -83,8 +93,10 @@ impl Future for Delivery {
     }
 }
 
-/// Leaves what Kafka's client hears in the messages' slots.
-pub(super) struct Deliveries;
+/// Leaves what Kafka's client hears in the messages' slots, and hands over what
+/// waited for it.
+#[derive(Default)]
+pub(super) struct Deliveries(pub(super) OnceLock<Weak<BaseProducer<Deliveries>>>);
 
 impl ClientContext for Deliveries {}
 
@@ -96,6 +108,9 @@ impl ProducerContext for Deliveries {
             Ok(_) => Fate::Taken,
             Err((error, _)) => Fate::Failed(error.clone()),
         });
+        if let Some(lane) = &slot.lane {
+            lane.done(self.0.get().and_then(Weak::upgrade).as_deref());
+        }
     }
 }
 
@@ -196,7 +211,7 @@ mod tests {
     #[test]
     fn only_what_is_not_known_in_time_is_late() {
         let timed = Timed::new(Duration::from_millis(250));
-        let slots: [Arc<Slot>; 3] = Default::default();
+        let slots: [Arc<Slot>; 3] = [(); 3].map(|()| Arc::new(Slot::default()));
         let before = Instant::now();
         slots.iter().for_each(|slot| timed.add(slot));
         let after = Instant::now();

@@ -1,9 +1,10 @@
 //! Publishing, with the answer only after the broker's acknowledgement.
 
 mod delivery;
+mod lane;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError as ClientError;
@@ -13,18 +14,20 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::util::Timeout;
 
 use self::delivery::{Deliveries, Delivery, Fate, Polling, Slot, Timed};
+use self::lane::Lanes;
 use crate::KafkaError;
 
 /// How long a message waits for others to share its request, unless set, in
 /// milliseconds.
-pub const DEFAULT_LINGER_MS: u16 = 3;
+pub const DEFAULT_LINGER_MS: u16 = 1;
 
 /// How a producer gathers messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProducerSettings {
     /// How long a message waits for others to share its request, in whole
-    /// milliseconds. Much less makes librdkafka busy with looking at its clock,
-    /// and requests so small that they cost more than the messages in them.
+    /// milliseconds. While a request of its partition is on its way, it waits for
+    /// that, too; so where there are many, they share requests without lingering.
+    /// Without any, a part of those that go together may miss the request.
     pub linger: Duration,
     /// A message that is not acknowledged within this fails; with none, it is
     /// tried for ever.
@@ -49,6 +52,7 @@ impl Default for ProducerSettings {
 #[derive(Clone)]
 pub struct Publisher {
     producer: Arc<BaseProducer<Deliveries>>,
+    lanes: Arc<Lanes>,
     timed: Option<Arc<Timed>>,
     _polling: Arc<Polling>,
 }
@@ -77,6 +81,15 @@ impl Pending<'_> {
             }
         }
     }
+}
+
+/// A record with the `traceparent` of what is behind it, if there is one.
+fn traced<'r>(record: Record<'r>, trace: &'r [u8]) -> Record<'r> {
+    if trace.is_empty() {
+        return record;
+    }
+    let header = Header { key: "traceparent", value: Some(trace) };
+    record.headers(OwnedHeaders::new_with_capacity(1).insert(header))
 }
 
 /// Whether another try may help.
@@ -109,13 +122,15 @@ impl Publisher {
             .set("message.timeout.ms", settings.message_timeout.map_or(0, |t| t.as_millis()).to_string())
             .set("compression.type", "lz4")
             .set("queue.buffering.max.messages", "200000")
-            .create_with_context(Deliveries)
+            .create_with_context(Deliveries::default())
             .map_err(client)?;
         let producer = Arc::new(producer);
+        // Nobody else has it yet.
+        let _first = producer.context().0.set(Arc::downgrade(&producer));
         let timed = settings.late_after.map(|late_after| Arc::new(Timed::new(late_after)));
         let polling = Polling::start(Arc::clone(&producer), timed.clone());
         let polling = polling.map_err(|error| client(ClientError::ClientCreation(error.to_string())))?;
-        Ok(Self { producer, timed, _polling: Arc::new(polling) })
+        Ok(Self { producer, lanes: Arc::default(), timed, _polling: Arc::new(polling) })
     }
 
     /// Hands a message to the client.
@@ -123,7 +138,7 @@ impl Publisher {
     /// # Errors
     /// When the client's queue is full or the message too large.
     pub fn send<'a>(&self, topic: &'a str, key: &[u8], payload: &[u8]) -> Result<Pending<'a>, KafkaError> {
-        self.hand_over(topic, |record| record.key(key).payload(payload))
+        self.send_traced(topic, key, &[], payload)
     }
 
     /// As [`Publisher::send`], to a partition instead of by a key.
@@ -136,7 +151,12 @@ impl Publisher {
         partition: i32,
         payload: &[u8],
     ) -> Result<Pending<'a>, KafkaError> {
-        self.hand_over(topic, |record| record.partition(partition).payload(payload))
+        let slot = Arc::new(Slot::default());
+        let record: Record<'_> = BaseRecord::with_opaque_to(topic, Arc::clone(&slot));
+        match self.producer.send(record.partition(partition).payload(payload)) {
+            Ok(()) => Ok(Pending { topic, delivery: Delivery(slot) }),
+            Err((error, _record)) => Err(not_taken(topic, &error)),
+        }
     }
 
     /// As [`Publisher::send`], with the W3C `traceparent` of the request behind
@@ -151,14 +171,11 @@ impl Publisher {
         trace: &[u8],
         payload: &[u8],
     ) -> Result<Pending<'a>, KafkaError> {
-        self.hand_over(topic, |record| {
-            let record = record.key(key).payload(payload);
-            if trace.is_empty() {
-                return record;
-            }
-            let header = Header { key: "traceparent", value: Some(trace) };
-            record.headers(OwnedHeaders::new_with_capacity(1).insert(header))
-        })
+        let slot = self.lanes.of(topic, key).send(&self.producer, key, trace, payload);
+        match slot {
+            Ok(slot) => Ok(Pending { topic, delivery: Delivery(slot) }),
+            Err(error) => Err(not_taken(topic, &error)),
+        }
     }
 
     /// As [`Publisher::send_traced`]; what is not acknowledged within
@@ -181,19 +198,6 @@ impl Publisher {
         Ok(pending)
     }
 
-    fn hand_over<'t: 'r, 'r>(
-        &self,
-        topic: &'t str,
-        fill: impl FnOnce(Record<'r>) -> Record<'r>,
-    ) -> Result<Pending<'t>, KafkaError> {
-        let slot = Arc::new(Slot::default());
-        let record = fill(BaseRecord::with_opaque_to(topic, Arc::clone(&slot)));
-        match self.producer.send(record) {
-            Ok(()) => Ok(Pending { topic, delivery: Delivery(slot) }),
-            Err((error, _record)) => Err(not_taken(topic, &error)),
-        }
-    }
-
     /// Publishes one message and waits for its acknowledgement.
     ///
     /// # Errors
@@ -202,23 +206,41 @@ impl Publisher {
         self.send(topic, key, payload)?.acknowledged().await
     }
 
-    /// Connects, so that the first message does not have to wait for it; for
-    /// at most `within`. Blocks. `false` if Kafka does not answer.
+    /// Connects, so that the first message does not have to wait for it, and learns
+    /// the topic's partitions; for at most `within`. Blocks. `false` if Kafka does
+    /// not answer.
     #[must_use]
     pub fn connect(&self, topic: &str, within: Duration) -> bool {
-        self.producer.client().fetch_metadata(Some(topic), Timeout::After(within)).is_ok()
+        match self.producer.client().fetch_metadata(Some(topic), Timeout::After(within)) {
+            Ok(metadata) => {
+                let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+                self.lanes.learn(topic, partitions);
+                true
+            }
+            Err(_unreached) => false,
+        }
     }
 
     /// Messages that are not acknowledged yet.
     #[must_use]
-    pub fn in_flight(&self) -> i32 {
-        self.producer.in_flight_count()
+    pub fn in_flight(&self) -> usize {
+        usize::try_from(self.producer.in_flight_count()).unwrap_or_default() + self.lanes.waiting()
     }
 
     /// Waits until nothing is in flight, or `within` is over. Blocks.
     pub fn flush(&self, within: Duration) {
-        if let Err(error) = self.producer.flush(Timeout::After(within)) {
-            tracing::warn!(%error, in_flight = self.in_flight(), "producer closed with messages in flight");
+        let until = Instant::now() + within;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if let Err(error) = self.producer.flush(Timeout::After(left)) {
+                let in_flight = self.in_flight();
+                tracing::warn!(%error, in_flight, "producer closed with messages in flight");
+                return;
+            }
+            // What waited has been handed over since, and may be in flight.
+            if self.in_flight() == 0 {
+                return;
+            }
         }
     }
 }

@@ -1,0 +1,259 @@
+//! What waits for its partition's turn.
+//!
+//! An idempotent librdkafka (2.12) has one request of a partition on its way,
+//! whatever `max.in.flight` says (it counts messages, confluentinc/librdkafka
+//! #4989), and while another one is ready it does not sleep but looks again and
+//! again whether it may go: half of what its thread did here. So it gets nothing
+//! for a partition that it could not send. What comes meanwhile is gathered, and
+//! handed over at once when Kafka has what is on its way: the busier Kafka is, the
+//! more share a request.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::producer::{BaseProducer, BaseRecord};
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::delivery::{Deliveries, Fate, Slot};
+use super::{Record, traced};
+
+/// No more wait in one lane; librdkafka's own queue holds as many of all.
+const MAX_WAITING: usize = 100_000;
+
+/// The messages of one partition, in order; or of a topic, while its partitions
+/// are not known.
+pub(super) struct Lane {
+    topic: String,
+    partition: Option<i32>,
+    state: Mutex<State>,
+}
+
+/// The lanes of each topic.
+#[derive(Default)]
+pub(super) struct Lanes(RwLock<HashMap<String, Arc<[Arc<Lane>]>>>);
+
+impl Lanes {
+    /// From now on a topic has a lane for each of its partitions.
+    pub(super) fn learn(&self, topic: &str, partitions: usize) {
+        let lanes: Arc<[Arc<Lane>]> =
+            (0..).take(partitions).map(|partition| Arc::new(Lane::new(topic, Some(partition)))).collect();
+        let mut topics = self.0.write().expect("no panic while held");
+        // An event must not overtake one that waits in a lane of before.
+        let is_used = topics.get(topic).is_some_and(|lanes| lanes.iter().any(|lane| lane.is_used()));
+        if partitions > 0 && !is_used {
+            topics.insert(topic.to_owned(), lanes);
+        }
+    }
+
+    /// Where a message with this key waits.
+    pub(super) fn of(&self, topic: &str, key: &[u8]) -> Arc<Lane> {
+        if let Some(lanes) = self.0.read().expect("no panic while held").get(topic) {
+            return Arc::clone(lane_of(lanes, key));
+        }
+        let mut topics = self.0.write().expect("no panic while held");
+        let lanes = topics.entry(topic.to_owned());
+        Arc::clone(lane_of(lanes.or_insert_with(|| Arc::new([Arc::new(Lane::new(topic, None))])), key))
+    }
+
+    /// Messages that are not with the client yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.0
+            .read()
+            .expect("no panic while held")
+            .values()
+            .flat_map(|lanes| lanes.iter())
+            .map(|lane| lane.waiting())
+            .sum()
+    }
+}
+
+/// As librdkafka's partitioner `consistent_random` does, which others use who
+/// write to the topic.
+fn lane_of<'a>(lanes: &'a [Arc<Lane>], key: &[u8]) -> &'a Arc<Lane> {
+    &lanes[crc32fast::hash(key) as usize % lanes.len()]
+}
+
+#[derive(Default)]
+struct State {
+    /// Handed over, or about to be.
+    in_flight: usize,
+    waiting: Vec<Message>,
+}
+
+/// A message that waits.
+struct Message {
+    key: Vec<u8>,
+    trace: Vec<u8>,
+    payload: Vec<u8>,
+    slot: Arc<Slot>,
+}
+
+impl Lane {
+    fn new(topic: &str, partition: Option<i32>) -> Self {
+        Self { topic: topic.to_owned(), partition, state: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while held")
+    }
+
+    fn is_used(&self) -> bool {
+        self.lock().in_flight > 0
+    }
+
+    /// Messages that are not with the client yet.
+    fn waiting(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
+    /// Hands a message over, now or when it can go.
+    pub(super) fn send(
+        self: &Arc<Self>,
+        producer: &BaseProducer<Deliveries>,
+        key: &[u8],
+        trace: &[u8],
+        payload: &[u8],
+    ) -> Result<Arc<Slot>, ClientError> {
+        let slot = Arc::new(Slot::of(Arc::clone(self)));
+        let mut state = self.lock();
+        if state.in_flight > 0 {
+            if state.waiting.len() >= MAX_WAITING {
+                return Err(ClientError::MessageProduction(RDKafkaErrorCode::QueueFull));
+            }
+            let (key, trace, payload) = (key.to_vec(), trace.to_vec(), payload.to_vec());
+            state.waiting.push(Message { key, trace, payload, slot: Arc::clone(&slot) });
+            return Ok(slot);
+        }
+        state.in_flight = 1;
+        drop(state);
+        let handed = self.hand_over(producer, key, trace, payload, &slot);
+        if handed.is_err() {
+            self.done(Some(producer));
+        }
+        handed.map(|()| slot)
+    }
+
+    fn hand_over(
+        &self,
+        producer: &BaseProducer<Deliveries>,
+        key: &[u8],
+        trace: &[u8],
+        payload: &[u8],
+        slot: &Arc<Slot>,
+    ) -> Result<(), ClientError> {
+        let record: Record<'_> = BaseRecord::with_opaque_to(&self.topic, Arc::clone(slot));
+        let mut record = traced(record.key(key).payload(payload), trace);
+        record.partition = self.partition;
+        producer.send(record).map_err(|(error, _record)| error)
+    }
+
+    /// One that was handed over is done with: if it was the last, those that wait
+    /// are handed over. Without a producer they have failed.
+    pub(super) fn done(&self, producer: Option<&BaseProducer<Deliveries>>) {
+        let mut done = 1;
+        while done > 0 {
+            let mut state = self.lock();
+            state.in_flight -= done;
+            if state.in_flight > 0 {
+                return;
+            }
+            let wave = std::mem::take(&mut state.waiting);
+            state.in_flight = wave.len();
+            drop(state);
+            done = 0;
+            for Message { key, trace, payload, slot } in wave {
+                let handed = match producer {
+                    Some(producer) => self.hand_over(producer, &key, &trace, &payload, &slot),
+                    None => Err(ClientError::Canceled),
+                };
+                if let Err(error) = handed {
+                    slot.settle(Fate::Failed(error));
+                    done += 1;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::ClientConfig;
+    use rdkafka::producer::Producer as _;
+
+    use super::*;
+
+    /// A client that reaches nobody: what it is handed stays with it.
+    fn producer() -> BaseProducer<Deliveries> {
+        let config = [("bootstrap.servers", "127.0.0.1:1"), ("log_level", "0")];
+        let config: ClientConfig = config.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        config.create_with_context(Deliveries::default()).unwrap()
+    }
+
+    #[test]
+    fn one_wave_at_a_time() {
+        let (producer, lane) = (producer(), Arc::new(Lane::new("topic", Some(0))));
+        let send = |count: usize| {
+            (0..count).for_each(|_| drop(lane.send(&producer, b"key", b"", b"payload").unwrap()));
+        };
+        let stands = || (producer.in_flight_count(), lane.waiting());
+        send(1);
+        assert_eq!(stands(), (1, 0), "nothing is waited for");
+        send(3);
+        assert_eq!(stands(), (1, 3));
+        lane.done(Some(&producer));
+        assert_eq!(stands(), (4, 0), "all that waited go together");
+        send(2);
+        lane.done(Some(&producer));
+        lane.done(Some(&producer));
+        assert_eq!(stands(), (4, 2), "of three, one is on its way");
+        lane.done(Some(&producer));
+        assert_eq!(stands(), (6, 0));
+    }
+
+    #[test]
+    fn what_cannot_be_handed_over_keeps_nobody_waiting() {
+        let (producer, lane) = (producer(), Arc::new(Lane::new("topic", Some(0))));
+        let huge = vec![b'x'; 2_000_000];
+        assert!(lane.send(&producer, b"key", b"", &huge).is_err());
+        lane.send(&producer, b"key", b"", b"payload").unwrap();
+        let waits =
+            [&huge[..], b"payload"].map(|payload| lane.send(&producer, b"key", b"", payload).unwrap());
+        lane.done(Some(&producer));
+        assert_eq!((producer.in_flight_count(), lane.lock().in_flight), (2, 1));
+        assert!(waits[0].is_known() && !waits[1].is_known());
+        // The producer goes while something waits.
+        let last = lane.send(&producer, b"key", b"", b"payload").unwrap();
+        lane.done(None);
+        assert!(last.is_known());
+        assert_eq!(lane.lock().in_flight, 0);
+    }
+
+    #[test]
+    fn a_lane_is_as_full_as_the_client() {
+        let (producer, lane) = (producer(), Arc::new(Lane::new("topic", Some(0))));
+        let refused = (0..MAX_WAITING + 2).filter(|_| lane.send(&producer, b"", b"", b"").is_err()).count();
+        assert_eq!((refused, lane.waiting()), (1, MAX_WAITING));
+    }
+
+    #[test]
+    fn keys_go_where_librdkafka_puts_them() {
+        let lanes = Lanes::default();
+        assert_eq!(lanes.of("topic", b"a").partition, None, "the client chooses while nobody knows");
+        lanes.learn("topic", 4);
+        // CRC-32, as of its `rd_kafka_msg_partitioner_consistent`.
+        for (key, partition) in [("123456789", 0xcbf4_3926_u32 % 4), ("a", 0xe8b7_be43 % 4)] {
+            assert_eq!(lanes.of("topic", key.as_bytes()).partition, i32::try_from(partition).ok());
+        }
+    }
+
+    #[test]
+    fn lanes_in_use_stay() {
+        let (producer, lanes) = (producer(), Lanes::default());
+        lanes.of("topic", b"a").send(&producer, b"a", b"", b"").unwrap();
+        lanes.learn("topic", 4);
+        assert_eq!(lanes.of("topic", b"a").partition, None);
+        lanes.learn("other", 0);
+        assert_eq!(lanes.of("other", b"a").partition, None);
+    }
+}
