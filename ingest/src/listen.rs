@@ -26,7 +26,7 @@ use crate::server::Front;
 pub struct ConnectionSettings {
     /// At a time; more wait to be accepted.
     pub max_connections: usize,
-    /// A request's head must be there within this, or an eighth longer, and so
+    /// A request's head must be there within this, or a little longer, and so
     /// must the next one on a connection that is kept: its answer has to be taken
     /// by then.
     pub head_within: Duration,
@@ -98,7 +98,7 @@ fn connection(
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let (front, turn) = (Arc::clone(&front), Arc::clone(&turn));
         async move {
-            let _ours = turn.ours();
+            let Some(_ours) = turn.ours() else { return std::future::pending().await };
             Ok::<_, Infallible>(front.answer(peer, request).await)
         }
     });

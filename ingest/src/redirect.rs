@@ -107,7 +107,7 @@ async fn find(app: &App, code: &str) -> Result<Arc<Target>, ApiError> {
 
 /// Where a link leads that leads nowhere any more.
 fn elsewhere(target: &Target, reason: &'static str, message: &str) -> Result<Response, ApiError> {
-    match &target.link.fallback_url {
+    match &target.fallback {
         Some(fallback) => redirect(fallback.clone()),
         None => Err(ApiError::new(StatusCode::GONE, reason, message)),
     }

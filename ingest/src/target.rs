@@ -15,6 +15,8 @@ const MAX_PASSED_BYTES: usize = 1_024;
 pub(crate) struct Target {
     pub(crate) link: Link,
     pub(crate) privacy: Privacy,
+    /// Where it leads when it leads nowhere any more, as a header can hold it.
+    pub(crate) fallback: Option<String>,
     default: Destination,
     rules: Vec<Destination>,
     variants: Vec<Destination>,
@@ -66,6 +68,11 @@ impl Destination {
     }
 }
 
+/// An address as it is sent: what is not ASCII is escaped.
+fn written(text: &str) -> String {
+    url::Url::parse(text).map_or_else(|_unreadable| text.to_owned(), String::from)
+}
+
 impl Target {
     pub(crate) fn new(link: Link, privacy: Privacy) -> Result<Self, DirectoryError> {
         let id = link.id;
@@ -85,6 +92,7 @@ impl Target {
                 .iter()
                 .map(|one| destination(&one.destination_url))
                 .collect::<Result<_, _>>()?,
+            fallback: link.fallback_url.as_ref().map(|text| written(text)),
             link,
             privacy,
         })
@@ -162,6 +170,17 @@ mod tests {
         }
         for bad in ["javascript:alert(1)", "ftp://a.example/", "not a url", "//a.example"] {
             assert!(Destination::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_sent_in_ascii() {
+        for (text, expected) in [
+            ("https://a.example/p?x=1#y", "https://a.example/p?x=1#y"),
+            ("https://m\u{fc}ller.example/\u{e4}", "https://xn--mller-kva.example/%C3%A4"),
+            ("no address", "no address"),
+        ] {
+            assert_eq!(written(text), expected);
         }
     }
 

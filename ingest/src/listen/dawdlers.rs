@@ -9,10 +9,15 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
-/// Looks in the time that a client may take.
+/// Looks in the time that a client may take, at least,
 const LOOKS: u32 = 8;
-/// What [`Turn::since`] is while the turn is ours.
+/// and no longer than this from one to the next: only then it is noticed that a
+/// connection has ended.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// What [`Turn::since`] is while the turn is ours,
 const OURS: u64 = u64::MAX;
+/// and when the connection is cut off.
+const CUT: u64 = u64::MAX - 1;
 
 /// Whose turn it is on a connection.
 pub(super) struct Turn {
@@ -25,16 +30,18 @@ pub(super) struct Turn {
 pub(super) struct Ours<'a>(&'a Turn);
 
 impl Turn {
-    /// From now on it is ours: a request's head is there.
-    pub(super) fn ours(&self) -> Ours<'_> {
-        self.since.store(OURS, Ordering::Relaxed);
-        Ours(self)
+    /// From now on it is ours: a request's head is there. `None` if that comes too
+    /// late: the connection is being cut off.
+    pub(super) fn ours(&self) -> Option<Ours<'_>> {
+        (self.since.swap(OURS, Ordering::Relaxed) != CUT).then_some(Ours(self))
     }
 
-    /// Whether it has been the client's all the time that a client may take.
-    fn is_over(&self, look: u64) -> bool {
-        // The first look may come at once.
-        look.checked_sub(self.since.load(Ordering::Relaxed)).is_some_and(|looks| looks > LOOKS.into())
+    /// Ends the client's turn for good if it has been theirs for more than so many
+    /// looks; whether it has.
+    fn cut(&self, look: u64, allowed: u64) -> bool {
+        let since = self.since.load(Ordering::Relaxed);
+        let is_over = look.checked_sub(since).is_some_and(|looks| looks > allowed);
+        is_over && self.since.compare_exchange(since, CUT, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 
@@ -47,6 +54,9 @@ impl Drop for Ours<'_> {
 /// All connections.
 pub(super) struct Dawdlers {
     every: Duration,
+    /// Looks that a client's turn may last; one more, since the first may come at
+    /// once.
+    allowed: u64,
     looks: Arc<AtomicU64>,
     connections: Mutex<Vec<(Arc<Turn>, AbortHandle)>>,
 }
@@ -55,8 +65,9 @@ impl Dawdlers {
     /// Clients may take `within` to send a request's head.
     pub(super) fn new(within: Duration) -> Self {
         // Not without pause, whatever is asked for.
-        let every = (within / LOOKS).max(Duration::from_millis(1));
-        Self { every, looks: Arc::default(), connections: Mutex::default() }
+        let every = (within / LOOKS).clamp(Duration::from_millis(1), LOOK_EVERY);
+        let allowed = u64::try_from(within.as_nanos().div_ceil(every.as_nanos())).unwrap_or(u64::MAX);
+        Self { every, allowed, looks: Arc::default(), connections: Mutex::default() }
     }
 
     /// The client's turn, from now on.
@@ -84,7 +95,7 @@ impl Dawdlers {
     fn look(&self) {
         let look = self.looks.fetch_add(1, Ordering::Relaxed) + 1;
         self.connections.lock().expect("no panic while held").retain(|(turn, task)| {
-            if turn.is_over(look) {
+            if turn.cut(look, self.allowed) {
                 tracing::debug!("a connection is cut off: no request came in time");
                 task.abort();
                 return false;
@@ -100,35 +111,44 @@ mod tests {
 
     #[tokio::test]
     async fn who_takes_too_long_is_cut_off() {
-        let dawdlers = Dawdlers::new(Duration::from_secs(8));
+        let dawdlers = Dawdlers::new(Duration::from_secs(4));
         let connect = || {
             let (turn, task) = (dawdlers.turn(), tokio::spawn(std::future::pending::<()>()));
             dawdlers.add(Arc::clone(&turn), task.abort_handle());
             (turn, task)
         };
         let (silent, busy, asking) = (connect(), connect(), connect());
-        let ours = busy.0.ours();
+        let ours = busy.0.ours().unwrap();
         let is_cut = async |task: &tokio::task::JoinHandle<()>| {
             tokio::task::yield_now().await;
             task.is_finished()
         };
-        for _ in 0..LOOKS {
+        for _ in 0..dawdlers.allowed {
             dawdlers.look();
         }
-        drop(asking.0.ours());
+        drop(asking.0.ours().unwrap());
         assert!(!is_cut(&silent.1).await, "the whole time is given");
         dawdlers.look();
+        assert!(silent.0.ours().is_none(), "what comes now is not begun");
         assert!(is_cut(&silent.1).await && !is_cut(&busy.1).await && !is_cut(&asking.1).await);
-        for _ in 0..LOOKS {
+        for _ in 0..dawdlers.allowed {
             dawdlers.look();
         }
         assert!(is_cut(&asking.1).await, "it had its turn anew, and no longer");
         assert!(!is_cut(&busy.1).await, "we may take as long as we need");
         drop(ours);
-        for _ in 0..=LOOKS {
+        for _ in 0..=dawdlers.allowed {
             dawdlers.look();
         }
         assert!(is_cut(&busy.1).await);
         assert!(dawdlers.connections.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn looks_are_neither_rare_nor_without_pause() {
+        for (within_ms, every_ms, allowed) in [(500, 62.5, 8), (30_000, 1_000.0, 30), (0, 1.0, 0)] {
+            let dawdlers = Dawdlers::new(Duration::from_millis(within_ms));
+            assert_eq!((dawdlers.every.as_secs_f64() * 1e3, dawdlers.allowed), (every_ms, allowed));
+        }
     }
 }

@@ -63,6 +63,9 @@ pub struct AttributionSettings {
 /// while the work writes to disk.
 const BATCHES_AHEAD: usize = 8;
 
+/// A start waits at most this long for Kafka, and then goes on without it.
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+
 /// Applies, emits and commits.
 struct Work<'a> {
     settings: &'a AttributionSettings,
@@ -98,6 +101,11 @@ pub fn run(
     handle: Handle,
     stop: CancellationToken,
 ) -> Result<(), ProcessorError> {
+    for topic in [&settings.topics.credits, &settings.topics.events] {
+        if !publisher.connect(topic, CONNECT_WITHIN) {
+            tracing::warn!(topic, "Kafka does not answer yet");
+        }
+    }
     let partitions = Partitions::open(&settings, pool.clone(), handle.clone(), stop.clone())?;
     let partitions = Arc::new(partitions);
     let owner = Arc::clone(&partitions) as Arc<dyn PartitionOwner>;

@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 use rdkafka::client::ClientContext;
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::producer::{BaseProducer, DeliveryResult, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
 
 use super::lane::Lane;
 
-/// Without a bound on waiting, the client is asked for news this long at a time:
-/// so long a stop may take.
-const UNTIMED: Duration = Duration::from_millis(100);
+/// Kafka's client is asked for news this long at a time, and so long a stop may
+/// take. Shorter would be busier: the last millisecond of each time it does not sleep.
+const ASK_FOR: Duration = Duration::from_millis(100);
 
 /// What became of a message.
 #[derive(Debug, PartialEq, Eq)]
@@ -109,6 +110,11 @@ impl ProducerContext for Deliveries {
             Err((error, _)) => Fate::Failed(error.clone()),
         });
         if let Some(lane) = &slot.lane {
+            if let Err((error, _)) = result
+                && error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageTimedOut)
+            {
+                lane.give_up(error);
+            }
             lane.done(self.0.get().and_then(Weak::upgrade).as_deref());
         }
     }
@@ -134,7 +140,7 @@ impl Timed {
 
     /// How often to look: late is what is later by this at most.
     fn every(&self) -> Duration {
-        (self.late_after / 10).clamp(Duration::from_millis(5), UNTIMED)
+        (self.late_after / 10).clamp(Duration::from_millis(5), Duration::from_millis(100))
     }
 
     /// Tells who waits that their messages are late.
@@ -155,10 +161,11 @@ impl Timed {
     }
 }
 
-/// The thread that asks Kafka's client for news, until this is dropped.
+/// The threads that ask Kafka's client for news, and look for what is late, until
+/// this is dropped.
 pub(super) struct Polling {
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Polling {
@@ -166,26 +173,36 @@ impl Polling {
         producer: Arc<BaseProducer<Deliveries>>,
         timed: Option<Arc<Timed>>,
     ) -> std::io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let every = timed.as_ref().map_or(UNTIMED, |timed| timed.every());
-        let thread = std::thread::Builder::new().name("producer".to_owned()).spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                producer.poll(every);
-                if let Some(timed) = &timed {
-                    timed.sweep(Instant::now());
-                }
+        let mut polling = Self { stop: Arc::default(), threads: Vec::new() };
+        polling.repeat("producer", move || producer.poll(ASK_FOR))?;
+        if let Some(timed) = timed {
+            polling.repeat("late", move || {
+                std::thread::sleep(timed.every());
+                timed.sweep(Instant::now());
+            })?;
+        }
+        Ok(polling)
+    }
+
+    fn repeat(&mut self, name: &str, mut each: impl FnMut() + Send + 'static) -> std::io::Result<()> {
+        let stop = Arc::clone(&self.stop);
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                each();
             }
         })?;
-        Ok(Self { stop, thread: Some(thread) })
+        self.threads.push(thread);
+        Ok(())
     }
 }
 
 impl Drop for Polling {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // It has nothing to say; if it panicked, that was said.
-        let _ended = self.thread.take().map(JoinHandle::join);
+        for thread in self.threads.drain(..) {
+            // It has nothing to say; if it panicked, that was said.
+            let _ended = thread.join();
+        }
     }
 }
 

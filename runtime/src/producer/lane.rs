@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::producer::{BaseProducer, BaseRecord};
@@ -26,19 +27,30 @@ const MAX_WAITING: usize = 100_000;
 pub(super) struct Lane {
     topic: String,
     partition: Option<i32>,
+    open_for: Duration,
     state: Mutex<State>,
 }
 
 /// The lanes of each topic.
-#[derive(Default)]
-pub(super) struct Lanes(RwLock<HashMap<String, Arc<[Arc<Lane>]>>>);
+pub(super) struct Lanes {
+    /// What comes so soon after the first of a request still goes with it.
+    open_for: Duration,
+    topics: RwLock<HashMap<String, Arc<[Arc<Lane>]>>>,
+}
 
 impl Lanes {
+    /// Lanes of a client that lingers as long.
+    pub(super) fn new(linger: Duration) -> Self {
+        Self { open_for: linger / 2, topics: RwLock::default() }
+    }
+
     /// From now on a topic has a lane for each of its partitions.
     pub(super) fn learn(&self, topic: &str, partitions: usize) {
-        let lanes: Arc<[Arc<Lane>]> =
-            (0..).take(partitions).map(|partition| Arc::new(Lane::new(topic, Some(partition)))).collect();
-        let mut topics = self.0.write().expect("no panic while held");
+        let lanes: Arc<[Arc<Lane>]> = (0..)
+            .take(partitions)
+            .map(|partition| Arc::new(Lane::new(topic, Some(partition), self.open_for)))
+            .collect();
+        let mut topics = self.topics.write().expect("no panic while held");
         // An event must not overtake one that waits in a lane of before.
         let is_used = topics.get(topic).is_some_and(|lanes| lanes.iter().any(|lane| lane.is_used()));
         if partitions > 0 && !is_used {
@@ -48,17 +60,20 @@ impl Lanes {
 
     /// Where a message with this key waits.
     pub(super) fn of(&self, topic: &str, key: &[u8]) -> Arc<Lane> {
-        if let Some(lanes) = self.0.read().expect("no panic while held").get(topic) {
+        if let Some(lanes) = self.topics.read().expect("no panic while held").get(topic) {
             return Arc::clone(lane_of(lanes, key));
         }
-        let mut topics = self.0.write().expect("no panic while held");
+        let mut topics = self.topics.write().expect("no panic while held");
         let lanes = topics.entry(topic.to_owned());
-        Arc::clone(lane_of(lanes.or_insert_with(|| Arc::new([Arc::new(Lane::new(topic, None))])), key))
+        Arc::clone(lane_of(
+            lanes.or_insert_with(|| Arc::new([Arc::new(Lane::new(topic, None, self.open_for))])),
+            key,
+        ))
     }
 
     /// Messages that are not with the client yet.
     pub(super) fn waiting(&self) -> usize {
-        self.0
+        self.topics
             .read()
             .expect("no panic while held")
             .values()
@@ -78,7 +93,19 @@ fn lane_of<'a>(lanes: &'a [Arc<Lane>], key: &[u8]) -> &'a Arc<Lane> {
 struct State {
     /// Handed over, or about to be.
     in_flight: usize,
+    /// What waited is being handed over: nothing may overtake it.
+    is_handing_over: bool,
+    /// Until then the client lingers for others.
+    open_until: Option<Instant>,
     waiting: Vec<Message>,
+}
+
+impl State {
+    /// Whether another one can go at once.
+    fn is_open(&self) -> bool {
+        let lingers = || self.open_until.is_some_and(|until| Instant::now() < until);
+        !self.is_handing_over && self.waiting.is_empty() && (self.in_flight == 0 || lingers())
+    }
 }
 
 /// A message that waits.
@@ -90,8 +117,8 @@ struct Message {
 }
 
 impl Lane {
-    fn new(topic: &str, partition: Option<i32>) -> Self {
-        Self { topic: topic.to_owned(), partition, state: Mutex::default() }
+    fn new(topic: &str, partition: Option<i32>, open_for: Duration) -> Self {
+        Self { topic: topic.to_owned(), partition, open_for, state: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -117,7 +144,7 @@ impl Lane {
     ) -> Result<Arc<Slot>, ClientError> {
         let slot = Arc::new(Slot::of(Arc::clone(self)));
         let mut state = self.lock();
-        if state.in_flight > 0 {
+        if !state.is_open() {
             if state.waiting.len() >= MAX_WAITING {
                 return Err(ClientError::MessageProduction(RDKafkaErrorCode::QueueFull));
             }
@@ -125,7 +152,10 @@ impl Lane {
             state.waiting.push(Message { key, trace, payload, slot: Arc::clone(&slot) });
             return Ok(slot);
         }
-        state.in_flight = 1;
+        if state.in_flight == 0 {
+            state.open_until = Some(Instant::now() + self.open_for);
+        }
+        state.in_flight += 1;
         drop(state);
         let handed = self.hand_over(producer, key, trace, payload, &slot);
         if handed.is_err() {
@@ -155,13 +185,26 @@ impl Lane {
         while done > 0 {
             let mut state = self.lock();
             state.in_flight -= done;
-            if state.in_flight > 0 {
+            if state.in_flight > 0 || state.is_handing_over {
                 return;
             }
+            state.is_handing_over = true;
+            done = self.hand_over_waiting(producer, state);
+        }
+    }
+
+    /// Hands over what waits, and what comes meanwhile; how many of it could not
+    /// be.
+    fn hand_over_waiting<'a>(
+        &'a self,
+        producer: Option<&BaseProducer<Deliveries>>,
+        mut state: MutexGuard<'a, State>,
+    ) -> usize {
+        let mut failed = 0;
+        while !state.waiting.is_empty() {
             let wave = std::mem::take(&mut state.waiting);
-            state.in_flight = wave.len();
+            state.in_flight += wave.len();
             drop(state);
-            done = 0;
             for Message { key, trace, payload, slot } in wave {
                 let handed = match producer {
                     Some(producer) => self.hand_over(producer, &key, &trace, &payload, &slot),
@@ -169,58 +212,106 @@ impl Lane {
                 };
                 if let Err(error) = handed {
                     slot.settle(Fate::Failed(error));
-                    done += 1;
+                    failed += 1;
                 }
             }
+            state = self.lock();
+        }
+        state.is_handing_over = false;
+        state.open_until = Some(Instant::now() + self.open_for);
+        failed
+    }
+
+    /// Whoever waits is told that Kafka did not answer in time: what waits has
+    /// waited as long, and must not go before what is tried again.
+    pub(super) fn give_up(&self, error: &ClientError) {
+        let waiting = std::mem::take(&mut self.lock().waiting);
+        for Message { slot, .. } in waiting {
+            slot.settle(Fate::Failed(error.clone()));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::mem::ManuallyDrop;
+
     use rdkafka::ClientConfig;
-    use rdkafka::producer::Producer as _;
 
     use super::*;
 
-    /// A client that reaches nobody: what it is handed stays with it.
-    fn producer() -> BaseProducer<Deliveries> {
+    /// A client that reaches nobody: what it is handed stays with it, and it must not
+    /// say otherwise at its end.
+    fn producer() -> ManuallyDrop<BaseProducer<Deliveries>> {
         let config = [("bootstrap.servers", "127.0.0.1:1"), ("log_level", "0")];
         let config: ClientConfig = config.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-        config.create_with_context(Deliveries::default()).unwrap()
+        ManuallyDrop::new(config.create_with_context(Deliveries::default()).unwrap())
+    }
+
+    /// How many are on their way, and how many wait.
+    fn stands(lane: &Lane) -> (usize, usize) {
+        let state = lane.lock();
+        (state.in_flight, state.waiting.len())
     }
 
     #[test]
     fn one_wave_at_a_time() {
-        let (producer, lane) = (producer(), Arc::new(Lane::new("topic", Some(0))));
+        let (producer, lane) = (producer(), Arc::new(Lane::new("topic", Some(0), Duration::ZERO)));
         let send = |count: usize| {
             (0..count).for_each(|_| drop(lane.send(&producer, b"key", b"", b"payload").unwrap()));
         };
-        let stands = || (producer.in_flight_count(), lane.waiting());
+        let stands = || stands(&lane);
         send(1);
         assert_eq!(stands(), (1, 0), "nothing is waited for");
         send(3);
         assert_eq!(stands(), (1, 3));
         lane.done(Some(&producer));
-        assert_eq!(stands(), (4, 0), "all that waited go together");
+        assert_eq!(stands(), (3, 0), "all that waited go together");
         send(2);
         lane.done(Some(&producer));
         lane.done(Some(&producer));
-        assert_eq!(stands(), (4, 2), "of three, one is on its way");
+        assert_eq!(stands(), (1, 2), "of three, one is on its way");
         lane.done(Some(&producer));
-        assert_eq!(stands(), (6, 0));
+        assert_eq!(stands(), (2, 0));
+    }
+
+    #[test]
+    fn what_comes_at_once_goes_at_once() {
+        let (producer, lane) = (producer(), Arc::new(Lane::new("topic", Some(0), Duration::from_secs(60))));
+        let send = || drop(lane.send(&producer, b"key", b"", b"payload").unwrap());
+        (0..3).for_each(|_| send());
+        assert_eq!(stands(&lane), (3, 0));
+        // Once one has to wait, none goes before it.
+        lane.lock().open_until = None;
+        send();
+        lane.lock().open_until = Some(Instant::now() + Duration::from_secs(60));
+        send();
+        assert_eq!(stands(&lane), (3, 2));
+        (0..3).for_each(|_| lane.done(Some(&producer)));
+        send();
+        assert_eq!(stands(&lane), (3, 0), "a wave is open like a first one");
+    }
+
+    #[test]
+    fn what_waits_for_what_is_given_up_is_given_up() {
+        let (producer, lane) = (producer(), Arc::new(Lane::new("topic", Some(0), Duration::ZERO)));
+        let slots = [(); 3].map(|()| lane.send(&producer, b"key", b"", b"payload").unwrap());
+        lane.give_up(&ClientError::MessageProduction(RDKafkaErrorCode::MessageTimedOut));
+        lane.done(Some(&producer));
+        assert_eq!(slots.each_ref().map(|slot| slot.is_known()), [false, true, true]);
+        assert_eq!(lane.lock().in_flight, 0);
     }
 
     #[test]
     fn what_cannot_be_handed_over_keeps_nobody_waiting() {
-        let (producer, lane) = (producer(), Arc::new(Lane::new("topic", Some(0))));
+        let (producer, lane) = (producer(), Arc::new(Lane::new("topic", Some(0), Duration::ZERO)));
         let huge = vec![b'x'; 2_000_000];
         assert!(lane.send(&producer, b"key", b"", &huge).is_err());
         lane.send(&producer, b"key", b"", b"payload").unwrap();
         let waits =
             [&huge[..], b"payload"].map(|payload| lane.send(&producer, b"key", b"", payload).unwrap());
         lane.done(Some(&producer));
-        assert_eq!((producer.in_flight_count(), lane.lock().in_flight), (2, 1));
+        assert_eq!(lane.lock().in_flight, 1);
         assert!(waits[0].is_known() && !waits[1].is_known());
         // The producer goes while something waits.
         let last = lane.send(&producer, b"key", b"", b"payload").unwrap();
@@ -231,14 +322,14 @@ mod tests {
 
     #[test]
     fn a_lane_is_as_full_as_the_client() {
-        let (producer, lane) = (producer(), Arc::new(Lane::new("topic", Some(0))));
+        let (producer, lane) = (producer(), Arc::new(Lane::new("topic", Some(0), Duration::ZERO)));
         let refused = (0..MAX_WAITING + 2).filter(|_| lane.send(&producer, b"", b"", b"").is_err()).count();
         assert_eq!((refused, lane.waiting()), (1, MAX_WAITING));
     }
 
     #[test]
     fn keys_go_where_librdkafka_puts_them() {
-        let lanes = Lanes::default();
+        let lanes = Lanes::new(Duration::ZERO);
         assert_eq!(lanes.of("topic", b"a").partition, None, "the client chooses while nobody knows");
         lanes.learn("topic", 4);
         // CRC-32, as of its `rd_kafka_msg_partitioner_consistent`.
@@ -249,7 +340,7 @@ mod tests {
 
     #[test]
     fn lanes_in_use_stay() {
-        let (producer, lanes) = (producer(), Lanes::default());
+        let (producer, lanes) = (producer(), Lanes::new(Duration::ZERO));
         lanes.of("topic", b"a").send(&producer, b"a", b"", b"").unwrap();
         lanes.learn("topic", 4);
         assert_eq!(lanes.of("topic", b"a").partition, None);

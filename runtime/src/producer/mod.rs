@@ -25,15 +25,16 @@ pub const DEFAULT_LINGER_MS: u16 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProducerSettings {
     /// How long a message waits for others to share its request, in whole
-    /// milliseconds. While a request of its partition is on its way, it waits for
-    /// that, too; so where there are many, they share requests without lingering.
-    /// Without any, a part of those that go together may miss the request.
+    /// milliseconds; they have half of that to come. While a request of its partition
+    /// is on its way, it waits for that, too; so where there are many, they share
+    /// requests however short this is. Without any, a part of those that go together may
+    /// miss the request.
     pub linger: Duration,
     /// A message that is not acknowledged within this fails; with none, it is
     /// tried for ever.
     pub message_timeout: Option<Duration>,
     /// Who waits for a message that was sent [so](Publisher::send_timed) waits at
-    /// most this long, or a tenth longer; the client goes on trying.
+    /// most this long, or a little longer; the client goes on trying.
     pub late_after: Option<Duration>,
 }
 
@@ -130,7 +131,8 @@ impl Publisher {
         let timed = settings.late_after.map(|late_after| Arc::new(Timed::new(late_after)));
         let polling = Polling::start(Arc::clone(&producer), timed.clone());
         let polling = polling.map_err(|error| client(ClientError::ClientCreation(error.to_string())))?;
-        Ok(Self { producer, lanes: Arc::default(), timed, _polling: Arc::new(polling) })
+        let lanes = Arc::new(Lanes::new(settings.linger));
+        Ok(Self { producer, lanes, timed, _polling: Arc::new(polling) })
     }
 
     /// Hands a message to the client.
