@@ -28,9 +28,14 @@ mod session;
 mod statement;
 mod user_statement;
 
+use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// An engine that is still at its end is waited for at most this long.
+const LEFTOVER_WITHIN: Duration = Duration::from_secs(15);
 
 /// How the child is to be run.
 #[derive(Clone, Debug)]
@@ -92,6 +97,7 @@ pub async fn run(config: &ClickHouseConfig) -> Result<(), ClickHouseError> {
     let file = readers::write_config(&access, &config.readers_databases).map_err(in_data_dir)?;
     let readers =
         readers::Readers::open(access.join("readers.sql"), &config.readers_databases).map_err(in_data_dir)?;
+    let _alone = alone(&access.join("lock")).await.map_err(in_data_dir)?;
     let library = library::Library::load(&config.library)
         .map_err(|source| ClickHouseError::Library { path: config.library.clone(), source })?;
     let sessions = session::Sessions::open(library, data_dir, &file)
@@ -124,6 +130,22 @@ pub async fn run(config: &ClickHouseConfig) -> Result<(), ClickHouseError> {
     ended.map_err(|error| ClickHouseError::Engine(error.to_string()))
 }
 
+/// Takes the lock of the directory, until the file is dropped. The engine of a
+/// killed parent may still be closing its tables, long after its port is free; it
+/// is waited for. Who is there after that is for libchdb to tell.
+async fn alone(path: &Path) -> std::io::Result<File> {
+    let lock = File::create(path)?;
+    let until = Instant::now() + LEFTOVER_WITHIN;
+    while Instant::now() < until {
+        match lock.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(lock)
+}
+
 async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let (parent_gone, parent) = tokio::sync::oneshot::channel::<()>();
@@ -134,5 +156,27 @@ async fn stop_signal() {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         _ = parent => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_is_still_closing_is_waited_for() {
+        let path = std::env::temp_dir().join(format!("tributary-alone-{}", std::process::id()));
+        let before = alone(&path).await.unwrap();
+        let waiting = tokio::spawn({
+            let path = path.clone();
+            async move { alone(&path).await }
+        });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!waiting.is_finished());
+        drop(before);
+        let after = waiting.await.unwrap().unwrap();
+        assert!(matches!(File::open(&path).unwrap().try_lock(), Err(TryLockError::WouldBlock)));
+        drop(after);
+        std::fs::remove_file(&path).unwrap();
     }
 }
