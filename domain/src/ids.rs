@@ -76,9 +76,7 @@ impl VisitorKey {
     pub fn derive_user(workspace: WorkspaceId, user_id: &str) -> Self {
         Self(hash_16("user", &[workspace.0.as_bytes(), user_id.as_bytes()]))
     }
-}
 
-impl VisitorKey {
     /// In hexadecimal digits, as the key of a message on Kafka.
     #[must_use]
     pub fn hex(self) -> [u8; 32] {

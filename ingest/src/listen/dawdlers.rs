@@ -33,7 +33,7 @@ impl Turn {
     /// From now on it is ours: a request's head is there. `None` if that comes too
     /// late: the connection is being cut off.
     pub(super) fn ours(&self) -> Option<Ours<'_>> {
-        (self.since.swap(OURS, Ordering::Relaxed) != CUT).then_some(Ours(self))
+        (self.since.swap(OURS, Ordering::Relaxed) != CUT).then(|| Ours(self))
     }
 
     /// Ends the client's turn for good if it has been theirs for more than so many

@@ -101,10 +101,9 @@ pub fn run(
     handle: Handle,
     stop: CancellationToken,
 ) -> Result<(), ProcessorError> {
-    for topic in [&settings.topics.credits, &settings.topics.events] {
-        if !publisher.connect(topic, CONNECT_WITHIN) {
-            tracing::warn!(topic, "Kafka does not answer yet");
-        }
+    let written = [&settings.topics.credits, &settings.topics.events];
+    if !written.into_iter().all(|topic| publisher.connect(topic, CONNECT_WITHIN)) {
+        tracing::warn!("Kafka does not answer yet");
     }
     let partitions = Partitions::open(&settings, pool.clone(), handle.clone(), stop.clone())?;
     let partitions = Arc::new(partitions);

@@ -19,8 +19,11 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::delivery::{Deliveries, Fate, Slot};
 use super::{Record, traced};
 
-/// No more wait in one lane; librdkafka's own queue holds as many of all.
+/// No more wait in one lane; librdkafka's own queue holds twice as many, of all.
 const MAX_WAITING: usize = 100_000;
+/// What waits is handed over, and once more what came meanwhile; the thread that does
+/// it has acknowledgements to hear, without which the client's queue fills.
+const ROUNDS: usize = 2;
 
 /// The messages of one partition, in order; or of a topic, while its partitions
 /// are not known.
@@ -193,15 +196,20 @@ impl Lane {
         }
     }
 
-    /// Hands over what waits, and what comes meanwhile; how many of it could not
-    /// be.
+    /// Hands over what waits, and most of what comes meanwhile; how many of it could
+    /// not be.
     fn hand_over_waiting<'a>(
         &'a self,
         producer: Option<&BaseProducer<Deliveries>>,
         mut state: MutexGuard<'a, State>,
     ) -> usize {
         let mut failed = 0;
-        while !state.waiting.is_empty() {
+        for round in 0.. {
+            // What is left waits for what is in flight, if anything is.
+            let is_enough = round >= ROUNDS && state.in_flight > failed;
+            if state.waiting.is_empty() || is_enough {
+                break;
+            }
             let wave = std::mem::take(&mut state.waiting);
             state.in_flight += wave.len();
             drop(state);
@@ -290,6 +298,30 @@ mod tests {
         (0..3).for_each(|_| lane.done(Some(&producer)));
         send();
         assert_eq!(stands(&lane), (3, 0), "a wave is open like a first one");
+    }
+
+    #[test]
+    fn however_they_meet_all_are_handed_over() {
+        const SENDERS: usize = 4;
+        const EACH: usize = 5_000;
+        let (producer, lane) = (producer(), Arc::new(Lane::new("topic", Some(0), Duration::from_micros(20))));
+        let until = Instant::now() + Duration::from_secs(20);
+        std::thread::scope(|scope| {
+            for _ in 0..SENDERS {
+                scope.spawn(|| (0..EACH).for_each(|_| drop(lane.send(&producer, b"key", b"", b"").unwrap())));
+            }
+            // Some are done with before others of their wave are handed over.
+            let mut done = 0;
+            while done < SENDERS * EACH {
+                assert!(Instant::now() < until, "{done} done, stands {:?}", stands(&lane));
+                if stands(&lane).0 > 0 {
+                    lane.done(Some(&producer));
+                    done += 1;
+                }
+            }
+        });
+        assert_eq!(stands(&lane), (0, 0));
+        assert!(!lane.lock().is_handing_over);
     }
 
     #[test]

@@ -66,7 +66,14 @@ pub struct Pending<'a> {
     delivery: Delivery,
 }
 
-impl Pending<'_> {
+impl<'a> Pending<'a> {
+    fn of(topic: &'a str, sent: Result<Arc<Slot>, ClientError>) -> Result<Self, KafkaError> {
+        match sent {
+            Ok(slot) => Ok(Self { topic, delivery: Delivery(slot) }),
+            Err(error) => Err(not_taken(topic, &error)),
+        }
+    }
+
     /// Waits for the acknowledgement.
     ///
     /// # Errors
@@ -155,10 +162,8 @@ impl Publisher {
     ) -> Result<Pending<'a>, KafkaError> {
         let slot = Arc::new(Slot::default());
         let record: Record<'_> = BaseRecord::with_opaque_to(topic, Arc::clone(&slot));
-        match self.producer.send(record.partition(partition).payload(payload)) {
-            Ok(()) => Ok(Pending { topic, delivery: Delivery(slot) }),
-            Err((error, _record)) => Err(not_taken(topic, &error)),
-        }
+        let sent = self.producer.send(record.partition(partition).payload(payload));
+        Pending::of(topic, sent.map(|()| slot).map_err(|(error, _record)| error))
     }
 
     /// As [`Publisher::send`], with the W3C `traceparent` of the request behind
@@ -173,11 +178,7 @@ impl Publisher {
         trace: &[u8],
         payload: &[u8],
     ) -> Result<Pending<'a>, KafkaError> {
-        let slot = self.lanes.of(topic, key).send(&self.producer, key, trace, payload);
-        match slot {
-            Ok(slot) => Ok(Pending { topic, delivery: Delivery(slot) }),
-            Err(error) => Err(not_taken(topic, &error)),
-        }
+        Pending::of(topic, self.lanes.of(topic, key).send(&self.producer, key, trace, payload))
     }
 
     /// As [`Publisher::send_traced`]; what is not acknowledged within
