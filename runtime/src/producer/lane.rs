@@ -184,15 +184,17 @@ impl Lane {
     /// One that was handed over is done with: if it was the last, those that wait
     /// are handed over. Without a producer they have failed.
     pub(super) fn done(&self, producer: Option<&BaseProducer<Deliveries>>) {
-        let mut done = 1;
-        while done > 0 {
-            let mut state = self.lock();
-            state.in_flight -= done;
+        self.end(self.lock(), producer);
+    }
+
+    fn end<'a>(&'a self, mut state: MutexGuard<'a, State>, producer: Option<&BaseProducer<Deliveries>>) {
+        let mut ended = 1;
+        while ended > 0 {
+            state.in_flight -= ended;
             if state.in_flight > 0 || state.is_handing_over {
                 return;
             }
-            state.is_handing_over = true;
-            done = self.hand_over_waiting(producer, state);
+            (state, ended) = self.hand_over_waiting(producer, state);
         }
     }
 
@@ -202,8 +204,9 @@ impl Lane {
         &'a self,
         producer: Option<&BaseProducer<Deliveries>>,
         mut state: MutexGuard<'a, State>,
-    ) -> usize {
+    ) -> (MutexGuard<'a, State>, usize) {
         let mut failed = 0;
+        state.is_handing_over = true;
         for round in 0.. {
             // What is left waits for what is in flight, if anything is.
             let is_enough = round >= ROUNDS && state.in_flight > failed;
@@ -227,7 +230,7 @@ impl Lane {
         }
         state.is_handing_over = false;
         state.open_until = Some(Instant::now() + self.open_for);
-        failed
+        (state, failed)
     }
 
     /// Whoever waits is told that Kafka did not answer in time: what waits has
@@ -243,6 +246,7 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use std::mem::ManuallyDrop;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use rdkafka::ClientConfig;
 
@@ -302,22 +306,26 @@ mod tests {
 
     #[test]
     fn however_they_meet_all_are_handed_over() {
-        const SENDERS: usize = 4;
-        const EACH: usize = 5_000;
+        const SENDERS: usize = 3;
+        const EACH: usize = 20_000;
         let (producer, lane) = (producer(), Arc::new(Lane::new("topic", Some(0), Duration::from_micros(20))));
-        let until = Instant::now() + Duration::from_secs(20);
+        let (done, until) = (AtomicUsize::new(0), Instant::now() + Duration::from_secs(20));
         std::thread::scope(|scope| {
             for _ in 0..SENDERS {
                 scope.spawn(|| (0..EACH).for_each(|_| drop(lane.send(&producer, b"key", b"", b"").unwrap())));
             }
-            // Some are done with before others of their wave are handed over.
-            let mut done = 0;
-            while done < SENDERS * EACH {
-                assert!(Instant::now() < until, "{done} done, stands {:?}", stands(&lane));
-                if stands(&lane).0 > 0 {
-                    lane.done(Some(&producer));
-                    done += 1;
-                }
+            // Several, so that some are done with while others are handed over.
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while done.load(Ordering::Relaxed) < SENDERS * EACH {
+                        assert!(Instant::now() < until, "{done:?} done, stands {:?}", stands(&lane));
+                        let state = lane.lock();
+                        if state.in_flight > 0 {
+                            done.fetch_add(1, Ordering::Relaxed);
+                            lane.end(state, Some(&producer));
+                        }
+                    }
+                });
             }
         });
         assert_eq!(stands(&lane), (0, 0));
