@@ -29,6 +29,7 @@ mod statement;
 mod user_statement;
 
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -97,7 +98,9 @@ pub async fn run(config: &ClickHouseConfig) -> Result<(), ClickHouseError> {
     let file = readers::write_config(&access, &config.readers_databases).map_err(in_data_dir)?;
     let readers =
         readers::Readers::open(access.join("readers.sql"), &config.readers_databases).map_err(in_data_dir)?;
-    let _alone = alone(&access.join("lock")).await.map_err(in_data_dir)?;
+    let lock = alone(&access.join("lock"), &data_dir.join("status")).await.map_err(in_data_dir)?;
+    // Until the process ends: queries that go on beyond this function keep the engine open.
+    std::mem::forget(lock);
     let library = library::Library::load(&config.library)
         .map_err(|source| ClickHouseError::Library { path: config.library.clone(), source })?;
     let sessions = session::Sessions::open(library, data_dir, &file)
@@ -133,17 +136,32 @@ pub async fn run(config: &ClickHouseConfig) -> Result<(), ClickHouseError> {
 /// Takes the lock of the directory, until the file is dropped. The engine of a
 /// killed parent may still be closing its tables, long after its port is free; it
 /// is waited for. Who is there after that is for libchdb to tell.
-async fn alone(path: &Path) -> std::io::Result<File> {
-    let lock = File::create(path)?;
+///
+/// Two locks, because an ending process frees its files in an order of its own:
+/// ours, which an engine has before it opens the directory, and the one of
+/// `ClickHouse`'s own on its `status` file, which is what libchdb looks at.
+async fn alone(ours: &Path, status: &Path) -> std::io::Result<File> {
     let until = Instant::now() + LEFTOVER_WITHIN;
-    while Instant::now() < until {
-        match lock.try_lock() {
-            Ok(()) => break,
+    let lock = File::create(ours)?;
+    lock_until(&lock, until).await?;
+    match File::open(status) {
+        Ok(status) => lock_until(&status, until).await?,
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    Ok(lock)
+}
+
+/// Locks the file as soon as it is free, or gives up at the time.
+async fn lock_until(file: &File, until: Instant) -> std::io::Result<()> {
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if Instant::now() >= until => return Ok(()),
             Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(20)).await,
             Err(TryLockError::Error(error)) => return Err(error),
         }
     }
-    Ok(lock)
 }
 
 async fn stop_signal() {
@@ -165,18 +183,28 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_still_closing_is_waited_for() {
-        let path = std::env::temp_dir().join(format!("tributary-alone-{}", std::process::id()));
-        let before = alone(&path).await.unwrap();
+        let name = format!("tributary-alone-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&directory).unwrap();
+        let (ours, status) = (directory.join("lock"), directory.join("status"));
+        // A directory that is new has no status.
+        let before = alone(&ours, &status).await.unwrap();
+        let of_clickhouse = File::create(&status).unwrap();
+        of_clickhouse.lock().unwrap();
         let waiting = tokio::spawn({
-            let path = path.clone();
-            async move { alone(&path).await }
+            let (ours, status) = (ours.clone(), status.clone());
+            async move { alone(&ours, &status).await }
         });
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert!(!waiting.is_finished());
         drop(before);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!waiting.is_finished());
+        drop(of_clickhouse);
         let after = waiting.await.unwrap().unwrap();
-        assert!(matches!(File::open(&path).unwrap().try_lock(), Err(TryLockError::WouldBlock)));
+        let is_locked = |path| matches!(File::open(path).unwrap().try_lock(), Err(TryLockError::WouldBlock));
+        assert!(is_locked(&ours) && !is_locked(&status));
         drop(after);
-        std::fs::remove_file(&path).unwrap();
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 }
