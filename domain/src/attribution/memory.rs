@@ -137,6 +137,9 @@ pub type Note = [u8; 16];
 /// The note of an event with this payload hash.
 pub(super) fn note_of(payload_hash: &str) -> Note {
     let mut note = [0; 16];
+    if payload_hash.is_empty() {
+        return note;
+    }
     let half = payload_hash.as_bytes().get(..32);
     if half.is_none_or(|half| hex::decode_to_slice(half, &mut note).is_err()) {
         // No SHA-256 in hex: of another make than the collector's.

@@ -40,6 +40,7 @@ struct Wire {
     user: Option<VisitorKey>,
     at_ms: i64,
     received_at_ms: i64,
+    #[serde(default)]
     payload_hash: String,
     body: SparseBody,
     #[serde(default)]
