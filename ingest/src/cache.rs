@@ -6,10 +6,11 @@
 use std::borrow::Borrow;
 use std::future::Future;
 use std::hash::Hash;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
 use dashmap::DashMap;
 
 use crate::directory::DirectoryError;
@@ -33,7 +34,7 @@ struct Known<V> {
 }
 
 struct Slot<V> {
-    known: RwLock<Option<Known<V>>>,
+    known: ArcSwapOption<Known<V>>,
     looking_up: tokio::sync::Mutex<()>,
 }
 
@@ -64,10 +65,20 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
         F: Future<Output = Result<Option<V>, DirectoryError>>,
     {
-        let slot = self.slot(key);
-        if let Some(answer) = self.fresh(&slot) {
+        if let Some(answer) = self.slots.get(key).and_then(|slot| self.fresh(&slot)) {
             return answer;
         }
+        // Aside: an answer that is known needs no room for it.
+        Box::pin(self.ask(key, look_up)).await
+    }
+
+    async fn ask<Q, F>(&self, key: &Q, look_up: impl FnOnce() -> F) -> Result<Option<V>, DirectoryError>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
+        F: Future<Output = Result<Option<V>, DirectoryError>>,
+    {
+        let slot = self.slot(key);
         let _one_at_a_time = slot.looking_up.lock().await;
         if let Some(answer) = self.fresh(&slot) {
             return answer;
@@ -78,8 +89,8 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
             Err(DirectoryError(format!("the directory does not answer within {ANSWER_WITHIN:?}")))
         });
         let fresh_for = if self.deaf.load(Ordering::Acquire) { FRESH_FOR_DEAF } else { FRESH_FOR };
-        let mut known = slot.known.write().expect("no panic while held");
-        let (answer, fresh_for) = match (asked, known.take().map(|known| known.answer)) {
+        let (answer, fresh_for) = match (asked, slot.known.load().as_ref().map(|known| known.answer.clone()))
+        {
             (Ok(answer), _) => (Ok(answer), fresh_for),
             // An old yes is better than none; an old no is not.
             (Err(error), Some(Ok(Some(old)))) => {
@@ -88,7 +99,8 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
             }
             (Err(error), _) => (Err(error), RETRY_AFTER),
         };
-        *known = Some(Known { answer: answer.clone(), until: Instant::now() + fresh_for, epoch });
+        let known = Known { answer: answer.clone(), until: Instant::now() + fresh_for, epoch };
+        slot.known.store(Some(Arc::new(known)));
         answer
     }
 
@@ -102,16 +114,17 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         }
         if self.slots.len() >= self.max_keys {
             self.slots.retain(|_, slot| {
-                let known = slot.known.read().expect("no panic while held");
+                let known = slot.known.load();
                 known.as_ref().is_some_and(|known| matches!(known.answer, Ok(Some(_))))
             });
         }
-        let new = || Arc::new(Slot { known: RwLock::new(None), looking_up: tokio::sync::Mutex::default() });
+        let new =
+            || Arc::new(Slot { known: ArcSwapOption::empty(), looking_up: tokio::sync::Mutex::default() });
         Arc::clone(&self.slots.entry(key.to_owned()).or_insert_with(new))
     }
 
     fn fresh(&self, slot: &Slot<V>) -> Option<Result<Option<V>, DirectoryError>> {
-        let known = slot.known.read().expect("no panic while held");
+        let known = slot.known.load();
         let known = known.as_ref()?;
         // A failure is remembered for a moment whatever has changed.
         let current = known.answer.is_err() || known.epoch == self.epoch.load(Ordering::Acquire);

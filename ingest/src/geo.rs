@@ -3,9 +3,10 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use arc_swap::ArcSwap;
 use maxminddb::{Reader, geoip2};
 
 /// A GeoIP file that cannot be used.
@@ -44,39 +45,32 @@ pub(crate) struct Place {
 /// A file, as it was when it last changed.
 struct Watched {
     path: PathBuf,
-    current: RwLock<Loaded>,
+    current: ArcSwap<Loaded>,
 }
 
 struct Loaded {
-    reader: Arc<Reader<Vec<u8>>>,
+    reader: Reader<Vec<u8>>,
     changed: Option<SystemTime>,
 }
 
 impl Watched {
     fn open(path: &Path) -> Result<Self, GeoError> {
         let changed = changed(path);
-        Ok(Self {
-            path: path.to_owned(),
-            current: RwLock::new(Loaded { reader: Arc::new(read(path)?), changed }),
-        })
-    }
-
-    fn reader(&self) -> Arc<Reader<Vec<u8>>> {
-        Arc::clone(&self.current.read().expect("no panic while held").reader)
+        let current = ArcSwap::from_pointee(Loaded { reader: read(path)?, changed });
+        Ok(Self { path: path.to_owned(), current })
     }
 
     /// Reads the file again if it has changed; keeps the old content if the new
     /// cannot be used.
     fn refresh(&self) {
         let now = changed(&self.path);
-        if now.is_none() || now == self.current.read().expect("no panic while held").changed {
+        if now.is_none() || now == self.current.load().changed {
             return;
         }
         match read(&self.path) {
             Ok(reader) => {
                 tracing::info!(path = %self.path.display(), "GeoIP file read again");
-                *self.current.write().expect("no panic while held") =
-                    Loaded { reader: Arc::new(reader), changed: now };
+                self.current.store(Arc::new(Loaded { reader, changed: now }));
             }
             Err(error) => tracing::warn!(%error, "the changed file is not used"),
         }
@@ -113,16 +107,16 @@ impl Geo {
     pub(crate) fn place(&self, address: IpAddr) -> Place {
         let mut place = Place::default();
         if let Some(places) = &self.places {
-            let reader = places.reader();
-            let found = reader.lookup(address).and_then(|found| found.decode::<geoip2::City<'_>>());
+            let current = places.current.load();
+            let found = current.reader.lookup(address).and_then(|found| found.decode::<geoip2::City<'_>>());
             if let Ok(Some(found)) = found {
                 place.country = found.country.iso_code.map(ToOwned::to_owned);
                 place.city = found.city.names.english.map(ToOwned::to_owned);
             }
         }
         if let Some(networks) = &self.networks {
-            let reader = networks.reader();
-            let found = reader.lookup(address).and_then(|found| found.decode::<geoip2::Asn<'_>>());
+            let current = networks.current.load();
+            let found = current.reader.lookup(address).and_then(|found| found.decode::<geoip2::Asn<'_>>());
             place.asn = found.ok().flatten().and_then(|found| found.autonomous_system_number);
         }
         place

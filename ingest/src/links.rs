@@ -1,10 +1,11 @@
 //! Links and keys, as requests need them: out of the cache, which hears of
 //! changes.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwap, Guard};
 use dashmap::DashMap;
 use domain::ids::LinkId;
 use domain::token::SigningKey;
@@ -38,7 +39,7 @@ pub(crate) struct Links {
     keys: Cache<[u8; 32], KeyOwner>,
     webhooks: Cache<(String, Provider), Arc<Webhook>>,
     allowances: DashMap<LinkId, Arc<Allowance>>,
-    signing_keys: RwLock<Arc<[SigningKey]>>,
+    signing_keys: ArcSwap<Vec<SigningKey>>,
     salts: Cache<i64, Arc<[u8]>>,
 }
 
@@ -49,7 +50,7 @@ impl Links {
         let salts = Cache::new();
         // A day's salt does not change.
         salts.set_deaf(false);
-        let signing_keys = RwLock::new(signing_keys(directory.as_ref()).await?);
+        let signing_keys = ArcSwap::from_pointee(signing_keys(directory.as_ref()).await?);
         Ok(Self {
             directory,
             targets: Cache::new(),
@@ -90,8 +91,8 @@ impl Links {
     }
 
     /// The keys that click tokens may be signed with; the first signs.
-    pub(crate) fn signing_keys(&self) -> Arc<[SigningKey]> {
-        Arc::clone(&self.signing_keys.read().expect("no panic while held"))
+    pub(crate) fn signing_keys(&self) -> Guard<Arc<Vec<SigningKey>>> {
+        self.signing_keys.load()
     }
 
     /// The salt of the day of `now_ms`.
@@ -184,16 +185,16 @@ impl Links {
 
     async fn read_signing_keys(&self) {
         match signing_keys(self.directory.as_ref()).await {
-            Ok(keys) => *self.signing_keys.write().expect("no panic while held") = keys,
+            Ok(keys) => self.signing_keys.store(Arc::new(keys)),
             Err(error) => tracing::warn!(%error, "signing keys cannot be read; going on with those known"),
         }
     }
 }
 
-async fn signing_keys(directory: &dyn Directory) -> Result<Arc<[SigningKey]>, DirectoryError> {
+async fn signing_keys(directory: &dyn Directory) -> Result<Vec<SigningKey>, DirectoryError> {
     let keys = directory.signing_keys().await?;
     if keys.is_empty() {
         return Err(DirectoryError("there is no key to sign click tokens with".to_owned()));
     }
-    Ok(Arc::from(keys))
+    Ok(keys)
 }

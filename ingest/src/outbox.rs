@@ -46,14 +46,6 @@ pub(crate) struct Outbox {
     in_spool: Histogram,
 }
 
-/// What became of a record that was sent to Kafka.
-enum Fate {
-    Durable,
-    /// Kafka never takes it; it is on the dead-letter topic.
-    Refused(String),
-    Late,
-}
-
 /// Why an event is not durable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotRecorded {
@@ -61,6 +53,11 @@ pub(crate) enum NotRecorded {
     Refused(String),
     #[error(transparent)]
     Spool(#[from] SpoolError),
+}
+
+/// Waits for Kafka to have what was sent.
+async fn acknowledged(sent: Result<Pending<'_>, KafkaError>) -> Result<(), KafkaError> {
+    sent?.acknowledged().await
 }
 
 impl Outbox {
@@ -78,17 +75,27 @@ impl Outbox {
     /// Makes one event durable.
     pub(crate) async fn record(&self, record: &Record) -> Result<(), NotRecorded> {
         let started = Instant::now();
+        let mut error = None;
         if self.spool.is_empty() {
-            match self.fate(record, self.send_timed(record)).await {
-                Fate::Durable => {
+            match acknowledged(self.send_timed(record)).await {
+                Ok(()) => {
                     self.in_kafka.record(started.elapsed().as_secs_f64());
                     return Ok(());
                 }
-                Fate::Refused(message) => return Err(NotRecorded::Refused(message)),
-                Fate::Late => {}
+                Err(not_taken) => error = Some(not_taken),
             }
         }
-        self.spool(slice::from_ref(record), started).await
+        // Aside, as all that is rare: who waits for Kafka keeps no room for it.
+        Box::pin(async move {
+            match error {
+                Some(KafkaError::Refused { message, .. }) => {
+                    self.quarantine(slice::from_ref(record), &message).await;
+                    Err(NotRecorded::Refused(message))
+                }
+                _ => self.spool(slice::from_ref(record), started).await,
+            }
+        })
+        .await
     }
 
     /// Makes events durable; one result for each, in their order.
@@ -99,10 +106,13 @@ impl Outbox {
         if self.spool.is_empty() {
             let sent: Vec<_> = records.iter().map(|record| self.send_timed(record)).collect();
             for (index, sent) in sent.into_iter().enumerate() {
-                match self.fate(&records[index], sent).await {
-                    Fate::Durable => {}
-                    Fate::Refused(message) => results[index] = Err(NotRecorded::Refused(message)),
-                    Fate::Late => late.push(index),
+                match acknowledged(sent).await {
+                    Ok(()) => {}
+                    Err(KafkaError::Refused { message, .. }) => {
+                        self.quarantine(&records[index..=index], &message).await;
+                        results[index] = Err(NotRecorded::Refused(message));
+                    }
+                    Err(_) => late.push(index),
                 }
             }
         } else {
@@ -128,22 +138,6 @@ impl Outbox {
 
     fn send(&self, record: &Record) -> Result<Pending<'_>, KafkaError> {
         self.publisher.send_traced(&self.settings.events_topic, &record.key, &record.trace, &record.payload)
-    }
-
-    /// Waits for what has become of a record that was sent.
-    async fn fate(&self, record: &Record, sent: Result<Pending<'_>, KafkaError>) -> Fate {
-        let acknowledged = match sent {
-            Ok(pending) => pending.acknowledged().await,
-            Err(error) => Err(error),
-        };
-        match acknowledged {
-            Ok(()) => Fate::Durable,
-            Err(KafkaError::Refused { message, .. }) => {
-                self.quarantine(slice::from_ref(record), &message).await;
-                Fate::Refused(message)
-            }
-            Err(_) => Fate::Late,
-        }
     }
 
     /// Puts records into the spool.

@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use domain::event::{Body, BotReason, Client, Event, hash_of_id};
+use domain::event::{Body, BotReason, Client, Event};
 use domain::ids::{EventId, VisitorKey, WorkspaceId};
 use domain::link::{Choice, RESERVED_CODES, is_code};
 use domain::native::MAX_NAME_BYTES;
@@ -50,15 +50,48 @@ pub(crate) async fn follow(
     headers: HeaderMap,
 ) -> Response {
     let request = Request { caller, query: uri.query(), method: &method, headers: &headers };
-    answer(&app, &code, &request).await
+    answer(&app, &lead(&app, &code, &request).await).await
 }
 
-/// Records the click, and leads on.
-pub(crate) async fn answer(app: &App, code: &str, request: &Request<'_>) -> Response {
-    lead(app, code, request).await.unwrap_or_else(IntoResponse::into_response)
+/// Where a request is led.
+pub(crate) enum Lead {
+    On(Click),
+    Elsewhere(HeaderValue),
 }
 
-async fn lead(app: &App, code: &str, request: &Request<'_>) -> Result<Response, ApiError> {
+/// A click, written out: nothing of it is left to be done but to wait. What is
+/// kept while waiting is little, for there are thousands who wait, and what they
+/// keep is cold by then.
+pub(crate) struct Click {
+    id: EventId,
+    is_human: bool,
+    /// For Kafka.
+    record: Record,
+    location: HeaderValue,
+    cookie: Option<HeaderValue>,
+}
+
+/// Records the click, if it is one, and leads on.
+pub(crate) async fn answer(app: &App, led: &Result<Lead, ApiError>) -> Response {
+    let click = match led {
+        Ok(Lead::On(click)) => click,
+        Ok(Lead::Elsewhere(location)) => return redirect(location.clone()),
+        Err(error) => return error.clone().into_response(),
+    };
+    if let Err(error) = app.outbox.record(&click.record).await {
+        // The person behind the link must not pay for our trouble.
+        metrics::counter!("tributary_ingest_clicks_lost_total").increment(1);
+        tracing::error!(%error, click = %click.id, "a click was answered but not recorded");
+    }
+    let mut response = redirect(click.location.clone());
+    if let Some(cookie) = &click.cookie {
+        response.headers_mut().insert(header::SET_COOKIE, cookie.clone());
+    }
+    response
+}
+
+/// Finds out where a request is led; all that needs the request itself.
+pub(crate) async fn lead(app: &App, code: &str, request: &Request<'_>) -> Result<Lead, ApiError> {
     let target = find(app, code).await?;
     let now_ms = now_ms();
     if target.link.expires_at_ms.is_some_and(|expires| now_ms >= expires) {
@@ -75,23 +108,7 @@ async fn lead(app: &App, code: &str, request: &Request<'_>) -> Result<Response, 
     if click.is_human && !app.links.take_click(&target).await {
         return elsewhere(&target, "used_up", "this link has been used as often as it may be");
     }
-    if let Err(error) = app.outbox.record(&click.record).await {
-        // The person behind the link must not pay for our trouble.
-        metrics::counter!("tributary_ingest_clicks_lost_total").increment(1);
-        tracing::error!(%error, click = %click.id, "a click was answered but not recorded");
-    }
-    Ok(click.response)
-}
-
-/// A click, written out: nothing of it is left to be done but to wait. What is
-/// kept while waiting is little, for there are thousands who wait.
-struct Click {
-    id: EventId,
-    is_human: bool,
-    /// For Kafka.
-    record: Record,
-    /// For the browser, once Kafka has it.
-    response: Response,
+    Ok(Lead::On(click))
 }
 
 async fn find(app: &App, code: &str) -> Result<Arc<Target>, ApiError> {
@@ -106,9 +123,9 @@ async fn find(app: &App, code: &str) -> Result<Arc<Target>, ApiError> {
 }
 
 /// Where a link leads that leads nowhere any more.
-fn elsewhere(target: &Target, reason: &'static str, message: &str) -> Result<Response, ApiError> {
+fn elsewhere(target: &Target, reason: &'static str, message: &str) -> Result<Lead, ApiError> {
     match &target.fallback {
-        Some(fallback) => redirect(fallback.clone()),
+        Some(fallback) => header_of(fallback.clone()).map(Lead::Elsewhere),
         None => Err(ApiError::new(StatusCode::GONE, reason, message)),
     }
 }
@@ -137,12 +154,9 @@ impl Request<'_> {
         let event = event(target.link.workspace, visitor.key, now_ms, body, client, bot);
         let token = ClickToken { click: event.id, link: target.link.id, visitor: event.visitor };
         let tcid = sign(&token, target.link.workspace, &app.links.signing_keys()[0]);
-        let mut response = redirect(target.address(choice, &query, &tcid))?;
-        if let Some(cookie) = visitor.cookie {
-            response.headers_mut().insert(header::SET_COOKIE, cookie);
-        }
+        let location = header_of(target.address(choice, &query, &tcid))?;
         let record = record(&event, self.headers);
-        Ok(Click { id: event.id, is_human: bot.is_none(), record, response })
+        Ok(Click { id: event.id, is_human: bot.is_none(), record, location, cookie: visitor.cookie })
     }
 }
 
@@ -173,29 +187,31 @@ fn event<'a>(
     client: Client<Cow<'a, str>>,
     bot: Option<BotReason>,
 ) -> Event<Client<Cow<'a, str>>> {
-    let id = EventId(uuid_v7(now_ms));
     Event {
-        id,
+        id: EventId(uuid_v7(now_ms)),
         workspace,
         visitor,
         user: None,
         at_ms: now_ms,
         received_at_ms: now_ms,
         // The id is drawn here, so it alone tells this click from any other.
-        payload_hash: hash_of_id(id),
+        payload_hash: String::new(),
         body,
         client,
         bot,
     }
 }
 
-fn redirect(location: String) -> Result<Response, ApiError> {
-    let location = HeaderValue::from_maybe_shared(Bytes::from(location)).map_err(|_not_a_header| {
+fn header_of(address: String) -> Result<HeaderValue, ApiError> {
+    HeaderValue::from_maybe_shared(Bytes::from(address)).map_err(|_not_a_header| {
         let message = "this link's destination is broken";
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "bad_destination", message)
-    })?;
+    })
+}
+
+fn redirect(location: HeaderValue) -> Response {
     let mut response = StatusCode::FOUND.into_response();
     response.headers_mut().insert(header::LOCATION, location);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    response
 }

@@ -11,19 +11,18 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
-use domain::event::Event;
+use domain::event::{Client, Event};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 use runtime::producer::Publisher;
 use runtime::shutdown::CancellationToken;
-use serde::Serialize;
 use tokio_util::task::AbortOnDropHandle;
 use tower::Service as _;
 use tower_http::decompression::RequestDecompressionLayer;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::agent::Agents;
-use crate::caller::caller_address;
+use crate::caller::{CallerAddress, caller_address};
 use crate::directory::{Directory, DirectoryError};
 use crate::error::ApiError;
 use crate::geo::{Geo, GeoError, GeoSettings};
@@ -114,13 +113,13 @@ impl App {
 }
 
 /// An event, as it goes to Kafka.
-pub(crate) fn record<C>(event: &Event<C>, headers: &HeaderMap) -> Record
+pub(crate) fn record<T>(event: &Event<Client<T>>, headers: &HeaderMap) -> Record
 where
-    Event<C>: Serialize,
+    T: AsRef<str> + Default + PartialEq,
 {
     let trace = headers.get(&TRACEPARENT).map(HeaderValue::as_bytes).filter(|trace| is_traceparent(trace));
     let mut payload = Vec::with_capacity(USUAL_EVENT_BYTES);
-    serde_json::to_writer(&mut payload, event).expect("events are JSON");
+    event.write_json(&mut payload);
     let key = event.visitor.hex().to_vec();
     Record { key, trace: trace.unwrap_or_default().to_vec(), payload }
 }
@@ -242,17 +241,33 @@ impl Front {
     /// Answers a request. One for a short address does not go through the
     /// router, whose boxed services took as long as everything else a click
     /// needs.
-    pub(crate) async fn answer(&self, peer: IpAddr, request: hyper::Request<Incoming>) -> Response {
-        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-        let caller = caller_address(peer, headers, &self.app.settings.trusted_proxies);
-        let _place = match admit(&self.app.limits, caller, uri.path()) {
-            Ok(place) => place,
-            Err(error) => return error.into_response(),
-        };
-        if let Some(code) = redirect::code_of(method, uri.path()) {
-            let asked = redirect::Request { caller, query: uri.query(), method, headers };
-            return redirect::answer(&self.app, code, &asked).await;
+    // Not `async fn`, which would have room for the request twice.
+    #[expect(clippy::manual_async_fn, reason = "see above")]
+    pub(crate) fn answer(
+        &self,
+        peer: IpAddr,
+        request: hyper::Request<Incoming>,
+    ) -> impl Future<Output = Response> + Send {
+        async move {
+            let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+            let caller = caller_address(peer, headers, &self.app.settings.trusted_proxies);
+            let _place = match admit(&self.app.limits, caller, uri.path()) {
+                Ok(place) => place,
+                Err(error) => return error.into_response(),
+            };
+            if let Some(code) = redirect::code_of(method, uri.path()) {
+                let asked = redirect::Request { caller, query: uri.query(), method, headers };
+                let led = redirect::lead(&self.app, code, &asked).await;
+                // Its memory is of use to the next one, while this one waits for Kafka.
+                drop(request);
+                return redirect::answer(&self.app, &led).await;
+            }
+            // Aside: a click keeps no room for it.
+            Box::pin(self.route(caller, request)).await
         }
+    }
+
+    async fn route(&self, caller: CallerAddress, request: hyper::Request<Incoming>) -> Response {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(caller);
         match self.router.clone().call(request).await {
@@ -330,6 +345,19 @@ async fn wrong_method() -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn size_of_result<A, F>(_of: impl FnOnce(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Each connection has one, thousands wait, and each is moved when it begins.
+    #[test]
+    fn who_waits_is_small() {
+        let peer = IpAddr::from([127, 0, 0, 1]);
+        type Asked = (&'static Front, hyper::Request<Incoming>);
+        let answering = size_of_result(|(front, request): Asked| front.answer(peer, request));
+        assert!(answering <= 1_024, "{answering} bytes");
+    }
 
     #[test]
     fn only_trace_contexts_are_passed_on() {

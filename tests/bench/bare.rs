@@ -5,8 +5,9 @@
 use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -17,6 +18,8 @@ use tokio::net::TcpListener;
 
 /// The argument that makes this program such a server.
 pub(crate) const MODE: &str = "bare";
+/// As the collector does, so that messages are gathered by partition.
+pub(crate) const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 /// A click on Kafka, without its key.
 pub(crate) const MESSAGE_BYTES: usize = 700;
 
@@ -61,6 +64,7 @@ pub(crate) async fn serve(arguments: &[String]) -> anyhow::Result<()> {
         [port] => (port, Router::new().route("/{code}", get(redirect))),
         [port, brokers, topic] => {
             let publisher = Publisher::new(brokers, ProducerSettings::default())?;
+            ensure!(publisher.connect(topic, CONNECT_WITHIN), "Kafka does not answer");
             let publishing = Arc::new((publisher, topic.clone()));
             (port, Router::new().route("/{code}", get(publish)).with_state(publishing))
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use runtime::producer::{ProducerSettings, Publisher};
 
-use crate::bare::{Bare, MESSAGE_BYTES};
+use crate::bare::{Bare, CONNECT_WITHIN, MESSAGE_BYTES};
 use crate::collecting::{Collecting, IN_MEMORY, ON_DISK};
 use crate::load::{Load, Measured, Pace, Until};
 use crate::table::Table;
@@ -147,8 +147,9 @@ async fn at_half_load(collecting: &Collecting, per_second: f64, table: &mut Tabl
 async fn acknowledgements(collecting: &Collecting, per_second: f64) -> anyhow::Result<Measured> {
     let publisher = Publisher::new(&collecting.stack.brokers(), ProducerSettings::default())?;
     let topic = collecting.stack.topics().events;
+    anyhow::ensure!(publisher.connect(&topic, CONNECT_WITHIN), "Kafka does not answer");
     for key in 0..100_u32 {
-        publisher.publish(&topic, &key.to_be_bytes(), b"first of all, connect").await?;
+        publisher.publish(&topic, &key.to_be_bytes(), b"first of all").await?;
     }
     let started = Instant::now();
     let mut running = tokio::task::JoinSet::new();

@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use arc_swap::Guard;
 use axum::http::{HeaderMap, header};
 use domain::ids::{EventId, VisitorKey};
 use domain::native::{Intake, NativeEvent};
@@ -42,7 +43,7 @@ pub(crate) struct Sender<'a> {
     headers: &'a HeaderMap,
     pub(crate) now_ms: i64,
     salt: Option<Arc<[u8]>>,
-    keys: Arc<[SigningKey]>,
+    keys: Arc<Vec<SigningKey>>,
 }
 
 impl<'a> Sender<'a> {
@@ -81,7 +82,7 @@ impl<'a> Sender<'a> {
             headers,
             now_ms,
             salt,
-            keys: app.links.signing_keys(),
+            keys: Guard::into_inner(app.links.signing_keys()),
         }
     }
 

@@ -9,9 +9,10 @@
 //! more share a request.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::producer::{BaseProducer, BaseRecord};
 use rdkafka::types::RDKafkaErrorCode;
@@ -21,6 +22,10 @@ use super::{Record, traced};
 
 /// No more wait in one lane; librdkafka's own queue holds twice as many, of all.
 const MAX_WAITING: usize = 100_000;
+/// Nor more than so many bytes of them.
+const MAX_WAITING_BYTES: usize = 64 << 20;
+/// Room that is kept for those who wait next.
+const KEPT_BYTES: usize = 1 << 20;
 /// What waits is handed over, and once more what came meanwhile; the thread that does
 /// it has acknowledgements to hear, without which the client's queue fills.
 const ROUNDS: usize = 2;
@@ -38,13 +43,15 @@ pub(super) struct Lane {
 pub(super) struct Lanes {
     /// What comes so soon after the first of a request still goes with it.
     open_for: Duration,
-    topics: RwLock<HashMap<String, Arc<[Arc<Lane>]>>>,
+    topics: ArcSwap<HashMap<String, Arc<[Arc<Lane>]>>>,
+    /// Held while that is changed.
+    changing: Mutex<()>,
 }
 
 impl Lanes {
     /// Lanes of a client that lingers as long.
     pub(super) fn new(linger: Duration) -> Self {
-        Self { open_for: linger / 2, topics: RwLock::default() }
+        Self { open_for: linger / 2, topics: ArcSwap::default(), changing: Mutex::default() }
     }
 
     /// From now on a topic has a lane for each of its partitions.
@@ -53,36 +60,38 @@ impl Lanes {
             .take(partitions)
             .map(|partition| Arc::new(Lane::new(topic, Some(partition), self.open_for)))
             .collect();
-        let mut topics = self.topics.write().expect("no panic while held");
+        let _changing = self.changing.lock().expect("no panic while held");
         // An event must not overtake one that waits in a lane of before.
-        let is_used = topics.get(topic).is_some_and(|lanes| lanes.iter().any(|lane| lane.is_used()));
+        let is_used =
+            self.topics.load().get(topic).is_some_and(|lanes| lanes.iter().any(|lane| lane.is_used()));
         if partitions > 0 && !is_used {
-            topics.insert(topic.to_owned(), lanes);
+            self.insert(topic, lanes);
         }
+    }
+
+    fn insert(&self, topic: &str, lanes: Arc<[Arc<Lane>]>) {
+        let mut topics = HashMap::clone(&self.topics.load());
+        topics.insert(topic.to_owned(), lanes);
+        self.topics.store(Arc::new(topics));
     }
 
     /// Where a message with this key waits.
     pub(super) fn of(&self, topic: &str, key: &[u8]) -> Arc<Lane> {
-        if let Some(lanes) = self.topics.read().expect("no panic while held").get(topic) {
-            return Arc::clone(lane_of(lanes, key));
+        let known = || self.topics.load().get(topic).map(|lanes| Arc::clone(lane_of(lanes, key)));
+        if let Some(lane) = known() {
+            return lane;
         }
-        let mut topics = self.topics.write().expect("no panic while held");
-        let lanes = topics.entry(topic.to_owned());
-        Arc::clone(lane_of(
-            lanes.or_insert_with(|| Arc::new([Arc::new(Lane::new(topic, None, self.open_for))])),
-            key,
-        ))
+        let _changing = self.changing.lock().expect("no panic while held");
+        known().unwrap_or_else(|| {
+            let lane = Arc::new(Lane::new(topic, None, self.open_for));
+            self.insert(topic, Arc::new([Arc::clone(&lane)]));
+            lane
+        })
     }
 
     /// Messages that are not with the client yet.
     pub(super) fn waiting(&self) -> usize {
-        self.topics
-            .read()
-            .expect("no panic while held")
-            .values()
-            .flat_map(|lanes| lanes.iter())
-            .map(|lane| lane.waiting())
-            .sum()
+        self.topics.load().values().flat_map(|lanes| lanes.iter()).map(|lane| lane.waiting()).sum()
     }
 }
 
@@ -100,23 +109,55 @@ struct State {
     is_handing_over: bool,
     /// Until then the client lingers for others.
     open_until: Option<Instant>,
-    waiting: Vec<Message>,
+    waiting: Queue,
+    /// The room of those who waited before.
+    spare: Queue,
 }
 
 impl State {
     /// Whether another one can go at once.
     fn is_open(&self) -> bool {
         let lingers = || self.open_until.is_some_and(|until| Instant::now() < until);
-        !self.is_handing_over && self.waiting.is_empty() && (self.in_flight == 0 || lingers())
+        !self.is_handing_over && self.waiting.messages.is_empty() && (self.in_flight == 0 || lingers())
     }
 }
 
-/// A message that waits.
+/// Messages that wait, their texts one after the other: one who sends asks for no
+/// memory, and the thread that hands them over gives none back.
+#[derive(Default)]
+struct Queue {
+    texts: Vec<u8>,
+    messages: Vec<Message>,
+}
+
+/// How long its texts are, and who waits for it.
 struct Message {
-    key: Vec<u8>,
-    trace: Vec<u8>,
-    payload: Vec<u8>,
+    key: usize,
+    trace: usize,
+    payload: usize,
     slot: Arc<Slot>,
+}
+
+impl Queue {
+    fn push(&mut self, key: &[u8], trace: &[u8], payload: &[u8], slot: Arc<Slot>) {
+        for text in [key, trace, payload] {
+            self.texts.extend_from_slice(text);
+        }
+        self.messages.push(Message { key: key.len(), trace: trace.len(), payload: payload.len(), slot });
+    }
+
+    /// Takes all out: key, trace and payload of each, and who waits for it.
+    fn drain(&mut self, mut each: impl FnMut(&[u8], &[u8], &[u8], Arc<Slot>)) {
+        let mut texts = &self.texts[..];
+        for Message { key, trace, payload, slot } in self.messages.drain(..) {
+            let [key, trace, payload] =
+                [key, trace, payload].map(|length| texts.split_off(..length).expect("it was put there"));
+            each(key, trace, payload, slot);
+        }
+        self.texts.clear();
+        self.texts.shrink_to(KEPT_BYTES);
+        self.messages.shrink_to(KEPT_BYTES / size_of::<Message>());
+    }
 }
 
 impl Lane {
@@ -134,7 +175,7 @@ impl Lane {
 
     /// Messages that are not with the client yet.
     fn waiting(&self) -> usize {
-        self.lock().waiting.len()
+        self.lock().waiting.messages.len()
     }
 
     /// Hands a message over, now or when it can go.
@@ -148,11 +189,11 @@ impl Lane {
         let slot = Arc::new(Slot::of(Arc::clone(self)));
         let mut state = self.lock();
         if !state.is_open() {
-            if state.waiting.len() >= MAX_WAITING {
+            let waiting = &mut state.waiting;
+            if waiting.messages.len() >= MAX_WAITING || waiting.texts.len() >= MAX_WAITING_BYTES {
                 return Err(ClientError::MessageProduction(RDKafkaErrorCode::QueueFull));
             }
-            let (key, trace, payload) = (key.to_vec(), trace.to_vec(), payload.to_vec());
-            state.waiting.push(Message { key, trace, payload, slot: Arc::clone(&slot) });
+            waiting.push(key, trace, payload, Arc::clone(&slot));
             return Ok(slot);
         }
         if state.in_flight == 0 {
@@ -210,23 +251,25 @@ impl Lane {
         for round in 0.. {
             // What is left waits for what is in flight, if anything is.
             let is_enough = round >= ROUNDS && state.in_flight > failed;
-            if state.waiting.is_empty() || is_enough {
+            if state.waiting.messages.is_empty() || is_enough {
                 break;
             }
-            let wave = std::mem::take(&mut state.waiting);
-            state.in_flight += wave.len();
+            let spare = std::mem::take(&mut state.spare);
+            let mut wave = std::mem::replace(&mut state.waiting, spare);
+            state.in_flight += wave.messages.len();
             drop(state);
-            for Message { key, trace, payload, slot } in wave {
+            wave.drain(|key, trace, payload, slot| {
                 let handed = match producer {
-                    Some(producer) => self.hand_over(producer, &key, &trace, &payload, &slot),
+                    Some(producer) => self.hand_over(producer, key, trace, payload, &slot),
                     None => Err(ClientError::Canceled),
                 };
                 if let Err(error) = handed {
                     slot.settle(Fate::Failed(error));
                     failed += 1;
                 }
-            }
+            });
             state = self.lock();
+            state.spare = wave;
         }
         state.is_handing_over = false;
         state.open_until = Some(Instant::now() + self.open_for);
@@ -236,10 +279,8 @@ impl Lane {
     /// Whoever waits is told that Kafka did not answer in time: what waits has
     /// waited as long, and must not go before what is tried again.
     pub(super) fn give_up(&self, error: &ClientError) {
-        let waiting = std::mem::take(&mut self.lock().waiting);
-        for Message { slot, .. } in waiting {
-            slot.settle(Fate::Failed(error.clone()));
-        }
+        let mut waiting = std::mem::take(&mut self.lock().waiting);
+        waiting.drain(|_, _, _, slot| slot.settle(Fate::Failed(error.clone())));
     }
 }
 
@@ -263,7 +304,7 @@ mod tests {
     /// How many are on their way, and how many wait.
     fn stands(lane: &Lane) -> (usize, usize) {
         let state = lane.lock();
-        (state.in_flight, state.waiting.len())
+        (state.in_flight, state.waiting.messages.len())
     }
 
     #[test]
@@ -365,6 +406,36 @@ mod tests {
         let (producer, lane) = (producer(), Arc::new(Lane::new("topic", Some(0), Duration::ZERO)));
         let refused = (0..MAX_WAITING + 2).filter(|_| lane.send(&producer, b"", b"", b"").is_err()).count();
         assert_eq!((refused, lane.waiting()), (1, MAX_WAITING));
+    }
+
+    #[test]
+    fn a_lane_holds_no_more_bytes_than_it_may() {
+        let (producer, lane) = (producer(), Arc::new(Lane::new("topic", Some(0), Duration::ZERO)));
+        let large = vec![b'x'; 900_000];
+        let refused = (0..80).filter(|_| lane.send(&producer, b"", b"", &large).is_err()).count();
+        let fit = MAX_WAITING_BYTES.div_ceil(large.len());
+        assert_eq!((refused, stands(&lane)), (80 - 1 - fit, (1, fit)));
+    }
+
+    #[test]
+    fn what_waits_goes_as_it_came() {
+        let texts = [("key", "", "payload"), ("", "trace", ""), ("", "", ""), ("k", "t", "p")];
+        let mut queue = Queue::default();
+        for _again in 0..2 {
+            for (key, trace, payload) in texts {
+                let slot = Arc::default();
+                queue.push(key.as_bytes(), trace.as_bytes(), payload.as_bytes(), slot);
+            }
+            let mut came = Vec::new();
+            queue.drain(|key, trace, payload, _slot| came.push([key, trace, payload].map(<[u8]>::to_vec)));
+            let went =
+                texts.map(|(key, trace, payload)| [key, trace, payload].map(|text| text.as_bytes().to_vec()));
+            assert_eq!(came, went);
+        }
+        // The room for them is kept, but not that of a rush.
+        queue.push(b"", b"", &vec![b'x'; 3 * KEPT_BYTES], Arc::default());
+        queue.drain(|_, _, _, _| ());
+        assert!((1..=KEPT_BYTES).contains(&queue.texts.capacity()));
     }
 
     #[test]
