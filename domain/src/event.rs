@@ -36,7 +36,9 @@ pub struct Event<C = Client> {
     /// When the collector took it.
     pub received_at_ms: i64,
     /// SHA-256, in hex, of what the client said; tells a repeat from a clash. None of
-    /// a click: its id is drawn by the collector, and nobody else's.
+    /// a click, nor of a tick: a click's id is drawn by the collector (version 7), and
+    /// what clients call their events becomes ids of version 8, so that no client can
+    /// send another click of the same id.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub payload_hash: String,
     /// What happened.

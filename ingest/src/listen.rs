@@ -99,7 +99,8 @@ fn connection(
         let (front, turn) = (Arc::clone(&front), Arc::clone(&turn));
         async move {
             let Some(_ours) = turn.ours() else { return std::future::pending().await };
-            Ok::<_, Infallible>(front.answer(peer, request).await)
+            let (head, body) = request.into_parts();
+            Ok::<_, Infallible>(front.answer(peer, head, body).await)
         }
     });
     http1::Builder::new().max_buf_size(MAX_HEAD_BYTES).serve_connection(TokioIo::new(stream), service)

@@ -40,7 +40,7 @@ pub(crate) struct Request<'a> {
     pub(crate) headers: &'a HeaderMap,
 }
 
-/// As [`answer`], for any other spelling of a code.
+/// Leads and answers, for any other spelling of a code.
 pub(crate) async fn follow(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<CallerAddress>,
@@ -64,7 +64,6 @@ pub(crate) enum Lead {
 /// keep is cold by then.
 pub(crate) struct Click {
     id: EventId,
-    is_human: bool,
     /// For Kafka.
     record: Record,
     location: HeaderValue,
@@ -104,8 +103,8 @@ pub(crate) async fn lead(app: &App, code: &str, request: &Request<'_>) -> Result
         true => app.salt(now_ms).await,
         false => None,
     };
-    let click = request.click(app, &target, now_ms, salt.as_deref())?;
-    if click.is_human && !app.links.take_click(&target).await {
+    let (click, is_human) = request.click(app, &target, now_ms, salt.as_deref())?;
+    if is_human && !app.links.take_click(&target).await {
         return elsewhere(&target, "used_up", "this link has been used as often as it may be");
     }
     Ok(Lead::On(click))
@@ -131,8 +130,15 @@ fn elsewhere(target: &Target, reason: &'static str, message: &str) -> Result<Lea
 }
 
 impl Request<'_> {
-    /// Who clicks, what they are led to, and what is kept of it.
-    fn click(&self, app: &App, target: &Target, now_ms: i64, salt: Option<&[u8]>) -> Result<Click, ApiError> {
+    /// Who clicks, what they are led to, and what is kept of it; and whether it is a
+    /// person.
+    fn click(
+        &self,
+        app: &App,
+        target: &Target,
+        now_ms: i64,
+        salt: Option<&[u8]>,
+    ) -> Result<(Click, bool), ApiError> {
         let address = self.caller.0;
         let tenant = Tenant { workspace: target.link.workspace, privacy: target.privacy };
         let visitor = visitor(tenant, self.headers, address, salt);
@@ -156,7 +162,7 @@ impl Request<'_> {
         let tcid = sign(&token, target.link.workspace, &app.links.signing_keys()[0]);
         let location = header_of(target.address(choice, &query, &tcid))?;
         let record = record(&event, self.headers);
-        Ok(Click { id: event.id, is_human: bot.is_none(), record, location, cookie: visitor.cookie })
+        Ok((Click { id: event.id, record, location, cookie: visitor.cookie }, bot.is_none()))
     }
 }
 

@@ -147,7 +147,7 @@ fn compare(known: &[u8], payload_hash: &str, now_ms: i64) -> Seen {
     let at_ms = i64::from_be_bytes(at.try_into().expect("eight bytes"));
     if now_ms - at_ms > DAY_MS {
         Seen::New
-    } else if payload_hash.as_bytes().starts_with(hash) {
+    } else if payload_hash.as_bytes()[..payload_hash.len().min(32)] == *hash {
         Seen::Repeat
     } else {
         Seen::Clash

@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -246,10 +247,11 @@ impl Front {
     pub(crate) fn answer(
         &self,
         peer: IpAddr,
-        request: hyper::Request<Incoming>,
+        head: Parts,
+        body: Incoming,
     ) -> impl Future<Output = Response> + Send {
         async move {
-            let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+            let (method, uri, headers) = (&head.method, &head.uri, &head.headers);
             let caller = caller_address(peer, headers, &self.app.settings.trusted_proxies);
             let _place = match admit(&self.app.limits, caller, uri.path()) {
                 Ok(place) => place,
@@ -259,11 +261,12 @@ impl Front {
                 let asked = redirect::Request { caller, query: uri.query(), method, headers };
                 let led = redirect::lead(&self.app, code, &asked).await;
                 // Its memory is of use to the next one, while this one waits for Kafka.
-                drop(request);
+                // Not so the body: one that is still on its way is read out at the end.
+                drop(head);
                 return redirect::answer(&self.app, &led).await;
             }
             // Aside: a click keeps no room for it.
-            Box::pin(self.route(caller, request)).await
+            Box::pin(self.route(caller, hyper::Request::from_parts(head, body))).await
         }
     }
 
@@ -354,8 +357,8 @@ mod tests {
     #[test]
     fn who_waits_is_small() {
         let peer = IpAddr::from([127, 0, 0, 1]);
-        type Asked = (&'static Front, hyper::Request<Incoming>);
-        let answering = size_of_result(|(front, request): Asked| front.answer(peer, request));
+        type Asked = (&'static Front, Parts, Incoming);
+        let answering = size_of_result(|(front, head, body): Asked| front.answer(peer, head, body));
         assert!(answering <= 1_024, "{answering} bytes");
     }
 

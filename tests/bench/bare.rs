@@ -21,7 +21,7 @@ pub(crate) const MODE: &str = "bare";
 /// As the collector does, so that messages are gathered by partition.
 pub(crate) const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 /// A click on Kafka, without its key.
-pub(crate) const MESSAGE_BYTES: usize = 700;
+pub(crate) const MESSAGE_BYTES: usize = 611;
 
 /// A bare server in a process of its own, as the collector is; stopped when
 /// dropped.

@@ -130,8 +130,8 @@ pub struct Rate {
 /// Whose rate: a link, and a network as the collector writes it.
 pub type RateKey = (LinkId, String);
 
-/// What is noted under an id: of an event, half of its payload's SHA-256; of an
-/// order, the event that reported it.
+/// What is noted under an id: of an event, half of its payload's SHA-256, or zeros
+/// of a click, which its id alone tells; of an order, the event that reported it.
 pub type Note = [u8; 16];
 
 /// The note of an event with this payload hash.

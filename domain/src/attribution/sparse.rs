@@ -54,6 +54,18 @@ impl<'de> Deserialize<'de> for Sparse {
         let Wire { id, workspace, visitor, user, at_ms, received_at_ms, payload_hash, body, client, bot } =
             Wire::deserialize(deserializer)?;
         let body = body.0;
+        // What may earn can be told from a clash.
+        let is_told = matches!(
+            body,
+            Body::Identify { .. }
+                | Body::Conversion { .. }
+                | Body::Sale { .. }
+                | Body::Payment(_)
+                | Body::Refund { .. }
+        );
+        if is_told && payload_hash.is_empty() {
+            return Err(serde::de::Error::missing_field("payload_hash"));
+        }
         Ok(Self { id, workspace, visitor, user, at_ms, received_at_ms, payload_hash, body, client, bot })
     }
 }
@@ -271,7 +283,7 @@ mod tests {
         ];
         for body in bodies {
             let decides = !matches!(body, Body::Page { .. } | Body::Track { .. });
-            let event = Event { body, ..Event::tick(7) };
+            let event = Event { body, payload_hash: "a hash".to_owned(), ..Event::tick(7) };
             check(&event);
             let read = Box::<Sparse>::from(event.clone()).body;
             assert_eq!(read, if decides { event.body } else { Body::Tick {} });
@@ -291,6 +303,17 @@ mod tests {
         let mut json = serde_json::to_value(Event::tick(7)).unwrap();
         json.as_object_mut().unwrap().extend(event.as_object().unwrap().clone());
         assert_eq!(serde_json::from_value::<Sparse>(json).unwrap().body, Body::Tick {});
+    }
+
+    #[test]
+    fn what_may_earn_has_a_hash() {
+        let value = Money { amount_minor: 4_990, currency: Currency::new("USD").unwrap() };
+        let order_id = "7".to_owned();
+        let sale = Body::Sale { order_id, value, items: Vec::new(), click: None, coupon: None };
+        for (body, is_read) in [(sale, false), (Body::Erase {}, true), (Body::Tick {}, true)] {
+            let json = serde_json::to_string(&Event { body, ..Event::tick(7) }).unwrap();
+            assert_eq!(serde_json::from_str::<Sparse>(&json).is_ok(), is_read, "{json}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! An event's JSON, as serde writes it, and faster: a collector does little else for
-//! a click. Names need no looking at, ids neither, and a text only one look, since
-//! there is hardly ever anything in it to escape.
+//! An event's JSON, byte for byte as serde writes it, and faster: names and ids need
+//! no looking at, and a text only one look, since there is hardly ever anything in it
+//! to escape. What happened is left to serde, but for a click.
 
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;

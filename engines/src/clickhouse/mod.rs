@@ -135,11 +135,12 @@ pub async fn run(config: &ClickHouseConfig) -> Result<(), ClickHouseError> {
 
 /// Takes the lock of the directory, until the file is dropped. The engine of a
 /// killed parent may still be closing its tables, long after its port is free; it
-/// is waited for. Who is there after that is for libchdb to tell.
+/// is waited for. After a while it goes on without the lock: who is there then is for
+/// libchdb to tell.
 ///
-/// Two locks, because an ending process frees its files in an order of its own:
-/// ours, which an engine has before it opens the directory, and the one of
-/// `ClickHouse`'s own on its `status` file, which is what libchdb looks at.
+/// An ending process frees its files in an order of its own. So the lock of libchdb's
+/// own, on the file `status`, is waited for, too, and given back: libchdb takes it.
+/// Ours is there before libchdb's is.
 async fn alone(ours: &Path, status: &Path) -> std::io::Result<File> {
     let until = Instant::now() + LEFTOVER_WITHIN;
     let lock = File::create(ours)?;

@@ -22,10 +22,11 @@ use super::{Record, traced};
 
 /// No more wait in one lane; librdkafka's own queue holds twice as many, of all.
 const MAX_WAITING: usize = 100_000;
-/// Nor more than so many bytes of them.
+/// Nor more than so many bytes of them, and one message.
 const MAX_WAITING_BYTES: usize = 64 << 20;
-/// Room that is kept for those who wait next.
-const KEPT_BYTES: usize = 1 << 20;
+/// Room that is kept for the texts of those who wait next, and as much for their
+/// lengths, in each of a lane's two queues: a few hundred clicks'.
+const KEPT_BYTES: usize = 128 << 10;
 /// What waits is handed over, and once more what came meanwhile; the thread that does
 /// it has acknowledgements to hear, without which the client's queue fills.
 const ROUNDS: usize = 2;
@@ -122,8 +123,8 @@ impl State {
     }
 }
 
-/// Messages that wait, their texts one after the other: one who sends asks for no
-/// memory, and the thread that hands them over gives none back.
+/// Messages that wait, their texts one after the other: mostly, one who sends asks
+/// for no memory for them, and the thread that hands them over gives none back.
 #[derive(Default)]
 struct Queue {
     texts: Vec<u8>,
