@@ -73,7 +73,7 @@ pub(crate) async fn soak(table: &mut Table) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn clicks_of(collecting: &Collecting, requests: Arc<Vec<Vec<u8>>>) -> Load {
+pub(crate) fn clicks_of(collecting: &Collecting, requests: Arc<Vec<Vec<u8>>>) -> Load {
     Load {
         port: collecting.stack.ports.collector,
         connections: CONNECTIONS,

@@ -1,6 +1,7 @@
 //! Engines and a collector with everything on, and one link. What the collector
 //! writes is not read by anybody meanwhile, so that it alone is measured.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -24,20 +25,23 @@ impl Collecting {
     pub(crate) async fn start(arguments: &[&str]) -> anyhow::Result<Self> {
         let stack = Stack::start_with(arguments)?;
         let mut api = serve(stack.command().arg("api"))?;
-        let geoip = |name: &str| repository().join("tests/data/geoip").join(name);
-        let collector = serve(
-            stack
-                .command()
-                .arg("ingest")
-                .env("TRIBUTARY_GEOIP", geoip("GeoLite2-City-Test.mmdb"))
-                .env("TRIBUTARY_GEOIP_ASN", geoip("GeoLite2-ASN-Test.mmdb"))
-                .env("TRIBUTARY_TRUSTED_PROXIES", "127.0.0.1"),
-        )?;
+        let collector = serve(&mut collector(&stack))?;
         let made = made(&stack).await;
         api.kill()?;
         api.wait()?;
         let (code, key) = made?;
         Ok(Self { collector, code, key, stack })
+    }
+
+    /// Another collector on the same engines, of this program.
+    pub(crate) fn beside(&self, program: &OsStr) -> anyhow::Result<Beside> {
+        let (port, data) = (tests::free_port(), tempfile::tempdir()?);
+        let mut command = Command::new(program);
+        let like = collector(&self.stack);
+        command.args(like.get_args());
+        command.envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.env("TRIBUTARY_LISTEN", format!("127.0.0.1:{port}")).env("TRIBUTARY_DATA_DIR", data.path());
+        Ok(Beside { collector: serve(&mut command)?, port, _data: data })
     }
 
     /// The collector's memory, in bytes.
@@ -54,6 +58,32 @@ impl Drop for Collecting {
         self.collector.kill().ok();
         self.collector.wait().ok();
     }
+}
+
+/// A collector beside another one.
+pub(crate) struct Beside {
+    collector: Child,
+    pub(crate) port: u16,
+    _data: tempfile::TempDir,
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        self.collector.kill().ok();
+        self.collector.wait().ok();
+    }
+}
+
+/// A collector with everything on.
+fn collector(stack: &Stack) -> Command {
+    let geoip = |name: &str| repository().join("tests/data/geoip").join(name);
+    let mut command = stack.command();
+    command
+        .arg("ingest")
+        .env("TRIBUTARY_GEOIP", geoip("GeoLite2-City-Test.mmdb"))
+        .env("TRIBUTARY_GEOIP_ASN", geoip("GeoLite2-ASN-Test.mmdb"))
+        .env("TRIBUTARY_TRUSTED_PROXIES", "127.0.0.1");
+    command
 }
 
 fn serve(command: &mut Command) -> anyhow::Result<Child> {

@@ -7,6 +7,7 @@ mod analytics;
 mod attribution;
 mod bare;
 mod batches;
+mod builds;
 mod clicks;
 mod collecting;
 mod load;
@@ -23,7 +24,7 @@ use table::Table;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What each part is called on the command line.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "clicks",
     "disk",
     "batches",
@@ -32,12 +33,14 @@ const PARTS: [&str; 11] = [
     "sink",
     "visible",
     ANALYTICS,
+    BUILDS,
     RECONCILE,
     SOAK,
     VISITORS,
 ];
 /// These take minutes, and are only run when they are asked for.
 const ANALYTICS: &str = "analytics";
+const BUILDS: &str = "builds";
 const RECONCILE: &str = "reconcile";
 const SOAK: &str = "soak";
 const VISITORS: &str = "visitors";
@@ -57,7 +60,7 @@ fn main() -> anyhow::Result<()> {
     }
     let wanted = |part: &str| {
         arguments.iter().any(|a| a == part)
-            || arguments.is_empty() && ![ANALYTICS, RECONCILE, SOAK, VISITORS].contains(&part)
+            || arguments.is_empty() && ![ANALYTICS, BUILDS, RECONCILE, SOAK, VISITORS].contains(&part)
     };
     let mut table = Table::default();
     if wanted("clicks") {
@@ -83,6 +86,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted(ANALYTICS) {
         runtime.block_on(analytics::measure(&mut table))?;
+    }
+    if wanted(BUILDS) {
+        runtime.block_on(builds::measure(&mut table))?;
     }
     if wanted(RECONCILE) {
         runtime.block_on(settlement::reconcile(&mut table))?;
