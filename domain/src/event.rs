@@ -259,6 +259,16 @@ impl Action {
 }
 
 impl<C> Event<C> {
+    /// Whether it came without the hash that it has to have: two of the same id that
+    /// say different things could not be told apart. A click's id is the collector's
+    /// own; what is seen and done on pages is not told apart; nor is what attribution
+    /// tells itself.
+    #[must_use]
+    pub fn lacks_hash(&self) -> bool {
+        let needs_none = matches!(self.body, Body::Click { .. } | Body::Page { .. } | Body::Track { .. });
+        self.payload_hash.is_empty() && !needs_none && !self.body.is_internal()
+    }
+
     /// What this asks to be credited; nothing, unless it is a conversion or a
     /// sale.
     #[must_use]

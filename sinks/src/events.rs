@@ -372,7 +372,7 @@ fn record_visible(rows: &Rows) {
 fn rows(partition: i32, messages: Vec<Message>) -> Rows {
     let mut rows = Rows::default();
     for message in messages {
-        match serde_json::from_slice::<Event>(&message.payload) {
+        match read(&message.payload) {
             Ok(event) if event.body.is_internal() => {}
             Ok(event) => rows.push(message.offset, EventRow::new(event, partition, message.offset)),
             // Attribution reads the same message and keeps it on the
@@ -384,6 +384,14 @@ fn rows(partition: i32, messages: Vec<Message>) -> Rows {
         }
     }
     rows
+}
+
+/// An event, if attribution reads it too: what it never decides on is not shown.
+fn read(payload: &[u8]) -> serde_json::Result<Event> {
+    match serde_json::from_slice::<Event>(payload)? {
+        event if event.lacks_hash() => Err(serde::de::Error::missing_field("payload_hash")),
+        event => Ok(event),
+    }
 }
 
 /// Adds what was read to what waits; what was read before the partition went, or
@@ -432,6 +440,17 @@ mod tests {
         ] {
             let position = Position { next_offset: 0, open_last_offset: open };
             assert_eq!(next_range(position, read_up_to, rows, age, &settings), expected);
+        }
+    }
+
+    #[test]
+    fn what_attribution_refuses_is_not_loaded() {
+        let mut event = Event { body: domain::event::Body::Erase {}, ..Event::tick(7) };
+        for (payload_hash, is_read) in [("", false), ("a hash", true)] {
+            payload_hash.clone_into(&mut event.payload_hash);
+            let payload = serde_json::to_vec(&event).unwrap();
+            assert_eq!(read(&payload).is_ok(), is_read);
+            assert_eq!(serde_json::from_slice::<domain::attribution::Sparse>(&payload).is_ok(), is_read);
         }
     }
 }
