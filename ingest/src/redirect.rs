@@ -50,7 +50,9 @@ pub(crate) async fn follow(
     headers: HeaderMap,
 ) -> Response {
     let request = Request { caller, query: uri.query(), method: &method, headers: &headers };
-    answer(&app, &lead(&app, &code, &request).await).await
+    let led = lead(&app, &code, &request).await;
+    record_led(&app, &led).await;
+    answer(led)
 }
 
 /// Where a request is led.
@@ -70,23 +72,29 @@ pub(crate) struct Click {
     cookie: Option<HeaderValue>,
 }
 
-/// Records the click, if it is one, and leads on.
-pub(crate) async fn answer(app: &App, led: &Result<Lead, ApiError>) -> Response {
-    let click = match led {
-        Ok(Lead::On(click)) => click,
-        Ok(Lead::Elsewhere(location)) => return redirect(location.clone()),
-        Err(error) => return error.clone().into_response(),
-    };
+/// Makes the click durable, if it is one; to be waited for before the answer.
+pub(crate) async fn record_led(app: &App, led: &Result<Lead, ApiError>) {
+    let Ok(Lead::On(click)) = led else { return };
     if let Err(error) = app.outbox.record(&click.record).await {
         // The person behind the link must not pay for our trouble.
         metrics::counter!("tributary_ingest_clicks_lost_total").increment(1);
         tracing::error!(%error, click = %click.id, "a click was answered but not recorded");
     }
-    let mut response = redirect(click.location.clone());
-    if let Some(cookie) = &click.cookie {
-        response.headers_mut().insert(header::SET_COOKIE, cookie.clone());
+}
+
+/// Leads on.
+pub(crate) fn answer(led: Result<Lead, ApiError>) -> Response {
+    match led {
+        Ok(Lead::On(Click { location, cookie, .. })) => {
+            let mut response = redirect(location);
+            if let Some(cookie) = cookie {
+                response.headers_mut().insert(header::SET_COOKIE, cookie);
+            }
+            response
+        }
+        Ok(Lead::Elsewhere(location)) => redirect(location),
+        Err(error) => error.into_response(),
     }
-    response
 }
 
 /// Finds out where a request is led; all that needs the request itself.

@@ -263,7 +263,8 @@ impl Front {
                 // Its memory is of use to the next one, while this one waits for Kafka.
                 // Not so the body: one that is still on its way is read out at the end.
                 drop(head);
-                return redirect::answer(&self.app, &led).await;
+                redirect::record_led(&self.app, &led).await;
+                return redirect::answer(led);
             }
             // Aside: a click keeps no room for it.
             Box::pin(self.route(caller, hyper::Request::from_parts(head, body))).await
