@@ -18,15 +18,9 @@ use rdkafka::producer::{BaseProducer, BaseRecord};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::delivery::{Deliveries, Fate, Slot};
+use super::queue::Queue;
 use super::{Record, traced};
 
-/// No more wait in one lane; librdkafka's own queue holds twice as many, of all.
-const MAX_WAITING: usize = 100_000;
-/// Nor more than so many bytes of them, and one message.
-const MAX_WAITING_BYTES: usize = 64 << 20;
-/// Room that is kept for the texts of those who wait next, and as much for their
-/// lengths, in each of a lane's two queues: a few hundred clicks'.
-const KEPT_BYTES: usize = 128 << 10;
 /// What waits is handed over, and once more what came meanwhile; the thread that does
 /// it has acknowledgements to hear, without which the client's queue fills.
 const ROUNDS: usize = 2;
@@ -119,45 +113,7 @@ impl State {
     /// Whether another one can go at once.
     fn is_open(&self) -> bool {
         let lingers = || self.open_until.is_some_and(|until| Instant::now() < until);
-        !self.is_handing_over && self.waiting.messages.is_empty() && (self.in_flight == 0 || lingers())
-    }
-}
-
-/// Messages that wait, their texts one after the other: mostly, one who sends asks
-/// for no memory for them, and the thread that hands them over gives none back.
-#[derive(Default)]
-struct Queue {
-    texts: Vec<u8>,
-    messages: Vec<Message>,
-}
-
-/// How long its texts are, and who waits for it.
-struct Message {
-    key: usize,
-    trace: usize,
-    payload: usize,
-    slot: Arc<Slot>,
-}
-
-impl Queue {
-    fn push(&mut self, key: &[u8], trace: &[u8], payload: &[u8], slot: Arc<Slot>) {
-        for text in [key, trace, payload] {
-            self.texts.extend_from_slice(text);
-        }
-        self.messages.push(Message { key: key.len(), trace: trace.len(), payload: payload.len(), slot });
-    }
-
-    /// Takes all out: key, trace and payload of each, and who waits for it.
-    fn drain(&mut self, mut each: impl FnMut(&[u8], &[u8], &[u8], Arc<Slot>)) {
-        let mut texts = &self.texts[..];
-        for Message { key, trace, payload, slot } in self.messages.drain(..) {
-            let [key, trace, payload] =
-                [key, trace, payload].map(|length| texts.split_off(..length).expect("it was put there"));
-            each(key, trace, payload, slot);
-        }
-        self.texts.clear();
-        self.texts.shrink_to(KEPT_BYTES);
-        self.messages.shrink_to(KEPT_BYTES / size_of::<Message>());
+        !self.is_handing_over && self.waiting.is_empty() && (self.in_flight == 0 || lingers())
     }
 }
 
@@ -176,7 +132,7 @@ impl Lane {
 
     /// Messages that are not with the client yet.
     fn waiting(&self) -> usize {
-        self.lock().waiting.messages.len()
+        self.lock().waiting.len()
     }
 
     /// Hands a message over, now or when it can go.
@@ -190,11 +146,10 @@ impl Lane {
         let slot = Arc::new(Slot::of(Arc::clone(self)));
         let mut state = self.lock();
         if !state.is_open() {
-            let waiting = &mut state.waiting;
-            if waiting.messages.len() >= MAX_WAITING || waiting.texts.len() >= MAX_WAITING_BYTES {
+            if state.waiting.is_full() {
                 return Err(ClientError::MessageProduction(RDKafkaErrorCode::QueueFull));
             }
-            waiting.push(key, trace, payload, Arc::clone(&slot));
+            state.waiting.push(key, trace, payload, Arc::clone(&slot));
             return Ok(slot);
         }
         if state.in_flight == 0 {
@@ -252,12 +207,12 @@ impl Lane {
         for round in 0.. {
             // What is left waits for what is in flight, if anything is.
             let is_enough = round >= ROUNDS && state.in_flight > failed;
-            if state.waiting.messages.is_empty() || is_enough {
+            if state.waiting.is_empty() || is_enough {
                 break;
             }
             let spare = std::mem::take(&mut state.spare);
             let mut wave = std::mem::replace(&mut state.waiting, spare);
-            state.in_flight += wave.messages.len();
+            state.in_flight += wave.len();
             drop(state);
             wave.drain(|key, trace, payload, slot| {
                 let handed = match producer {
@@ -293,6 +248,7 @@ mod tests {
     use rdkafka::ClientConfig;
 
     use super::*;
+    use crate::producer::queue::{MAX_WAITING, MAX_WAITING_BYTES};
 
     /// A client that reaches nobody: what it is handed stays with it, and it must not
     /// say otherwise at its end.
@@ -305,7 +261,7 @@ mod tests {
     /// How many are on their way, and how many wait.
     fn stands(lane: &Lane) -> (usize, usize) {
         let state = lane.lock();
-        (state.in_flight, state.waiting.messages.len())
+        (state.in_flight, state.waiting.len())
     }
 
     #[test]
@@ -416,27 +372,6 @@ mod tests {
         let refused = (0..80).filter(|_| lane.send(&producer, b"", b"", &large).is_err()).count();
         let fit = MAX_WAITING_BYTES.div_ceil(large.len());
         assert_eq!((refused, stands(&lane)), (80 - 1 - fit, (1, fit)));
-    }
-
-    #[test]
-    fn what_waits_goes_as_it_came() {
-        let texts = [("key", "", "payload"), ("", "trace", ""), ("", "", ""), ("k", "t", "p")];
-        let mut queue = Queue::default();
-        for _again in 0..2 {
-            for (key, trace, payload) in texts {
-                let slot = Arc::default();
-                queue.push(key.as_bytes(), trace.as_bytes(), payload.as_bytes(), slot);
-            }
-            let mut came = Vec::new();
-            queue.drain(|key, trace, payload, _slot| came.push([key, trace, payload].map(<[u8]>::to_vec)));
-            let went =
-                texts.map(|(key, trace, payload)| [key, trace, payload].map(|text| text.as_bytes().to_vec()));
-            assert_eq!(came, went);
-        }
-        // The room for them is kept, but not that of a rush.
-        queue.push(b"", b"", &vec![b'x'; 3 * KEPT_BYTES], Arc::default());
-        queue.drain(|_, _, _, _| ());
-        assert!((1..=KEPT_BYTES).contains(&queue.texts.capacity()));
     }
 
     #[test]

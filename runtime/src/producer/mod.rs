@@ -2,6 +2,7 @@
 
 mod delivery;
 mod lane;
+mod queue;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
