@@ -3,7 +3,7 @@
 //! click.
 
 use std::net::Ipv4Addr;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ use axum::routing::get;
 use runtime::producer::{ProducerSettings, Publisher};
 use tokio::net::TcpListener;
 
+use crate::running::Running;
+
 /// The argument that makes this program such a server.
 pub(crate) const MODE: &str = "bare";
 /// As the collector does, so that messages are gathered by partition.
@@ -26,7 +28,7 @@ pub(crate) const MESSAGE_BYTES: usize = 611;
 /// A bare server in a process of its own, as the collector is; stopped when
 /// dropped.
 pub(crate) struct Bare {
-    child: Child,
+    _process: Running,
     pub(crate) port: u16,
 }
 
@@ -44,16 +46,8 @@ impl Bare {
     fn start_with(arguments: &[&str]) -> anyhow::Result<Self> {
         let port = tests::free_port();
         let mut command = Command::new(std::env::current_exe()?);
-        command.args([MODE, &port.to_string()]).args(arguments).stdin(Stdio::null());
-        let child = command.spawn()?;
-        Ok(Self { child, port })
-    }
-}
-
-impl Drop for Bare {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
+        let process = Running::start(command.args([MODE, &port.to_string()]).args(arguments))?;
+        Ok(Self { _process: process, port })
     }
 }
 

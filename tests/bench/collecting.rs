@@ -3,17 +3,19 @@
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 use tests::{Stack, World, repository};
+
+use crate::running::Running;
 
 /// What makes the embedded broker keep everything in memory.
 pub(crate) const IN_MEMORY: &[&str] = &["--engines-only", "--kafka-in-memory"];
 pub(crate) const ON_DISK: &[&str] = &["--engines-only"];
 
 pub(crate) struct Collecting {
-    collector: Child,
+    collector: Running,
     /// The link's code.
     pub(crate) code: String,
     /// The workspace's key.
@@ -24,11 +26,10 @@ pub(crate) struct Collecting {
 impl Collecting {
     pub(crate) async fn start(arguments: &[&str]) -> anyhow::Result<Self> {
         let stack = Stack::start_with(arguments)?;
-        let mut api = serve(stack.command().arg("api"))?;
+        let api = serve(stack.command().arg("api"))?;
         let collector = serve(&mut collector(&stack))?;
         let made = made(&stack).await;
-        api.kill()?;
-        api.wait()?;
+        drop(api);
         let (code, key) = made?;
         Ok(Self { collector, code, key, stack })
     }
@@ -41,7 +42,7 @@ impl Collecting {
         command.args(like.get_args());
         command.envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.env("TRIBUTARY_LISTEN", format!("127.0.0.1:{port}")).env("TRIBUTARY_DATA_DIR", data.path());
-        Ok(Beside { collector: serve(&mut command)?, port, _data: data })
+        Ok(Beside { _collector: serve(&mut command)?, port, _data: data })
     }
 
     /// The collector's memory, in bytes.
@@ -53,25 +54,11 @@ impl Collecting {
     }
 }
 
-impl Drop for Collecting {
-    fn drop(&mut self) {
-        self.collector.kill().ok();
-        self.collector.wait().ok();
-    }
-}
-
 /// A collector beside another one.
 pub(crate) struct Beside {
-    collector: Child,
+    _collector: Running,
     pub(crate) port: u16,
     _data: tempfile::TempDir,
-}
-
-impl Drop for Beside {
-    fn drop(&mut self) {
-        self.collector.kill().ok();
-        self.collector.wait().ok();
-    }
 }
 
 /// A collector with everything on.
@@ -86,9 +73,8 @@ fn collector(stack: &Stack) -> Command {
     command
 }
 
-fn serve(command: &mut Command) -> anyhow::Result<Child> {
-    let command = command.env("TRIBUTARY_LOG", "error").stdin(Stdio::null()).stdout(Stdio::null());
-    command.spawn().context("cannot start a service")
+fn serve(command: &mut Command) -> anyhow::Result<Running> {
+    Running::start(command.env("TRIBUTARY_LOG", "error").stdout(Stdio::null()))
 }
 
 async fn made(stack: &Stack) -> anyhow::Result<(String, String)> {

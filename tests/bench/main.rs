@@ -11,6 +11,7 @@ mod builds;
 mod clicks;
 mod collecting;
 mod load;
+mod running;
 mod settlement;
 mod sink;
 mod table;
