@@ -130,6 +130,10 @@ impl Link {
     }
 
     fn variant(&self, visitor: VisitorKey) -> Option<usize> {
+        // Most links have none: nothing need be drawn.
+        if self.variants.is_empty() {
+            return None;
+        }
         let total = self.variants.iter().map(|variant| u128::from(variant.weight)).sum::<u128>();
         let drawn = hash_uuid("variant", &[self.id.0.as_bytes(), &visitor.0]).as_u128().checked_rem(total)?;
         let mut end = 0_u128;

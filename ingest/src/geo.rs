@@ -7,7 +7,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use maxminddb::{Reader, geoip2};
+use dashmap::DashMap;
+use foldhash::fast::RandomState;
+use maxminddb::Reader;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// Distinct entries of a file remembered; beyond it the memory starts anew.
+const MAX_REMEMBERED: usize = 50_000;
 
 /// A GeoIP file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -29,35 +36,117 @@ pub struct GeoSettings {
 /// The files, in memory.
 #[derive(Default)]
 pub(crate) struct Geo {
-    places: Option<Watched>,
-    networks: Option<Watched>,
+    places: Option<Watched<PlaceEntry>>,
+    networks: Option<Watched<NetworkEntry>>,
 }
 
 /// What the files say of an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
-    pub(crate) country: Option<String>,
-    pub(crate) city: Option<String>,
+    entry: Option<Arc<PlaceEntry>>,
     /// The number of its autonomous system.
     pub(crate) asn: Option<u32>,
 }
 
-/// A file, as it was when it last changed.
-struct Watched {
-    path: PathBuf,
-    current: ArcSwap<Loaded>,
+impl Place {
+    /// Its country, by ISO 3166's two letters.
+    pub(crate) fn country(&self) -> Option<&str> {
+        self.entry.as_ref()?.country.iso_code.as_deref()
+    }
+
+    /// Its city's English name.
+    pub(crate) fn city(&self) -> Option<&str> {
+        self.entry.as_ref()?.city.names.en.as_deref()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(country: &str, city: &str) -> Self {
+        let entry = PlaceEntry {
+            country: CountryEntry { iso_code: Some(country.to_owned()) },
+            city: CityEntry { names: Names { en: Some(city.to_owned()) } },
+        };
+        Self { entry: Some(Arc::new(entry)), asn: None }
+    }
 }
 
-struct Loaded {
+/// What is read of an entry of a file of places; there is ten times as much in one,
+/// in eight languages.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+struct PlaceEntry {
+    country: CountryEntry,
+    city: CityEntry,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+struct CountryEntry {
+    iso_code: Option<String>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+struct CityEntry {
+    names: Names,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+struct Names {
+    en: Option<String>,
+}
+
+/// What is read of an entry of a file of networks.
+#[derive(Deserialize)]
+struct NetworkEntry {
+    autonomous_system_number: Option<u32>,
+}
+
+/// A file, as it was when it last changed.
+struct Watched<T> {
+    path: PathBuf,
+    current: ArcSwap<Loaded<T>>,
+}
+
+struct Loaded<T> {
     reader: Reader<Vec<u8>>,
     changed: Option<SystemTime>,
+    /// By where they stand in the file. Many addresses share an entry, and to read one
+    /// took longer than anything else a click does.
+    remembered: DashMap<usize, Arc<T>, RandomState>,
 }
 
-impl Watched {
-    fn open(path: &Path) -> Result<Self, GeoError> {
+impl<T: DeserializeOwned> Loaded<T> {
+    fn new(path: &Path) -> Result<Self, GeoError> {
+        // Before it is read: what changes meanwhile is read again.
         let changed = changed(path);
-        let current = ArcSwap::from_pointee(Loaded { reader: read(path)?, changed });
-        Ok(Self { path: path.to_owned(), current })
+        let reader = Reader::open_readfile(path);
+        let reader = reader.map_err(|source| GeoError { path: path.to_owned(), source })?;
+        Ok(Self { reader, changed, remembered: DashMap::default() })
+    }
+
+    /// The entry of an address, if there is one that can be read.
+    fn entry(&self, address: IpAddr) -> Option<Arc<T>> {
+        let found = self.reader.lookup(address).ok()?;
+        self.remembered(found.offset()?, || found.decode().ok().flatten())
+    }
+
+    fn remembered(&self, offset: usize, read: impl FnOnce() -> Option<T>) -> Option<Arc<T>> {
+        if let Some(known) = self.remembered.get(&offset) {
+            return Some(Arc::clone(&known));
+        }
+        let entry = Arc::new(read()?);
+        if self.remembered.len() >= MAX_REMEMBERED {
+            self.remembered.clear();
+        }
+        self.remembered.insert(offset, Arc::clone(&entry));
+        Some(entry)
+    }
+}
+
+impl<T: DeserializeOwned> Watched<T> {
+    fn open(path: &Path) -> Result<Self, GeoError> {
+        Ok(Self { path: path.to_owned(), current: ArcSwap::from_pointee(Loaded::new(path)?) })
     }
 
     /// Reads the file again if it has changed; keeps the old content if the new
@@ -67,18 +156,14 @@ impl Watched {
         if now.is_none() || now == self.current.load().changed {
             return;
         }
-        match read(&self.path) {
-            Ok(reader) => {
+        match Loaded::new(&self.path) {
+            Ok(loaded) => {
                 tracing::info!(path = %self.path.display(), "GeoIP file read again");
-                self.current.store(Arc::new(Loaded { reader, changed: now }));
+                self.current.store(Arc::new(loaded));
             }
             Err(error) => tracing::warn!(%error, "the changed file is not used"),
         }
     }
-}
-
-fn read(path: &Path) -> Result<Reader<Vec<u8>>, GeoError> {
-    Reader::open_readfile(path).map_err(|source| GeoError { path: path.to_owned(), source })
 }
 
 fn changed(path: &Path) -> Option<SystemTime> {
@@ -99,27 +184,18 @@ impl Geo {
 
     /// Reads files again that have changed. Blocks.
     pub(crate) fn refresh(&self) {
-        for watched in [&self.places, &self.networks].into_iter().flatten() {
-            watched.refresh();
+        if let Some(places) = &self.places {
+            places.refresh();
+        }
+        if let Some(networks) = &self.networks {
+            networks.refresh();
         }
     }
 
     pub(crate) fn place(&self, address: IpAddr) -> Place {
-        let mut place = Place::default();
-        if let Some(places) = &self.places {
-            let current = places.current.load();
-            let found = current.reader.lookup(address).and_then(|found| found.decode::<geoip2::City<'_>>());
-            if let Ok(Some(found)) = found {
-                place.country = found.country.iso_code.map(ToOwned::to_owned);
-                place.city = found.city.names.english.map(ToOwned::to_owned);
-            }
-        }
-        if let Some(networks) = &self.networks {
-            let current = networks.current.load();
-            let found = current.reader.lookup(address).and_then(|found| found.decode::<geoip2::Asn<'_>>());
-            place.asn = found.ok().flatten().and_then(|found| found.autonomous_system_number);
-        }
-        place
+        let entry = self.places.as_ref().and_then(|places| places.current.load().entry(address));
+        let network = self.networks.as_ref().and_then(|networks| networks.current.load().entry(address));
+        Place { entry, asn: network.and_then(|network| network.autonomous_system_number) }
     }
 }
 
@@ -138,6 +214,20 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_is_read_once_and_the_memory_is_bounded() {
+        let networks = Loaded::<NetworkEntry>::new(&test_file("GeoLite2-ASN-Test.mmdb")).unwrap();
+        let entry = |address: &str| networks.entry(address.parse().unwrap()).unwrap();
+        // Of one network.
+        assert!(Arc::ptr_eq(&entry("1.128.0.1"), &entry("1.159.255.1")));
+        assert!(!Arc::ptr_eq(&entry("1.128.0.1"), &entry("12.81.92.1")));
+        assert!(networks.remembered(usize::MAX, || None).is_none(), "what cannot be read is not remembered");
+        for offset in 0..MAX_REMEMBERED + 10 {
+            networks.remembered(offset, || Some(NetworkEntry { autonomous_system_number: None }));
+            assert!(networks.remembered.len() <= MAX_REMEMBERED);
+        }
+    }
+
+    #[test]
     fn files_say_where_and_whose_and_may_change() {
         let city = test_file("GeoLite2-City-Test.mmdb");
         let country = test_file("GeoLite2-Country-Test.mmdb");
@@ -148,17 +238,17 @@ mod tests {
         let geo = Geo::open(&GeoSettings { places: Some(places.clone()), networks: Some(asn) }).unwrap();
         let london = "81.2.69.142".parse().unwrap();
         let place = geo.place(london);
-        assert_eq!((place.country.as_deref(), place.city.as_deref()), (Some("GB"), None));
+        assert_eq!((place.country(), place.city()), (Some("GB"), None));
         assert_eq!(geo.place("1.128.0.1".parse().unwrap()).asn, Some(1_221));
         // A file that is no database changes nothing; a better one does.
         let later = |seconds| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
         std::fs::write(&places, "nonsense").unwrap();
         geo.refresh();
-        assert_eq!(geo.place(london).country.as_deref(), Some("GB"));
+        assert_eq!(geo.place(london).country(), Some("GB"));
         std::fs::copy(city, &places).unwrap();
         std::fs::File::open(&places).unwrap().set_modified(later(2_000_000_000)).unwrap();
         geo.refresh();
-        assert_eq!(geo.place(london).city.as_deref(), Some("London"));
+        assert_eq!(geo.place(london).city(), Some("London"));
         assert!(Geo::open(&GeoSettings { places: Some(dir.path().join("none")), networks: None }).is_err());
     }
 }

@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::caller::CallerAddress;
 use crate::error::ApiError;
@@ -33,7 +33,8 @@ pub(crate) struct Limits {
     keys: Option<DefaultKeyedRateLimiter<u64>>,
     addresses: Option<DefaultKeyedRateLimiter<IpAddr>>,
     clock: DefaultClock,
-    in_flight: Semaphore,
+    max_in_flight: usize,
+    in_flight: Counter,
 }
 
 impl Limits {
@@ -45,7 +46,8 @@ impl Limits {
                 RateLimiter::dashmap(per_second(rate, rate.saturating_mul(NonZeroU32::MIN.saturating_add(1))))
             }),
             clock: DefaultClock::default(),
-            in_flight: Semaphore::new(settings.max_in_flight),
+            max_in_flight: settings.max_in_flight,
+            in_flight: Counter::default(),
         }
     }
 
@@ -80,6 +82,32 @@ impl Limits {
     }
 }
 
+/// A counter in cache lines of its own: all threads write it with each request, and
+/// would otherwise take what stands beside it away from each other.
+#[derive(Default)]
+#[repr(align(128))]
+struct Counter(AtomicUsize);
+
+/// One of the requests that are worked on, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Admitted<'a>(&'a AtomicUsize);
+
+impl<'a> Admitted<'a> {
+    /// None if `max` have one.
+    fn take(taken: &'a AtomicUsize, max: usize) -> Option<Self> {
+        let is_free = taken.fetch_add(1, Ordering::Relaxed) < max;
+        // If not, it is given back at once.
+        let admitted = Self(taken);
+        is_free.then_some(admitted)
+    }
+}
+
+impl Drop for Admitted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Lets a request in, or turns it away at once. It has its place until what is
 /// given is dropped.
 ///
@@ -89,7 +117,7 @@ pub(crate) fn admit<'a>(
     limits: &'a Limits,
     caller: CallerAddress,
     path: &str,
-) -> Result<Option<SemaphorePermit<'a>>, ApiError> {
+) -> Result<Option<Admitted<'a>>, ApiError> {
     // Whoever watches must see a collector that is overrun.
     if matches!(path, "/healthz" | "/readyz" | "/metrics") {
         return Ok(None);
@@ -97,13 +125,9 @@ pub(crate) fn admit<'a>(
     if let Err(too_much) = limits.address(caller.0) {
         return Err(ApiError::too_much(too_much, "this address asks for too much"));
     }
-    match limits.in_flight.try_acquire() {
-        Ok(place) => Ok(Some(place)),
-        Err(_none_free) => {
-            let message = "more is asked for than can be worked on; try again";
-            Err(ApiError::unavailable("overloaded", message))
-        }
-    }
+    let admitted = Admitted::take(&limits.in_flight.0, limits.max_in_flight);
+    let message = "more is asked for than can be worked on; try again";
+    admitted.map(Some).ok_or_else(|| ApiError::unavailable("overloaded", message))
 }
 
 #[cfg(test)]
@@ -139,6 +163,19 @@ mod tests {
         ] {
             assert_eq!(taken(address), expected, "{address}");
         }
+    }
+
+    #[test]
+    fn a_place_is_free_again_when_it_is_left() {
+        let (limits, caller) = (limits(0, 0), CallerAddress("203.0.113.1".parse().unwrap()));
+        let enter = |path| admit(&limits, caller, path);
+        let first = enter("/abc").unwrap();
+        for _ in 0..3 {
+            assert_eq!(enter("/abc").unwrap_err().reason, "overloaded");
+            assert!(enter("/healthz").is_ok(), "whoever watches is let in");
+        }
+        drop(first);
+        assert!(enter("/abc").unwrap().is_some());
     }
 
     #[test]

@@ -154,10 +154,10 @@ impl Request<'_> {
         let agent = app.agents.read(user_agent);
         let place = app.geo.place(address);
         let bot = judge(self.method, self.headers, &agent, place.asn);
-        let choice = target.choose(visitor.key, place.country.as_deref(), agent.device);
+        let choice = target.choose(visitor.key, place.country(), agent.device);
         let facts = Facts {
             address,
-            place,
+            place: &place,
             user_agent: user_agent.map(Cow::Borrowed),
             agent: &agent,
             referrer: text_header(self.headers, header::REFERER).map(Cow::Borrowed),

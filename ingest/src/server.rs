@@ -253,8 +253,8 @@ impl Front {
         async move {
             let (method, uri, headers) = (&head.method, &head.uri, &head.headers);
             let caller = caller_address(peer, headers, &self.app.settings.trusted_proxies);
-            let _place = match admit(&self.app.limits, caller, uri.path()) {
-                Ok(place) => place,
+            let _admitted = match admit(&self.app.limits, caller, uri.path()) {
+                Ok(admitted) => admitted,
                 Err(error) => return error.into_response(),
             };
             if let Some(code) = redirect::code_of(method, uri.path()) {

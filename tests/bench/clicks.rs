@@ -187,7 +187,9 @@ pub(crate) fn requests(code: &str, count: usize) -> Vec<Vec<u8>> {
                 0 => String::new(),
                 _ => format!("Cookie: tvid=visitor-{number:08}\r\n"),
             };
-            let address = format!("202.{}.{}.{}", 196 + number / 65_536, number / 256 % 256, number % 256);
+            // Places and networks are known of the first 8,192; the others are known of by
+            // their networks alone.
+            let address = format!("214.{}.{}.{}", 78 + number / 65_536, number / 256 % 256, number % 256);
             format!(
                 "GET /{code} HTTP/1.1\r\nHost: go.example\r\nUser-Agent: {agent} v/{version}\r\n\
                  X-Forwarded-For: {address}\r\nReferer: https://social.example/post/{number}\r\n{cookie}\r\n"

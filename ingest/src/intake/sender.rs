@@ -138,7 +138,7 @@ impl<'a> Sender<'a> {
         if opted_out {
             event.visitor = VisitorKey::derive(workspace, &hex_id());
         }
-        let facts = Facts { address, place, user_agent, agent: &agent, referrer };
+        let facts = Facts { address, place: &place, user_agent, agent: &agent, referrer };
         event.client = client(facts, privacy, opted_out, self.salt.as_deref()).into_owned();
         let named = event.id != fresh_id;
         Ok(Taken { event, named })
