@@ -297,10 +297,14 @@ impl<'a> Work<'a> {
     }
 }
 
+/// Most credits are smaller, so that their room is asked for once.
+const USUAL_COMMAND_BYTES: usize = 2_048;
+
 /// What is emitted, as a message.
 fn outgoing(emitted: Emitted, topics: &Topics) -> Outgoing<'_> {
     let to_settlement = |command: &Command| {
-        let payload = serde_json::to_vec(command).expect("commands are JSON");
+        let mut payload = Vec::with_capacity(USUAL_COMMAND_BYTES);
+        serde_json::to_writer(&mut payload, command).expect("commands are JSON");
         Outgoing { topic: &topics.credits, key: command.key().to_string(), payload }
     };
     match emitted {

@@ -367,7 +367,7 @@ impl PartitionState {
     fn note_seen(&self, changes: &Changes, batch: &mut OwnedWriteBatch) {
         // In the order of keys: neighbours' places in memory are near each other.
         let mut sorted: Vec<_> = changes.seen.iter().map(|((of, id), note)| (*of, *id, *note)).collect();
-        sorted.sort_unstable_by_key(|(generation, id, _)| (*generation, *id));
+        sorted.sort_unstable_by_key(|(generation, id, _)| (*generation, id.as_u128()));
         let mut latest_of = None;
         for (generation, id, note) in sorted {
             let seen = &self.seen[&generation];
