@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 use runtime::producer::{ProducerSettings, Publisher};
 
 use crate::bare::{Bare, CONNECT_WITHIN, MESSAGE_BYTES};
-use crate::collecting::{Collecting, IN_MEMORY, ON_DISK};
+use crate::collecting::{Collecting, IN_MEMORY, ON_DISK, PARTITIONS};
 use crate::load::{Load, Measured, Pace, Until};
 use crate::table::Table;
 
@@ -32,15 +32,23 @@ const AGENTS: [&str; 4] = [
     "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
 ];
 
+/// A request carries messages of one partition, and what it costs is mostly its own:
+/// the fewer partitions, the more clicks share it. So once with those that there are
+/// unless set, and once with a partition for each of two cores.
 pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
-    println!("clicks: a collector with its broker in memory …");
-    let memory = Collecting::start(IN_MEMORY).await?;
+    in_memory(PARTITIONS, table).await?;
+    in_memory(2, table).await
+}
+
+async fn in_memory(partitions: u8, table: &mut Table) -> anyhow::Result<()> {
+    println!("clicks: a collector with its broker in memory, {partitions} partitions …");
+    let memory = Collecting::start_with(IN_MEMORY, partitions).await?;
     let (bare, publishing, durable) = in_turn(&memory).await?;
     table.limit("bare axum 302", bare.per_second, bare.percentiles());
-    let what = "bare axum 302 after Kafka's acknowledgement (in memory)";
-    table.figure(what, publishing.per_second, bare.per_second, publishing.percentiles());
-    let what = "click, acknowledged by Kafka (broker in memory)";
-    table.figure(what, durable.per_second, bare.per_second, durable.percentiles());
+    let what = format!("bare axum 302 after Kafka's acknowledgement ({partitions} partitions)");
+    table.figure(&what, publishing.per_second, bare.per_second, publishing.percentiles());
+    let what = format!("click, acknowledged by Kafka (in memory, {partitions} partitions)");
+    table.figure(&what, durable.per_second, bare.per_second, durable.percentiles());
     at_half_load(&memory, durable.per_second / 2.0, table).await
 }
 

@@ -13,6 +13,8 @@ use crate::running::Running;
 /// What makes the embedded broker keep everything in memory.
 pub(crate) const IN_MEMORY: &[&str] = &["--engines-only", "--kafka-in-memory"];
 pub(crate) const ON_DISK: &[&str] = &["--engines-only"];
+/// As many as there are unless set.
+pub(crate) const PARTITIONS: u8 = 4;
 
 pub(crate) struct Collecting {
     collector: Running,
@@ -25,9 +27,15 @@ pub(crate) struct Collecting {
 
 impl Collecting {
     pub(crate) async fn start(arguments: &[&str]) -> anyhow::Result<Self> {
-        let stack = Stack::start_with(arguments)?;
-        let api = serve(stack.command().arg("api"))?;
-        let collector = serve(&mut collector(&stack))?;
+        Self::start_with(arguments, PARTITIONS).await
+    }
+
+    /// One whose topics have so many partitions.
+    pub(crate) async fn start_with(arguments: &[&str], partitions: u8) -> anyhow::Result<Self> {
+        let partitions = partitions.to_string();
+        let stack = Stack::start_with(&[arguments, &["--partitions", &partitions]].concat())?;
+        let api = serve(stack.command().args(["api", "--partitions", &partitions]))?;
+        let collector = serve(collector(&stack).args(["--partitions", &partitions]))?;
         let made = made(&stack).await;
         drop(api);
         let (code, key) = made?;

@@ -1,7 +1,6 @@
 //! What became of a message, from the thread that hears it of Kafka's client to
 //! the task that waits for it.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,11 +14,13 @@ use rdkafka::error::KafkaError as ClientError;
 use rdkafka::producer::{BaseProducer, DeliveryResult, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::lane::Lane;
+use super::lane::{Lane, Lanes};
 
 /// Kafka's client is asked for news this long at a time, and so long a stop may
 /// take. Shorter would be busier: the last millisecond of each time it does not sleep.
 const ASK_FOR: Duration = Duration::from_millis(100);
+/// How often it is looked for what is late, at most and at least.
+const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
 
 /// What became of a message.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,6 +71,7 @@ impl Slot {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn is_known(&self) -> bool {
         self.lock().is_known
     }
@@ -120,52 +122,6 @@ impl ProducerContext for Deliveries {
     }
 }
 
-/// Messages that may be waited for only so long: all equally, so that the first
-/// one sent is the first one late. One look at the clock for many costs less than a
-/// timer for each.
-pub(super) struct Timed {
-    late_after: Duration,
-    sent: Mutex<VecDeque<(Instant, Arc<Slot>)>>,
-}
-
-impl Timed {
-    pub(super) fn new(late_after: Duration) -> Self {
-        Self { late_after, sent: Mutex::default() }
-    }
-
-    pub(super) fn add(&self, slot: &Arc<Slot>) {
-        let entry = (Instant::now(), Arc::clone(slot));
-        let mut sent = self.sent.lock().expect("no panic while held");
-        sent.push_back(entry);
-        // Who sends clears up, two for one: what is known does not wait to be swept.
-        let known = [(); 2].map(|()| sent.pop_front_if(|(_, slot)| slot.is_known()));
-        drop(sent);
-        drop(known);
-    }
-
-    /// How often to look: late is what is later by this at most.
-    fn every(&self) -> Duration {
-        (self.late_after / 10).clamp(Duration::from_millis(5), Duration::from_millis(100))
-    }
-
-    /// Tells who waits that their messages are late.
-    fn sweep(&self, now: Instant) {
-        let mut late = Vec::new();
-        let mut sent = self.sent.lock().expect("no panic while held");
-        while let Some((since, slot)) = sent.front() {
-            let is_late = now.saturating_duration_since(*since) >= self.late_after;
-            if !is_late && !slot.is_known() {
-                break;
-            }
-            late.extend(sent.pop_front().filter(|_| is_late));
-        }
-        drop(sent);
-        for (_, slot) in late {
-            slot.settle(Fate::Late);
-        }
-    }
-}
-
 /// The threads that ask Kafka's client for news, and look for what is late, until
 /// this is dropped.
 pub(super) struct Polling {
@@ -176,14 +132,20 @@ pub(super) struct Polling {
 impl Polling {
     pub(super) fn start(
         producer: Arc<BaseProducer<Deliveries>>,
-        timed: Option<Arc<Timed>>,
+        lanes: Arc<Lanes>,
+        late_after: Option<Duration>,
     ) -> std::io::Result<Self> {
         let mut polling = Self { stop: Arc::default(), threads: Vec::new() };
         polling.repeat("producer", move || producer.poll(ASK_FOR))?;
-        if let Some(timed) = timed {
+        if let Some(late_after) = late_after {
+            // Late is what is later by this at most. One look for many costs less than a
+            // timer for each.
+            let every = (late_after / 10).clamp(LOOK_EVERY.0, LOOK_EVERY.1);
             polling.repeat("late", move || {
-                std::thread::sleep(timed.every());
-                timed.sweep(Instant::now());
+                std::thread::sleep(every);
+                if let Some(then) = Instant::now().checked_sub(late_after) {
+                    lanes.tell_late(then);
+                }
             })?;
         }
         Ok(polling)
@@ -228,23 +190,6 @@ mod tests {
         slot.settle(Fate::Taken);
         assert_eq!(fate_of(&slot), Poll::Ready(Fate::Late));
         assert_eq!(fate_of(&slot), Poll::Pending);
-    }
-
-    #[test]
-    fn only_what_is_not_known_in_time_is_late() {
-        let timed = Timed::new(Duration::from_millis(250));
-        let slots: [Arc<Slot>; 3] = [(); 3].map(|()| Arc::new(Slot::default()));
-        let before = Instant::now();
-        slots.iter().for_each(|slot| timed.add(slot));
-        let after = Instant::now();
-        slots[0].settle(Fate::Taken);
-        slots[2].settle(Fate::Taken);
-        timed.sweep(before + Duration::from_millis(249));
-        assert_eq!(timed.sent.lock().unwrap().len(), 2, "those behind one that waits stay with it");
-        timed.sweep(after + Duration::from_millis(250));
-        assert!(timed.sent.lock().unwrap().is_empty());
-        let fates = slots.each_ref().map(fate_of);
-        assert_eq!(fates, [Fate::Taken, Fate::Late, Fate::Taken].map(Poll::Ready));
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::util::Timeout;
 
-use self::delivery::{Deliveries, Delivery, Fate, Polling, Slot, Timed};
+use self::delivery::{Deliveries, Delivery, Fate, Polling, Slot};
 use self::lane::Lanes;
 use crate::KafkaError;
 
@@ -55,7 +55,7 @@ impl Default for ProducerSettings {
 pub struct Publisher {
     producer: Arc<BaseProducer<Deliveries>>,
     lanes: Arc<Lanes>,
-    timed: Option<Arc<Timed>>,
+    late_after: Option<Duration>,
     _polling: Arc<Polling>,
 }
 
@@ -136,11 +136,10 @@ impl Publisher {
         let producer = Arc::new(producer);
         // Nobody else has it yet.
         let _first = producer.context().0.set(Arc::downgrade(&producer));
-        let timed = settings.late_after.map(|late_after| Arc::new(Timed::new(late_after)));
-        let polling = Polling::start(Arc::clone(&producer), timed.clone());
+        let (lanes, late_after) = (Arc::new(Lanes::new(settings.linger)), settings.late_after);
+        let polling = Polling::start(Arc::clone(&producer), Arc::clone(&lanes), late_after);
         let polling = polling.map_err(|error| client(ClientError::ClientCreation(error.to_string())))?;
-        let lanes = Arc::new(Lanes::new(settings.linger));
-        Ok(Self { producer, lanes, timed, _polling: Arc::new(polling) })
+        Ok(Self { producer, lanes, late_after, _polling: Arc::new(polling) })
     }
 
     /// Hands a message to the client.
@@ -179,7 +178,7 @@ impl Publisher {
         trace: &[u8],
         payload: &[u8],
     ) -> Result<Pending<'a>, KafkaError> {
-        Pending::of(topic, self.lanes.of(topic, key).send(&self.producer, key, trace, payload))
+        self.hand(topic, [key, trace, payload], None)
     }
 
     /// As [`Publisher::send_traced`]; what is not acknowledged within
@@ -195,11 +194,18 @@ impl Publisher {
         trace: &[u8],
         payload: &[u8],
     ) -> Result<Pending<'a>, KafkaError> {
-        let pending = self.send_traced(topic, key, trace, payload)?;
-        if let Some(timed) = &self.timed {
-            timed.add(&pending.delivery.0);
-        }
-        Ok(pending)
+        self.hand(topic, [key, trace, payload], self.late_after.map(|_| Instant::now()))
+    }
+
+    fn hand<'a>(
+        &self,
+        topic: &'a str,
+        message: [&[u8]; 3],
+        since: Option<Instant>,
+    ) -> Result<Pending<'a>, KafkaError> {
+        let [key, ..] = message;
+        let sent = self.lanes.with(topic, key, |lane| lane.send(&self.producer, message, since));
+        Pending::of(topic, sent)
     }
 
     /// Publishes one message and waits for its acknowledgement.
