@@ -11,15 +11,11 @@
 //! as large, and knows fewer robots. Device, system and browser come from
 //! `woothee`, at about 2 µs a text.
 
-use std::sync::Arc;
-
-use dashmap::DashMap;
 use domain::event::BotReason;
 use domain::link::Device;
 use regex::RegexSet;
 
-/// Distinct user agents remembered; beyond it the memory starts anew.
-const MAX_REMEMBERED: usize = 50_000;
+use crate::remembered::{Found, Remembered};
 
 /// What a user agent says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +32,7 @@ pub(crate) struct Agents {
     crawlers: RegexSet,
     previews: RegexSet,
     parser: woothee::parser::Parser,
-    remembered: DashMap<String, Arc<Agent>>,
+    remembered: Remembered<String, Agent>,
 }
 
 impl Agents {
@@ -51,22 +47,14 @@ impl Agents {
             crawlers: of("crawler"),
             previews: of("preview"),
             parser: woothee::parser::Parser::new(),
-            remembered: DashMap::new(),
+            remembered: Remembered::default(),
         }
     }
 
     /// What `text` says.
-    pub(crate) fn read(&self, text: Option<&str>) -> Arc<Agent> {
+    pub(crate) fn read(&self, text: Option<&str>) -> Found<String, Agent> {
         let text = text.map(str::trim).unwrap_or_default();
-        if let Some(known) = self.remembered.get(text) {
-            return Arc::clone(&known);
-        }
-        let agent = Arc::new(self.parse(text));
-        if self.remembered.len() >= MAX_REMEMBERED {
-            self.remembered.clear();
-        }
-        self.remembered.insert(text.to_owned(), Arc::clone(&agent));
-        agent
+        self.remembered.get(text, || Some(self.parse(text))).expect("any text says something")
     }
 
     fn parse(&self, text: &str) -> Agent {
@@ -131,15 +119,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn the_memory_is_bounded() {
-        let agents = Agents::new();
-        for number in 0..MAX_REMEMBERED + 10 {
-            agents.remembered.insert(number.to_string(), agents.read(Some(FIREFOX)));
-        }
-        agents.read(Some("one more"));
-        assert!(agents.remembered.len() <= MAX_REMEMBERED);
     }
 }

@@ -7,14 +7,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use dashmap::DashMap;
-use foldhash::fast::RandomState;
 use maxminddb::Reader;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// Distinct entries of a file remembered; beyond it the memory starts anew.
-const MAX_REMEMBERED: usize = 50_000;
+use crate::remembered::{Found, Remembered};
 
 /// A GeoIP file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,9 +38,9 @@ pub(crate) struct Geo {
 }
 
 /// What the files say of an address.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Default)]
 pub(crate) struct Place {
-    entry: Option<Arc<PlaceEntry>>,
+    entry: Option<Found<usize, PlaceEntry>>,
     /// The number of its autonomous system.
     pub(crate) asn: Option<u32>,
 }
@@ -65,7 +62,7 @@ impl Place {
             country: CountryEntry { iso_code: Some(country.to_owned()) },
             city: CityEntry { names: Names { en: Some(city.to_owned()) } },
         };
-        Self { entry: Some(Arc::new(entry)), asn: None }
+        Self { entry: Remembered::default().get(&0, || Some(entry)), asn: None }
     }
 }
 
@@ -113,7 +110,7 @@ struct Loaded<T> {
     changed: Option<SystemTime>,
     /// By where they stand in the file. Many addresses share an entry, and to read one
     /// took longer than anything else a click does.
-    remembered: DashMap<usize, Arc<T>, RandomState>,
+    remembered: Remembered<usize, T>,
 }
 
 impl<T: DeserializeOwned> Loaded<T> {
@@ -122,25 +119,13 @@ impl<T: DeserializeOwned> Loaded<T> {
         let changed = changed(path);
         let reader = Reader::open_readfile(path);
         let reader = reader.map_err(|source| GeoError { path: path.to_owned(), source })?;
-        Ok(Self { reader, changed, remembered: DashMap::default() })
+        Ok(Self { reader, changed, remembered: Remembered::default() })
     }
 
     /// The entry of an address, if there is one that can be read.
-    fn entry(&self, address: IpAddr) -> Option<Arc<T>> {
+    fn entry(&self, address: IpAddr) -> Option<Found<usize, T>> {
         let found = self.reader.lookup(address).ok()?;
-        self.remembered(found.offset()?, || found.decode().ok().flatten())
-    }
-
-    fn remembered(&self, offset: usize, read: impl FnOnce() -> Option<T>) -> Option<Arc<T>> {
-        if let Some(known) = self.remembered.get(&offset) {
-            return Some(Arc::clone(&known));
-        }
-        let entry = Arc::new(read()?);
-        if self.remembered.len() >= MAX_REMEMBERED {
-            self.remembered.clear();
-        }
-        self.remembered.insert(offset, Arc::clone(&entry));
-        Some(entry)
+        self.remembered.get(&found.offset()?, || found.decode().ok().flatten())
     }
 }
 
@@ -210,21 +195,19 @@ mod tests {
     #[test]
     fn no_file_says_nothing() {
         let geo = Geo::open(&GeoSettings::default()).unwrap();
-        assert_eq!(geo.place("81.2.69.142".parse().unwrap()), Place::default());
+        let place = geo.place("81.2.69.142".parse().unwrap());
+        assert_eq!((place.country(), place.city(), place.asn), (None, None, None));
     }
 
     #[test]
-    fn an_entry_is_read_once_and_the_memory_is_bounded() {
+    fn an_entry_is_read_once() {
         let networks = Loaded::<NetworkEntry>::new(&test_file("GeoLite2-ASN-Test.mmdb")).unwrap();
         let entry = |address: &str| networks.entry(address.parse().unwrap()).unwrap();
         // Of one network.
-        assert!(Arc::ptr_eq(&entry("1.128.0.1"), &entry("1.159.255.1")));
-        assert!(!Arc::ptr_eq(&entry("1.128.0.1"), &entry("12.81.92.1")));
-        assert!(networks.remembered(usize::MAX, || None).is_none(), "what cannot be read is not remembered");
-        for offset in 0..MAX_REMEMBERED + 10 {
-            networks.remembered(offset, || Some(NetworkEntry { autonomous_system_number: None }));
-            assert!(networks.remembered.len() <= MAX_REMEMBERED);
-        }
+        assert!(std::ptr::eq(&raw const *entry("1.128.0.1"), &raw const *entry("1.159.255.1")));
+        assert!(!std::ptr::eq(&raw const *entry("1.128.0.1"), &raw const *entry("12.81.92.1")));
+        assert!(networks.entry("127.0.0.1".parse().unwrap()).is_none());
+        assert_eq!(networks.remembered.len(), 2);
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! | `agent` | what a user agent says |
 //! | `bots` | which callers are no people |
 //! | `geo` | where an address is, and whose network it is in |
+//! | `remembered` | what was once worked out, for all threads to find |
 //! | `links` | links and keys, as requests need them |
 //! | `cache` | the directory's answers, remembered |
 //! | `target` | a link, ready for redirecting |
@@ -34,6 +35,7 @@ mod links;
 mod listen;
 mod outbox;
 mod redirect;
+mod remembered;
 mod seen;
 pub mod server;
 mod spool;
